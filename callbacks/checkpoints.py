@@ -1,0 +1,45 @@
+"""The two checkpoints of a run: `checkpoints/last.ckpt` and `checkpoints/best.ckpt`."""
+
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Save `last.ckpt` after epochs, and when the training ends, wherever that is.
+
+    Args:
+        every_n_epochs: epochs from one save to the next.
+    """
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        super().__init__(
+            filename="last",
+            enable_version_counter=False,
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what came after the newest save, if anything did."""
+        if trainer.global_step != self._last_global_step_saved and self.dirpath:
+            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Save `best.ckpt` whenever a validation score is better than all before it.
+
+    Args:
+        monitor: log name of the score.
+        mode: `min` where lower is better, else `max`.
+    """
+
+    def __init__(self, monitor: str = "metric/fid_pixels", mode: str = "min") -> None:
+        super().__init__(
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )

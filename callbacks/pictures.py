@@ -1,0 +1,132 @@
+"""Pictures of a run, in TensorBoard and as PNG files in the run's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from gan_modules import GANModule
+
+
+def slerp(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Spherical interpolation between latents (White 2016, https://arxiv.org/abs/1609.04468).
+
+    The latents between keep the length that latents from N(0, 1) have; on a straight line
+    they would be shorter, which the generator has never seen.
+
+    Args:
+        start: latents `[N, latent_dim]`.
+        end: latents `[N, latent_dim]`.
+        steps: number of latents on each way, both ends included.
+
+    Returns:
+        Latents `[N, steps, latent_dim]`.
+    """
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)
+    angle = cosine.clamp(-0.9999, 0.9999).acos()[:, None, None]
+    share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
+    weighted = torch.sin((1 - share) * angle) * start[:, None] + torch.sin(share * angle) * end[:, None]
+    return weighted / torch.sin(angle)
+
+
+def class_rows(num_classes: int, columns: int) -> Tensor:
+    """Labels int64 `[num_classes * columns]`: a row a class."""
+    return torch.arange(num_classes).repeat_interleave(columns)
+
+
+class Pictures(Callback):
+    """Grids of real images, of images from fixed latents, and of interpolated latents.
+
+    They stand in TensorBoard's image tab, and in `pictures/` of the run's folder as
+    `real.png`, `fake_IMAGES.png` (IMAGES: real images trained on by then), `fake_last.png`
+    and `interpolation.png`. Class-conditional generators draw a row a class.
+
+    Args:
+        every_images: real images from one grid to the next.
+        columns: images in a row.
+        rows: rows; a class-conditional generator has one a class instead.
+    """
+
+    def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
+        for name, value in (("every_images", every_images), ("columns", columns), ("rows", rows)):
+            if value < 1:
+                raise ValueError(f"--pictures.{name} must be at least 1, got {value}")
+        self.every_images = every_images
+        self.columns = columns
+        self.rows = rows
+
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the real images, and what the generator makes before it has learned."""
+        assert isinstance(pl_module, GANModule)
+        loader = trainer.train_dataloader
+        images, labels = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
+        del loader, labels
+        self._show(trainer, pl_module, "real", images[: self.rows * self.columns], self.columns)
+        self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
+        if pl_module.images_seen == 0:
+            self._show_fake(trainer, pl_module)
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Show the fixed latents' images when as many real ones have been seen."""
+        assert isinstance(pl_module, GANModule)
+        if pl_module.images_seen >= self._due:
+            self._due += self.every_images
+            self._show_fake(trainer, pl_module)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the last images, and ways from one latent to another."""
+        assert isinstance(pl_module, GANModule)
+        self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), self.columns, "last")
+        rows = pl_module.num_classes if pl_module.conditional else self.rows
+        start, end = self._latents(pl_module, 2 * rows).chunk(2)
+        latents = slerp(start, end, self.columns).flatten(0, 1)
+        labels = class_rows(rows, self.columns).to(pl_module.device)
+        images = pl_module.sample(latents, labels if pl_module.conditional else None)
+        self._show(trainer, pl_module, "interpolation", images, self.columns)
+
+    def _latents(self, module: GANModule, count: int) -> Tensor:
+        """The same latents at every call, on every machine, whatever the run's seed."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(count, module.latent_dim, generator=generator).to(module.device)
+
+    def _fixed_images(self, module: GANModule) -> Tensor:
+        if not module.conditional:
+            return module.sample(self._latents(module, self.rows * self.columns))
+        labels = class_rows(module.num_classes, self.columns).to(module.device)
+        return module.sample(self._latents(module, len(labels)), labels)
+
+    def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
+        images = self._fixed_images(module)
+        self._show(trainer, module, "fake", images, self.columns, f"{module.images_seen:09d}")
+
+    def _show(
+        self,
+        trainer: Trainer,
+        module: GANModule,
+        name: str,
+        images: Tensor,
+        columns: int,
+        suffix: str = "",
+    ) -> None:
+        grid = make_grid(images.float().cpu(), columns, normalize=True, value_range=(-1, 1))
+        folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_image(grid, folder / f"{name}{suffix and '_'}{suffix}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(f"images/{name}", grid, module.images_seen)

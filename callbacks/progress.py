@@ -1,0 +1,33 @@
+"""The progress bar of a run."""
+
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+SHORT_NAMES = {
+    "loss/generator": "G loss",
+    "loss/discriminator": "D loss",
+    "loss/critic": "C loss",
+    "time/images_per_second": "images/s",
+}
+
+
+class Progress(TQDMProgressBar):
+    """Losses and images per second beside the bar.
+
+    Args:
+        refresh_rate: batches from one redraw to the next; drawing at each costs up to
+            half a millisecond a batch.
+    """
+
+    def __init__(self, refresh_rate: int = 20) -> None:
+        super().__init__(refresh_rate=refresh_rate, leave=False)
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """What the module logs for the bar, under short names."""
+        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return {SHORT_NAMES.get(name, name): value for name, value in metrics.items()}

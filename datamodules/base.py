@@ -1,0 +1,170 @@
+"""What all data modules share: class subsets, decoding once, loaders for one or many ranks."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from datamodules.images import conform
+from datamodules.loader import EpochShuffle, ResidentLoader
+
+
+class ImageDataModule(LightningDataModule, ABC):
+    """Images float `[B, C, H, W]` in [-1, 1] and labels int64 `[B]`, from memory.
+
+    A subclass says which classes there are and implements `load`. The attributes below
+    exist after `__init__`, before any image is read, so that models can be linked to them.
+
+    Args:
+        available_classes: Names of all classes of the data set, in the order of its labels.
+        image_size: Height and width of the images in pixels. Images of other sizes have
+            their short side resized to it and their centre cropped.
+        grayscale: One channel (ITU-R 601 luma) instead of three.
+        batch_size: Images per batch and per process (GPU).
+        classes: Train on these classes only, by name or by number; they get the labels
+            0, 1, ... in the order given here. All classes where None.
+        on_device: Keep the images in GPU memory where there is room for them twice.
+
+    Attributes:
+        channels: 1 or 3.
+        image_size: As given.
+        num_classes: Number of classes in use.
+        class_names: Their names, by label.
+
+    Raises:
+        ValueError: An argument out of range, or unknown or repeated classes.
+    """
+
+    def __init__(
+        self,
+        available_classes: Sequence[str],
+        image_size: int,
+        grayscale: bool,
+        batch_size: int,
+        classes: Sequence[str | int] | None = None,
+        on_device: bool = True,
+    ) -> None:
+        super().__init__()
+        for option, value, unit in (
+            ("image_size", image_size, "pixels"),
+            ("batch_size", batch_size, "images"),
+        ):
+            if value < 1:
+                raise ValueError(
+                    f"--data.init_args.{option} is {value}, but must be at least 1:"
+                    f" give a positive number of {unit}."
+                )
+        self.available = len(available_classes)
+        self.selected = select_classes(available_classes, classes)
+        self.class_names = [available_classes[index] for index in self.selected]
+        self.num_classes = len(self.class_names)
+        self.channels = 1 if grayscale else 3
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.on_device = on_device
+        self._splits: dict[bool, tuple[Tensor, Tensor]] = {}
+
+    @abstractmethod
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Read one split.
+
+        Returns:
+            Images uint8 `[N, 1 or 3, H, W]` of any one size, and labels int64 `[N]` which
+            count in all available classes (images of unselected classes may be left out).
+        """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Decode the split that the stage begins with; the other one is decoded on demand.
+
+        Each split is decoded once: later calls, and stages, find it done.
+        """
+        self._split(train=stage in ("fit", None))
+
+    def train_dataloader(self) -> ResidentLoader:
+        """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""
+        return self._loader(train=True)
+
+    def val_dataloader(self) -> ResidentLoader:
+        """Return every held-out image once, in a fixed order; the last batch may be smaller."""
+        return self._loader(train=False)
+
+    def test_dataloader(self) -> ResidentLoader:
+        """Return the same images as `val_dataloader`."""
+        return self._loader(train=False)
+
+    def _split(self, train: bool) -> tuple[Tensor, Tensor]:
+        if train not in self._splits:
+            images, labels = self.load(train)
+            renumber = torch.full((self.available,), -1)
+            renumber[self.selected] = torch.arange(self.num_classes)
+            labels = renumber[labels]
+            if bool((labels < 0).any()):
+                images, labels = images[labels >= 0], labels[labels >= 0]
+            name = f"{type(self).__name__} {'training' if train else 'held-out'} images"
+            images = conform(images, self.channels, self.image_size, f"Resizing {name}")
+            self._splits[train] = self._place(images), labels
+        return self._splits[train]
+
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def _place(self, images: Tensor) -> Tensor:
+        device = self._device()
+        if not self.on_device or device.type != "cuda":
+            return images
+        free, _ = torch.cuda.mem_get_info(device)
+        return images.to(device) if free > 2 * images.numel() else images
+
+    def _loader(self, train: bool) -> ResidentLoader:
+        images, labels = self._split(train)
+        rank = 0 if self.trainer is None else self.trainer.global_rank
+        world_size = 1 if self.trainer is None else self.trainer.world_size
+        if train and len(images) < self.batch_size * world_size:
+            raise ValueError(
+                f"--data.init_args.batch_size is {self.batch_size} on {world_size} process(es), but"
+                f" there are only {len(images)} training images: give at most"
+                f" {len(images) // world_size}, or add images."
+            )
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        sampler = EpochShuffle(len(images), self.batch_size, train, seed, rank, world_size)
+        return ResidentLoader(
+            images, labels.to(images.device), self.batch_size, sampler, self._device()
+        )
+
+
+def select_classes(available: Sequence[str], wanted: Sequence[str | int] | None) -> list[int]:
+    """Return the labels of the `wanted` classes (names first, then numbers); all where None.
+
+    Raises:
+        ValueError: An unknown class, one named twice, or an empty list.
+    """
+    if wanted is None:
+        return list(range(len(available)))
+    shown = ", ".join(f"{index}: {name}" for index, name in enumerate(available))
+    selected: list[int] = []
+    for value in wanted:
+        text = str(value)
+        if text in available:
+            label = list(available).index(text)
+        elif text.isdecimal() and int(text) < len(available):
+            label = int(text)
+        else:
+            raise ValueError(
+                f"--data.init_args.classes holds {value!r}, which is no class of this data set:"
+                f" choose names or numbers from {shown}."
+            )
+        if label in selected:
+            raise ValueError(
+                f"--data.init_args.classes holds {value!r} twice: name each of its classes once"
+                f" (there are {shown})."
+            )
+        selected.append(label)
+    if not selected:
+        raise ValueError(
+            f"--data.init_args.classes is an empty list: choose from {shown}, or leave the option"
+            " out for all classes."
+        )
+    return selected

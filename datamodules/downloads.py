@@ -1,0 +1,111 @@
+"""What the data modules over torchvision's own data sets share: finding and downloading."""
+
+import shutil
+import tempfile
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from datamodules.base import ImageDataModule
+
+
+class TorchvisionDataModule(ImageDataModule):
+    """A data set class of torchvision: finding, downloading, and one kind of error for each.
+
+    Args:
+        root: The folder that holds torchvision's folder of this data set.
+        image_size: Height and width in pixels.
+        grayscale: One channel instead of three.
+        batch_size: Images per batch and per process (GPU).
+        classes: Names or numbers of the classes to use; all where None.
+        download: Fetch what is missing. Without it nothing is ever fetched.
+        on_device: Keep the images in GPU memory where there is room for them twice.
+    """
+
+    names: ClassVar[Sequence[str]]
+    layout: ClassVar[str]  # what must lie in root, for the error message
+
+    def __init__(
+        self,
+        root: str,
+        image_size: int,
+        grayscale: bool,
+        batch_size: int,
+        classes: list[str | int] | None,
+        download: bool,
+        on_device: bool,
+    ) -> None:
+        super().__init__(self.names, image_size, grayscale, batch_size, classes, on_device)
+        self.root = root
+        self.download = download
+
+    @abstractmethod
+    def open(self, root: str, train: bool, download: bool) -> Any:
+        """Return torchvision's data set object for one split."""
+
+    @abstractmethod
+    def extract(self, dataset: Any) -> tuple[Tensor, Tensor]:
+        """Return all images uint8 `[N, C, H, W]` and labels int64 `[N]` of such an object."""
+
+    def prepare_data(self) -> None:
+        """Download the data set if that is allowed and it isn't there (one process a machine).
+
+        Raises:
+            ConnectionError: It can't be fetched.
+        """
+        if not self.download or self._is_complete():
+            return
+        root = Path(self._root())
+        root.mkdir(parents=True, exist_ok=True)
+        # torchvision accepts some half-written files as complete. So they are written elsewhere
+        # and moved into place when all are there.
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+            try:
+                for train in (True, False):
+                    self.open(folder, train, download=True)
+            except (OSError, RuntimeError, EOFError, ImportError) as error:
+                raise ConnectionError(
+                    f"{type(self).__name__} could not be downloaded ({_first_line(error)}): connect"
+                    " to the internet and run again, or set --data.init_args.root (now"
+                    f" {self.root!r}) to a folder that holds {self.layout}."
+                ) from error
+            for source in Path(folder).iterdir():
+                target = root / source.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                source.replace(target)
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Read one split.
+
+        Raises:
+            FileNotFoundError: The data set is not there or damaged.
+        """
+        try:
+            dataset = self.open(self._root(), train, download=False)
+        except Exception as error:  # damaged files: a different type from each of the parsers
+            raise FileNotFoundError(
+                f"{type(self).__name__} was not found, or is damaged, in --data.init_args.root"
+                f" {self.root!r} (searched {Path(self._root()).absolute()}): set"
+                " --data.init_args.download true to fetch it, or give as root a folder that holds"
+                f" {self.layout}."
+            ) from error
+        return self.extract(dataset)
+
+    def _root(self) -> str:
+        return str(Path(self.root).expanduser())
+
+    def _is_complete(self) -> bool:
+        try:
+            for train in (True, False):
+                self.open(self._root(), train, download=False)
+        except Exception:  # as in `load`
+            return False
+        return True
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]

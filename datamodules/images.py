@@ -1,0 +1,111 @@
+"""Allocating, resizing and graying whole data sets of uint8 images."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+_CHUNK = 512
+
+
+def available_memory() -> int:
+    """Return the bytes of main memory that can be used without swapping."""
+    try:
+        with open("/proc/meminfo") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux: nothing in the standard library tells
+        return 8 << 30
+
+
+def allocate(count: int, channels: int, size: int) -> Tensor:
+    """Return uninitialised uint8 `[count, channels, size, size]`, channels last in memory.
+
+    In memory where that takes at most half of what is available, else in a temporary file
+    which the system pages in and out, and which vanishes with the process.
+    """
+    shape = (count, size, size, channels)
+    needed = count * channels * size * size
+    if needed <= available_memory() / 2:
+        return torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
+    handle, path = tempfile.mkstemp(suffix=".images")
+    os.close(handle)
+    rank_zero_info(
+        f"Images of {needed / 1e9:.3g} GB exceed half of the available memory: kept in a temporary"
+        f" file in {tempfile.gettempdir()} (set TMPDIR for another place)."
+    )
+    pixels = torch.from_file(path, shared=True, size=needed, dtype=torch.uint8)
+    with contextlib.suppress(OSError):  # Windows can't delete a file that is open
+        os.unlink(path)
+    return pixels.view(shape).permute(0, 3, 1, 2)
+
+
+def fill(
+    items: Any,
+    convert: Callable[[Any], Tensor],
+    channels: int,
+    size: int,
+    description: str,
+) -> Tensor:
+    """Convert `items` chunk by chunk into one tensor, with a progress bar if it takes a second.
+
+    Args:
+        items: Anything that can be sliced: paths, or images `[N, ...]`.
+        convert: Makes uint8 `[n, channels, size, size]` of a slice of `n` items.
+        channels: Of the result.
+        size: Height and width of the result in pixels.
+        description: Stands before the progress bar.
+
+    Returns:
+        uint8 `[len(items), channels, size, size]`, channels last in memory.
+    """
+    images = allocate(len(items), channels, size)
+    silent = getattr(rank_zero_only, "rank", 0) not in (0, None)
+    with tqdm(total=len(items), desc=description, unit="image", delay=1, disable=silent) as bar:
+        for start in range(0, len(items), _CHUNK):
+            chunk = items[start : start + _CHUNK]
+            images[start : start + len(chunk)] = convert(chunk)
+            bar.update(len(chunk))
+    return images
+
+
+def to_grayscale(images: Tensor) -> Tensor:
+    """Return the ITU-R 601 luma of uint8 `[N, 3, H, W]` as uint8 `[N, 1, H, W]`.
+
+    In integers, bit for bit as Pillow does it: torchvision's weights sum to 0.9999 and its
+    cast truncates, which turns white into 254.
+    """
+    red, green, blue = images.to(torch.int32).unbind(1)
+    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) // 65536
+    return luma.to(torch.uint8).unsqueeze(1)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Resize the short side of uint8 `[N, C, H, W]` to `size` (antialiased) and crop the centre."""
+    height, width = images.shape[-2:]
+    if min(height, width) != size:
+        scale = size / min(height, width)
+        height, width = max(size, round(height * scale)), max(size, round(width * scale))
+        images = functional.interpolate(images, (height, width), mode="bilinear", antialias=True)
+    top, left = (height - size) // 2, (width - size) // 2
+    return images[..., top : top + size, left : left + size]
+
+
+def conform(images: Tensor, channels: int, size: int, description: str) -> Tensor:
+    """Bring uint8 `[N, C, H, W]` to `[N, channels, size, size]` (gray to colour by repeating)."""
+    if tuple(images.shape[1:]) == (channels, size, size):
+        return images
+
+    def convert(chunk: Tensor) -> Tensor:
+        if chunk.shape[1] > channels:
+            chunk = to_grayscale(chunk)
+        return resize(chunk, size).expand(-1, channels, -1, -1)
+
+    return fill(images, convert, channels, size, description)

@@ -1,0 +1,8 @@
+"""GAN variants, one file each."""
+
+from gan_modules.acgan import ACGAN
+from gan_modules.base import GANModule
+from gan_modules.gan import GAN
+from gan_modules.wgan_gp import WGANGP
+
+__all__ = ["ACGAN", "GAN", "GANModule", "WGANGP"]

@@ -1,0 +1,142 @@
+"""Auxiliary classifier GAN (Odena et al. 2017): both networks are taught the classes.
+
+https://arxiv.org/abs/1610.09585, section 3. The discriminator maximises L_S + L_C, the
+generator L_C - L_S: here both minimise the mean of the two cross entropies.
+
+Deviations from the paper: the class enters as a one-hot vector beside the latent. The
+source's class loss takes probabilities for log-probabilities and turns negative; this one
+is a cross entropy.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gan_modules.base import Batch, GANModule, OptimizerFactory
+from gan_modules.losses import bce_mean, non_saturating
+from gan_modules.networks import ClassifyingDiscriminator, Generator
+from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips
+
+
+def accuracy(class_logits: Tensor, classes: Tensor) -> Tensor:
+    """Share of class logits `[N, K]` whose greatest is that of the class `[N]`."""
+    return (class_logits.argmax(dim=1) == classes).float().mean()
+
+
+class ACGAN(GANModule):
+    """Class-conditional generator against a discriminator with two heads.
+
+    Args:
+        generator: builds the generator of (latent_dim + num_classes, channels, image_size).
+        discriminator: builds the discriminator of (channels, image_size, num_classes).
+        generator_optimizer: Paper: Adam, learning rate 2e-4, betas (0.5, 0.999).
+        discriminator_optimizer: likewise.
+        channels: of the images; linked to the data.
+        image_size: side of the images in pixels; linked to the data.
+        num_classes: of the data, at least 2; linked to it.
+        latent_dim: length of a latent, without the class. Paper: 100.
+        class_weight: weight of the class loss beside the adversarial loss. Paper: 1.
+        labels: targets of the discriminator's update; none means 1 and 0.
+        label_flips: exchange of some of these targets; none means none.
+        instance_noise: on what the discriminator sees, in both updates; none means none.
+        discriminator_steps: discriminator updates for each turn of the generator.
+        generator_steps: generator updates in its turn.
+        ema_half_life_images: half-life of the generator's average; 0 is off.
+    """
+
+    conditional = True
+
+    def __init__(
+        self,
+        generator: Callable[[int, int, int], Generator],
+        discriminator: Callable[[int, int, int], ClassifyingDiscriminator],
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        latent_dim: int = 100,
+        class_weight: float = 1.0,
+        labels: HardLabels | None = None,
+        label_flips: LabelFlips | None = None,
+        instance_noise: InstanceNoise | None = None,
+        discriminator_steps: int = 1,
+        generator_steps: int = 1,
+        ema_half_life_images: int = 0,
+    ) -> None:
+        if num_classes < 2:
+            raise ValueError(
+                f"ACGAN needs data of at least 2 classes, and this data has {num_classes}. Choose "
+                "labelled data with --data (a folder with one subfolder a class, say), more "
+                "--data.init_args.classes, or a variant without classes with --model GAN"
+            )
+        super().__init__(
+            generator(latent_dim + num_classes, channels, image_size),
+            discriminator(channels, image_size, num_classes),
+            generator_optimizer,
+            discriminator_optimizer,
+            latent_dim,
+            num_classes,
+            ema_half_life_images,
+            discriminator_steps,
+            generator_steps,
+        )
+        self.save_hyperparameters()
+        self.class_weight = class_weight
+        self.labels = labels or HardLabels()
+        self.label_flips = label_flips or LabelFlips()
+        self.instance_noise = instance_noise or InstanceNoise()
+
+    def generator_input(self, latent: Tensor, labels: Tensor | None) -> Tensor:
+        """Latents `[N, latent_dim]` beside one-hot labels: `[N, latent_dim + num_classes]`."""
+        assert labels is not None, "a class-conditional generator needs labels"
+        return torch.cat([latent, F.one_hot(labels, self.num_classes).to(latent.dtype)], dim=1)
+
+    def mean_loss(self, adversarial: Tensor, classes: Tensor) -> Tensor:
+        """Mean of the two losses, the class loss weighted."""
+        return (adversarial + self.class_weight * classes) / (1 + self.class_weight)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Update the discriminator, then, when its turn has come, the generator."""
+        real, real_classes = batch
+        optimizer_g, optimizer_d = self.both_optimizers()
+        classes = self.sample_labels(len(real))
+        fake = self(self.sample_latent(len(real)), classes)
+
+        with self.updating(self.discriminator):
+            noisy_real = self.instance_noise.real(real, self.images_seen)
+            noisy_fake = self.instance_noise.fake(fake.detach(), self.images_seen)
+            real_logits, real_class_logits = self.discriminator(noisy_real)
+            fake_logits, fake_class_logits = self.discriminator(noisy_fake)
+            targets = self.label_flips(self.labels.real(real_logits), self.labels.fake(fake_logits))
+            class_loss_real = F.cross_entropy(real_class_logits.float(), real_classes)
+            class_loss_fake = F.cross_entropy(fake_class_logits.float(), classes)
+            adversarial_loss = bce_mean(real_logits, fake_logits, *targets)
+            loss_d = self.mean_loss(adversarial_loss, (class_loss_real + class_loss_fake) / 2)
+            optimizer_d.zero_grad()
+            self.manual_backward(loss_d)
+            optimizer_d.step()
+
+        for update in range(self.generator_updates_due()):
+            if update:
+                fake = self(self.sample_latent(len(real)), classes)
+            with self.updating(self.generator):
+                noisy_fake = self.instance_noise.fake(fake, self.images_seen)
+                logits, class_logits = self.discriminator(noisy_fake)
+                class_loss = F.cross_entropy(class_logits.float(), classes)
+                loss_g = self.mean_loss(non_saturating(logits), class_loss)
+                optimizer_g.zero_grad()
+                self.manual_backward(loss_g)
+                optimizer_g.step()
+            self.observed |= {"loss/generator": loss_g, "loss_class/generator": class_loss}
+
+        self.observed |= {
+            "loss/discriminator": loss_d,
+            "loss_class/real": class_loss_real,
+            "loss_class/fake": class_loss_fake,
+            "accuracy/class_real": accuracy(real_class_logits, real_classes),
+            "accuracy/class_fake": accuracy(fake_class_logits, classes),
+        }
+        self.finish_batch(real_logits, fake_logits)

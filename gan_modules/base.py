@@ -1,0 +1,262 @@
+"""What all variants share: construction, latents, the EMA, freezing, counting, logging.
+
+The training step is not here: each variant writes its own, whole.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_modules.ema import ema_copy, ema_update
+
+Batch = tuple[Tensor, Tensor]
+"""Real images `[N, C, H, W]` in [-1, 1], and their labels, int64 `[N]`."""
+
+OptimizerFactory = Callable[[Any], Optimizer]
+"""Makes an optimizer of an iterable of parameters."""
+
+
+class UncountedOptimizer:
+    """An optimizer whose steps don't raise `trainer.global_step`.
+
+    Lightning counts every step of every optimizer; with only the adversary's counted, one
+    a batch, `global_step`, `max_steps` and `every_n_train_steps` count batches.
+    """
+
+    def __init__(self, optimizer: LightningOptimizer) -> None:
+        self.optimizer = optimizer.optimizer
+        self._strategy = optimizer._strategy
+
+    def step(self) -> None:
+        """Step through the strategy, with its precision plugin and all hooks."""
+        assert self._strategy is not None, "the optimizer is not attached to a trainer"
+        self._strategy.optimizer_step(self.optimizer, closure=lambda: None)
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        self.optimizer.zero_grad()
+
+
+class GANModule(LightningModule):
+    """Base of all variants.
+
+    Args:
+        generator: the generator, already built.
+        adversary: the discriminator or critic, already built; kept under `adversary_name`.
+        generator_optimizer: makes the generator's optimizer.
+        adversary_optimizer: makes the adversary's.
+        latent_dim: length of a latent.
+        num_classes: number of classes of the data.
+        ema_half_life_images: number of images after which the generator's old weights
+            count half in its exponential moving average; 0 means no average.
+        adversary_steps: adversary updates, one a batch, for each turn of the generator.
+        generator_steps: generator updates in its turn.
+
+    Attributes:
+        observed: the newest scalars of the step by log name, logged at the interval.
+        images_seen: real images trained on so far, the current batch included, all ranks.
+    """
+
+    adversary_name = "discriminator"
+    conditional = False
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        adversary: nn.Module,
+        generator_optimizer: OptimizerFactory,
+        adversary_optimizer: OptimizerFactory,
+        latent_dim: int,
+        num_classes: int,
+        ema_half_life_images: int,
+        adversary_steps: int = 1,
+        generator_steps: int = 1,
+    ) -> None:
+        super().__init__()
+        counts = {
+            "latent_dim": latent_dim,
+            f"{self.adversary_name}_steps": adversary_steps,
+            "generator_steps": generator_steps,
+        }
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"--model.init_args.{name} must be at least 1, got {count}")
+        self.automatic_optimization = False
+        self.generator = generator
+        setattr(self, self.adversary_name, adversary)
+        self.generator_ema = ema_copy(generator) if ema_half_life_images > 0 else None
+        self.generator_optimizer = generator_optimizer
+        self.adversary_optimizer = adversary_optimizer
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.ema_half_life_images = ema_half_life_images
+        self.adversary_steps = adversary_steps
+        self.generator_steps = generator_steps
+        self.images_seen = 0
+        self.observed: dict[str, Tensor] = {}
+        self._logging_due = False
+        self._clock = (0.0, 0)
+
+    # Images
+
+    def sample_latent(self, count: int) -> Tensor:
+        """Latents `[count, latent_dim]` from N(0, 1)."""
+        return torch.randn(count, self.latent_dim, device=self.device)
+
+    def sample_labels(self, count: int) -> Tensor:
+        """Classes `[count]`, each equally likely."""
+        return torch.randint(self.num_classes, (count,), device=self.device)
+
+    def generator_input(self, latent: Tensor, labels: Tensor | None) -> Tensor:
+        """What the generator is fed: here the latents alone."""
+        return latent
+
+    def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images `[N, C, H, W]` of the generator as it is being trained."""
+        images: Tensor = self.generator(self.generator_input(latent, labels))
+        return images
+
+    @torch.no_grad()
+    def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images `[N, C, H, W]` of the averaged generator if there is one, in eval mode."""
+        network = self.generator if self.generator_ema is None else self.generator_ema
+        was_training = network.training
+        network.eval()
+        try:
+            images: Tensor = network(self.generator_input(latent, labels))
+        finally:
+            network.train(was_training)
+        return images.float()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks draw samples and score them."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks draw samples and score them."""
+
+    # Updates
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The generator's optimizer first, the adversary's second."""
+        adversary: nn.Module = getattr(self, self.adversary_name)
+        return [
+            self.generator_optimizer(self.generator.parameters()),
+            self.adversary_optimizer(adversary.parameters()),
+        ]
+
+    def both_optimizers(self) -> tuple[UncountedOptimizer, LightningOptimizer]:
+        """The generator's and the adversary's optimizer; only the latter's steps are counted."""
+        generator, adversary = self.optimizers()  # type: ignore[misc, union-attr]
+        return UncountedOptimizer(generator), adversary  # type: ignore[arg-type, return-value]
+
+    def generator_updates_due(self) -> int:
+        """Generator updates after the adversary's update of this batch."""
+        return 0 if self.trainer.global_step % self.adversary_steps else self.generator_steps
+
+    @contextmanager
+    def updating(self, network: nn.Module) -> Iterator[None]:
+        """Freeze every other network, so that a backward pass spends nothing on its weights."""
+        frozen = [
+            parameter
+            for child in self.children()
+            if child is not network
+            for parameter in child.parameters()
+            if parameter.requires_grad
+        ]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    # Counting and random numbers
+
+    def on_fit_start(self) -> None:
+        """Take the seed that every random number of the run depends on."""
+        self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))
+
+    def on_train_start(self) -> None:
+        """Start the clock of images per second."""
+        self._clock = perf_counter(), self.images_seen
+
+    def on_validation_end(self) -> None:
+        """Start the clock anew: validation is not training."""
+        self._clock = perf_counter(), self.images_seen
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Count the batch, and make its random numbers a function of (seed, images, rank)."""
+        self._batch_images = len(batch[0]) * self.trainer.world_size
+        self.images_seen += self._batch_images
+        entropy = np.random.SeedSequence([self._seed, self.images_seen, self.global_rank])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        # Rounded up to a batch in which the generator is updated too.
+        turns = math.ceil(self.trainer.log_every_n_steps / self.adversary_steps)  # type: ignore[attr-defined]
+        interval = turns * self.adversary_steps
+        self._logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the count of images."""
+        checkpoint["images_seen"] = self.images_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the count of images."""
+        self.images_seen = checkpoint["images_seen"]
+
+    # The end of a batch
+
+    def finish_batch(self, real_logits: Tensor, fake_logits: Tensor) -> None:
+        """Update the average of the generator and, at the logging interval, log the batch.
+
+        Args:
+            real_logits: of the real images in the adversary's update, `[N]`.
+            fake_logits: of the generated images in it, `[M]`.
+        """
+        if self.generator_ema is not None:
+            half_lives = self._batch_images / self.ema_half_life_images
+            ema_update(self.generator_ema, self.generator, half_lives)
+        if not self._logging_due:
+            return
+        clock, self._clock = self._clock, (perf_counter(), self.images_seen)
+        values: dict[str, Tensor | float] = {
+            "step": float(self.images_seen),
+            "accuracy/real": (real_logits > 0).float().mean(),
+            "accuracy/fake": (fake_logits < 0).float().mean(),
+            "logits/real": real_logits.float().mean(),
+            "logits/fake": fake_logits.float().mean(),
+            "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0]),
+        }
+        for name, optimizer in zip(self._network_names, self.trainer.optimizers, strict=True):
+            values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
+        for name, value in (values | self.observed).items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            in_progress_bar = name.startswith("loss/") or name == "time/images_per_second"
+            self.log(name, value, in_progress_bar, sync_dist=self.trainer.world_size > 1)
+
+    @property
+    def _network_names(self) -> tuple[str, str]:
+        return "generator", self.adversary_name
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Note the norm of the gradients that are about to be used, their scaling undone."""
+        if self._logging_due:
+            name = self._network_names[self.trainer.optimizers.index(optimizer)]
+            gradients = [
+                parameter.grad
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+                if parameter.grad is not None
+            ]
+            self.observed[f"gradient_norm/{name}"] = nn.utils.get_total_norm(gradients)

@@ -1,0 +1,31 @@
+"""Exponential moving average of the generator's weights (Yazıcı et al. 2019).
+
+https://arxiv.org/abs/1806.04498. The decay is given as a half-life in images: unlike a
+decay per step, it means the same at every batch size.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+
+def ema_copy(network: nn.Module) -> nn.Module:
+    """A frozen copy that will hold the average."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def ema_update(average: nn.Module, network: nn.Module, half_lives: float) -> None:
+    """Move the average towards the network by `half_lives`; buffers are copied.
+
+    Args:
+        average: what `ema_copy` made of the network; changed in place.
+        network: the network in training.
+        half_lives: images since the last update, divided by the half-life in images.
+    """
+    torch._foreach_lerp_(
+        list(average.parameters()), list(network.parameters()), 1 - 0.5**half_lives
+    )
+    for averaged, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        averaged.copy_(buffer)

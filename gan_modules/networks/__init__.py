@@ -1,0 +1,30 @@
+"""Generators and discriminators; each can serve any variant whose contract it keeps."""
+
+from gan_modules.networks.acgan32 import ACGAN32Discriminator, ACGAN32Generator
+from gan_modules.networks.base import (
+    ClassifyingDiscriminator,
+    Discriminator,
+    Generator,
+    Network,
+    initialize_dcgan,
+)
+from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
+from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
+from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
+
+__all__ = [
+    "ACGAN32Discriminator",
+    "ACGAN32Generator",
+    "ClassifyingDiscriminator",
+    "Critic32",
+    "DCGAN32Discriminator",
+    "DCGAN32Generator",
+    "DCGAN96Discriminator",
+    "DCGAN96Generator",
+    "Discriminator",
+    "FCDiscriminator",
+    "FCGenerator",
+    "Generator",
+    "Network",
+    "initialize_dcgan",
+]

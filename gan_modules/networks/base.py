@@ -1,0 +1,66 @@
+"""What every generator and discriminator promises to the variants that train it."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Base of all networks; knows no loss, no optimizer and no logging.
+
+    Attributes:
+        image_sizes: the side lengths in pixels that the network can be built for;
+            empty means any.
+    """
+
+    image_sizes: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        if self.image_sizes and image_size not in self.image_sizes:
+            sizes = ", ".join(str(size) for size in self.image_sizes)
+            raise ValueError(
+                f"{type(self).__name__} cannot be built for images of {image_size}x{image_size} "
+                f"pixels; sizes it can: {sizes}. Change --data.init_args.image_size, or choose "
+                "another network with --model.init_args.generator and its adversary"
+            )
+
+
+class Generator(Network):
+    """Maps latents `[N, latent_dim]` to images `[N, channels, size, size]` in [-1, 1].
+
+    A subclass takes `latent_dim, channels, image_size` first, in this order.
+    """
+
+
+class Discriminator(Network):
+    """Maps images `[N, channels, size, size]` in [-1, 1] to logits `[N]`, never a sigmoid.
+
+    A subclass takes `channels, image_size` first, in this order.
+    """
+
+
+class ClassifyingDiscriminator(Network):
+    """Maps images to real-or-fake logits `[N]` and class logits `[N, num_classes]`.
+
+    A subclass takes `channels, image_size, num_classes` first, in this order.
+    """
+
+
+def initialize_dcgan(network: nn.Module) -> None:
+    """Draw initial weights as DCGAN does, and keep convolutions in channels_last memory.
+
+    Weights come from N(0, 0.02), batch norm scales from N(1, 0.02), and biases are zero
+    (Radford et al. 2016, section 4, https://arxiv.org/abs/1511.06434).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

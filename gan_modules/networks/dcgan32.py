@@ -1,0 +1,85 @@
+"""Small convolutional networks for 32x32 images.
+
+The generator and the discriminator follow the source's print of them. The
+discriminator's last convolution leaves a 2x2 map of logits; their mean is the image's
+logit. The critic is ours: WGAN-GP wants no batch norm (Gulrajani et al. 2017, section 4).
+"""
+
+from torch import Tensor, nn
+
+from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
+
+
+class DCGAN32Generator(Generator):
+    """Four transposed convolutions: 1 -> 3 -> 7 -> 15 -> 32 pixels."""
+
+    image_sizes = (32,)
+
+    def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 64) -> None:
+        super().__init__(image_size)
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(latent_dim, 4 * width, 3, stride=2),
+            nn.BatchNorm2d(4 * width),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(2 * width, width, 3, stride=2),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(width, channels, 4, stride=2),
+            nn.Tanh(),
+        )
+        initialize_dcgan(self)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]` to images `[N, C, 32, 32]`."""
+        images: Tensor = self.layers(latent[:, :, None, None])
+        return images
+
+
+class DCGAN32Discriminator(Discriminator):
+    """Three convolutions: 32 -> 15 -> 6 -> 2 pixels, and the mean of the 2x2 logits."""
+
+    image_sizes = (32,)
+
+    def __init__(self, channels: int, image_size: int, width: int = 16) -> None:
+        super().__init__(image_size)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, 4, stride=2),
+            nn.BatchNorm2d(width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 4, stride=2),
+            nn.BatchNorm2d(2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(2 * width, 1, 4, stride=2),
+        )
+        initialize_dcgan(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, 32, 32]` to logits `[N]`."""
+        logits: Tensor = self.layers(images)
+        return logits.mean(dim=(1, 2, 3))
+
+
+class Critic32(Discriminator):
+    """Two convolutions without batch norm: 32 -> 15 -> 6 pixels, then one linear score."""
+
+    image_sizes = (32,)
+
+    def __init__(self, channels: int, image_size: int, width: int = 64) -> None:
+        super().__init__(image_size)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, 4, stride=2),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 4, stride=2),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Flatten(),
+            nn.Linear(2 * width * 6 * 6, 1),
+        )
+        initialize_dcgan(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, 32, 32]` to scores `[N]`."""
+        scores: Tensor = self.layers(images)
+        return scores.squeeze(1)

@@ -1,0 +1,55 @@
+"""Fully connected networks, for images of any size (the source uses 56x56x1).
+
+Deviations: the source gives neither the slope of LeakyReLU nor the dropout rate;
+0.2 and 0.3 are the field's habit.
+"""
+
+from torch import Tensor, nn
+
+from gan_modules.networks.base import Discriminator, Generator
+
+
+class FCGenerator(Generator):
+    """Three hidden layers of 256, 512 and 1024 units, then one unit a pixel, and tanh."""
+
+    def __init__(self, latent_dim: int, channels: int, image_size: int, slope: float = 0.2) -> None:
+        super().__init__(image_size)
+        self.shape = (channels, image_size, image_size)
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, 256),
+            nn.LeakyReLU(slope, inplace=True),
+            nn.Linear(256, 512),
+            nn.LeakyReLU(slope, inplace=True),
+            nn.Linear(512, 1024),
+            nn.LeakyReLU(slope, inplace=True),
+            nn.Linear(1024, channels * image_size**2),
+            nn.Tanh(),
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
+        images: Tensor = self.layers(latent)
+        return images.view(-1, *self.shape)
+
+
+class FCDiscriminator(Discriminator):
+    """Three hidden layers of 1024, 512 and 256 units with dropout, then one logit."""
+
+    def __init__(
+        self, channels: int, image_size: int, slope: float = 0.2, dropout: float = 0.3
+    ) -> None:
+        super().__init__(image_size)
+        widths = [channels * image_size**2, 1024, 512, 256]
+        layers: list[nn.Module] = []
+        for width_in, width_out in zip(widths, widths[1:], strict=False):
+            layers += [
+                nn.Linear(width_in, width_out),
+                nn.LeakyReLU(slope, inplace=True),
+                nn.Dropout(dropout),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Linear(256, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` to logits `[N]`."""
+        logits: Tensor = self.layers(images.flatten(1))
+        return logits.squeeze(1)

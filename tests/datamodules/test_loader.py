@@ -1,0 +1,129 @@
+"""The order of the images, their normalisation, and the shards of several ranks."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from datamodules.loader import EpochShuffle, ResidentLoader
+
+
+def numbered(count: int, channels: int = 1) -> torch.Tensor:
+    """Images whose every pixel is the image's number."""
+    numbers = torch.arange(count, dtype=torch.uint8)
+    return numbers.view(-1, 1, 1, 1).expand(-1, channels, 2, 2).contiguous()
+
+
+def epoch_of(loader: ResidentLoader, epoch: int) -> list[list[int]]:
+    loader.sampler.set_epoch(epoch)
+    return [labels.tolist() for _, labels in loader]
+
+
+def make(count: int = 23, batch_size: int = 4, **options: int) -> ResidentLoader:
+    sampler = EpochShuffle(count, batch_size, **options)
+    return ResidentLoader(numbered(count), torch.arange(count), batch_size, sampler)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_level_is_normalised_exactly(channels: int) -> None:
+    loader = ResidentLoader(numbered(256, channels), torch.arange(256), batch_size=256)
+    ((images, labels),) = list(loader)
+    assert images.shape == (256, channels, 2, 2)
+    assert images.dtype == torch.float32
+    assert labels.dtype == torch.int64
+    expected = numbered(256, channels).float() / 127.5 - 1
+    assert torch.equal(images, expected)
+    assert images[0].eq(-1).all()
+    assert images[255].eq(1).all()
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_pixels_keep_their_places() -> None:
+    images = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5)
+    ((batch, _),) = list(ResidentLoader(images, torch.zeros(2, dtype=torch.int64), 2))
+    assert torch.equal(batch, images.float() / 127.5 - 1)
+
+
+def test_images_and_labels_stay_together() -> None:
+    for images, labels in make(100, 10, seed=5):
+        assert torch.equal((images[:, 0, 0, 0] + 1) * 127.5, labels.float())
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    first = epoch_of(make(seed=1), 3)
+    assert epoch_of(make(seed=1), 3) == first
+    assert epoch_of(make(seed=1), 4) != first
+    assert epoch_of(make(seed=2), 3) != first
+    # One run's next epoch must not be the next run's first.
+    assert epoch_of(make(seed=1), 1) != epoch_of(make(seed=2), 0)
+
+
+def test_training_visits_only_whole_batches_of_different_images() -> None:
+    loader = make(23, 4)
+    batches = epoch_of(loader, 0)
+    assert len(loader) == len(batches) == 5
+    assert all(len(batch) == 4 for batch in batches)
+    assert len(set(sum(batches, []))) == 20
+    # What one epoch leaves out, another one shows.
+    assert set(range(23)) == {i for epoch in range(9) for i in sum(epoch_of(loader, epoch), [])}
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("count", [24, 29])
+def test_ranks_together_see_what_one_rank_sees(world_size: int, count: int) -> None:
+    alone = epoch_of(make(count, 4 * world_size, seed=7), 2)
+    ranks = [
+        epoch_of(make(count, 4, seed=7, rank=rank, world_size=world_size), 2)
+        for rank in range(world_size)
+    ]
+    assert all(len(batches) == len(alone) for batches in ranks)
+    for whole, *parts in zip(alone, *ranks, strict=True):
+        assert sorted(whole) == sorted(sum(parts, []))  # equal multisets: disjoint too
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_keeps_every_image_once(world_size: int) -> None:
+    seen = []
+    for rank in range(world_size):
+        loader = make(23, 4, shuffle=False, rank=rank, world_size=world_size)
+        batches = epoch_of(loader, rank)
+        assert len(batches) == len(loader)
+        assert sum(batches, []) == list(range(rank, 23, world_size))
+        seen += sum(batches, [])
+    assert sorted(seen) == list(range(23))
+
+
+def test_sampler_serves_an_ordinary_loader() -> None:
+    sampler = EpochShuffle(23, 4, seed=3)
+    loader = DataLoader(TensorDataset(torch.arange(23)), batch_size=4, sampler=sampler)
+    assert [batch.tolist() for (batch,) in loader] == epoch_of(make(23, 4, seed=3), 0)
+
+
+def test_resuming_yields_the_rest_of_the_epoch_then_whole_ones() -> None:
+    whole = [epoch_of(make(), epoch) for epoch in range(3)]
+    interrupted = make()
+    interrupted.sampler.set_epoch(1)
+    batches = iter(interrupted)
+    next(batches), next(batches)
+    state = interrupted.state_dict()
+    assert state == {"epoch": 1, "batch": 2}
+
+    resumed = make()
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state
+    assert len(resumed) == 5
+    assert epoch_of(resumed, 1) == whole[1][2:]
+    assert epoch_of(resumed, 2) == whole[2]
+    assert epoch_of(resumed, 1) == whole[1]
+
+
+def test_a_position_is_not_applied_to_another_epoch() -> None:
+    resumed = make()
+    resumed.load_state_dict({"epoch": 0, "batch": 5})
+    assert len(epoch_of(resumed, 1)) == 5
+
+
+def test_an_iterator_that_is_never_used_changes_nothing() -> None:
+    loader = make()
+    loader.load_state_dict({"epoch": 1, "batch": 2})
+    iter(loader)  # Lightning does this to see whether it can
+    assert len(epoch_of(loader, 1)) == 3
