@@ -130,8 +130,13 @@ class ImageDataModule(LightningDataModule, ABC):
             )
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         sampler = EpochShuffle(len(images), self.batch_size, train, seed, rank, world_size)
+        labels = labels.to(images.device)
+        trainer = self.trainer
+        # Asked here as well, because after a resume from an epoch's end under `max_steps` the
+        # number which Lightning's loop gives the sampler is one too high.
+        current_epoch = (lambda: trainer.current_epoch) if train and trainer is not None else None
         return ResidentLoader(
-            images, labels.to(images.device), self.batch_size, sampler, self._device()
+            images, labels, self.batch_size, sampler, self._device(), current_epoch
         )
 
 

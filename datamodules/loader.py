@@ -6,7 +6,7 @@ The order is a pure function of (seed, epoch), so a resumed run sees what an
 uninterrupted one would have seen, and two ranks see together what one rank sees alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy
 import torch
@@ -75,9 +75,9 @@ class ResidentLoader:
     """Batches of images in [-1, 1] from one uint8 tensor.
 
     Yields `(images, labels)`: float32 `[B, C, H, W]` with `images = uint8 / 127.5 - 1`
-    (channels_last) and int64 `[B]`, both on `device`. In the middle of an
-    epoch `state_dict` holds the position. Lightning stores it in checkpoints, and the next
-    iteration after `load_state_dict` yields only the rest of that epoch.
+    (channels_last) and int64 `[B]`, both on `device`. In the middle of an epoch `state_dict`
+    holds the position. Lightning stores it in checkpoints, and the next iteration after
+    `load_state_dict` yields only the rest of that epoch.
 
     Args:
         images: uint8 `[N, C, H, W]`, on `device` or on the CPU; not copied if its memory is
@@ -86,6 +86,7 @@ class ResidentLoader:
         batch_size: Images per batch on this rank.
         sampler: The order; all images in the stored order where None.
         device: Where batches are wanted; where `images` are, if None.
+        current_epoch: Asked for the epoch when one begins; if None, the sampler's own counts.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class ResidentLoader:
         batch_size: int,
         sampler: EpochShuffle | None = None,
         device: torch.device | None = None,
+        current_epoch: Callable[[], int] | None = None,
     ) -> None:
         # Stored with the channels last, so that an image is one run of bytes in the order its
         # batch needs: on a CPU half to a third of the time of reordering each batch.
@@ -103,6 +105,7 @@ class ResidentLoader:
         self.batch_size = batch_size
         self.sampler = sampler or EpochShuffle(len(images), batch_size, shuffle=False)
         self.device = device or images.device
+        self.current_epoch = current_epoch
         self.batch_sampler = None  # Lightning asks every loader with a sampler for one.
         self._position = {"epoch": 0, "batch": 0}
         self._resume: dict[str, int] | None = None
@@ -120,6 +123,8 @@ class ResidentLoader:
         """Iterate over the (rest of the) sampler's current epoch."""
         # A generator, because Lightning creates the iterator before it sets the epoch: the
         # order must be drawn at the first batch, not here.
+        if self.current_epoch is not None:
+            self.sampler.set_epoch(self.current_epoch())
         epoch = self.sampler.epoch
         resume, self._resume = self._resume, None
         # A position belongs to its epoch: a checkpoint from an epoch's end skips nothing.

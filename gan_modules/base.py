@@ -208,8 +208,10 @@ class GANModule(LightningModule):
         self._logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of images."""
+        """Keep the count of images, and what the classes are called."""
         checkpoint["images_seen"] = self.images_seen
+        datamodule = getattr(self.trainer, "datamodule", None)
+        checkpoint["class_names"] = list(getattr(datamodule, "class_names", []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the count of images."""

@@ -107,3 +107,14 @@ def test_resumed_training_sees_what_an_uninterrupted_one_sees(
     resumed = fit(limits, [], tmp_path / "a.ckpt")
     assert [total for _, _, total in resumed] == [total for _, _, total in whole[saver.seen :]]
     assert [index for _, index, _ in resumed] == [index for _, index, _ in whole[saver.seen :]]
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_steps": 22, "max_epochs": -1}])
+def test_a_run_may_be_resumed_twice(tmp_path: Path, limits: dict[str, Any]) -> None:
+    first = SaveAt("epoch", 0, None, tmp_path / "first.ckpt")
+    whole = fit(limits, [first])
+    second = SaveAt("batch", 1, 3, tmp_path / "second.ckpt")
+    fit(limits, [second], tmp_path / "first.ckpt")
+    resumed = fit(limits, [], tmp_path / "second.ckpt")
+    assert second.seen == 4
+    assert [total for _, _, total in resumed] == [total for _, _, total in whole[12:]]

@@ -1,0 +1,1 @@
+"""Commands beside Lightning's own fit, validate and test."""

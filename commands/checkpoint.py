@@ -1,0 +1,78 @@
+"""Safe reading of checkpoints, with errors that say what to do."""
+
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from gan_modules import GANModule
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of this project, without running any code in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no whole checkpoint, or would have run code.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"there is no checkpoint at {path}; a run keeps its own in its folder, as "
+            "checkpoints/last.ckpt and checkpoints/best.ckpt"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is refused: it is no checkpoint, or loading it would run code stored in it "
+            f"({reason}). Train one with `python cli.py fit`"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{path} is not a whole checkpoint ({reason}). Copy it again, or use an older one"
+        ) from error
+    if not isinstance(checkpoint, dict) or "images_seen" not in checkpoint:
+        raise ValueError(f"{path} is no checkpoint of this project: it counts no images seen")
+    return checkpoint
+
+
+def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
+    """The variant's class path, `gan_modules.GAN` say.
+
+    Raises:
+        ValueError: the checkpoint doesn't say.
+    """
+    class_path = checkpoint.get("hyper_parameters", {}).get("_class_path")
+    if not isinstance(class_path, str):
+        raise ValueError(
+            f"{path} doesn't say which variant it holds, since it was not made by "
+            "`python cli.py fit`. Train it through the command line"
+        )
+    return class_path
+
+
+def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
+    """Build the model of a checkpoint, in eval mode, and the names of its classes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no model that can be built here.
+    """
+    checkpoint = read_checkpoint(path)
+    class_path = variant_of(checkpoint, path)
+    module, _, name = class_path.rpartition(".")
+    try:
+        variant = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path} holds a {class_path}, which can't be imported here ({error}). Put the file "
+            "that defines it where it was when the model was trained"
+        ) from error
+    if not (isinstance(variant, type) and issubclass(variant, GANModule)):
+        raise ValueError(f"{path} names {class_path} as its variant, which is no GAN of this project")
+    model = variant.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    return model.eval(), list(checkpoint.get("class_names", []))

@@ -1,0 +1,139 @@
+"""`python cli.py sample`: draw images from a trained generator."""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+from tqdm import tqdm
+
+from commands.checkpoint import load_model
+from gan_modules import GANModule
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="cli.py sample", description=__doc__, allow_abbrev=False
+    )
+    options.add_argument("--checkpoint", required=True, help="a .ckpt file of a run")
+    options.add_argument("--count", type=int, default=64, help="number of images (default 64)")
+    options.add_argument(
+        "--output",
+        required=True,
+        help="FILE.png for one grid, FILE.npz for arrays (images uint8 [N, H, W, C], labels int64 "
+        "[N]), or a folder for one PNG file an image",
+    )
+    options.add_argument(
+        "--classes",
+        nargs="+",
+        help="names or numbers of the classes to draw in equal shares, of a class-conditional "
+        "model (default: all)",
+    )
+    options.add_argument("--seed", type=int, default=0, help="of the latents (default 0)")
+    options.add_argument("--batch-size", type=int, default=256, help="images at once (default 256)")
+    options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    for name in ("count", "batch_size"):
+        if getattr(options, name) < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least 1, got {getattr(options, name)}")
+    output = Path(options.output)
+    if output.exists() and not options.overwrite:
+        raise ValueError(f"--output {output} exists: choose another, or add --overwrite")
+    model, class_names = load_model(options.checkpoint)
+    labels = choose_labels(model, class_names, options.classes, options.count)
+    images = draw(model, labels, options.count, options.seed, options.batch_size)
+    write(images, labels if model.conditional else None, class_names, output)
+    print(f"{options.count} images are in {output}")
+
+
+def choose_labels(
+    model: GANModule, class_names: Sequence[str], wanted: Sequence[str] | None, count: int
+) -> Tensor:
+    """Labels int64 `[count]`, sorted, of the wanted classes in equal shares.
+
+    Raises:
+        ValueError: an unknown class, or classes asked of a model that knows none.
+    """
+    if wanted and not model.conditional:
+        raise ValueError("--classes: this model is not class-conditional. Leave the option out")
+    numbers = list(range(model.num_classes))
+    if wanted:
+        known = {str(number): number for number in numbers}
+        known |= {name: number for number, name in enumerate(class_names)}
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
+            raise ValueError(
+                f"--classes {' '.join(unknown)}: the model knows {shown or numbers}. Choose of these"
+            )
+        numbers = [known[name] for name in wanted]
+    return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
+
+
+def draw(model: GANModule, labels: Tensor, count: int, seed: int, batch_size: int) -> Tensor:
+    """Images `[count, C, H, W]` in [-1, 1]; the same ones for a seed at every batch size."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device)
+    latents = torch.randn(
+        count, model.latent_dim, generator=torch.Generator().manual_seed(seed)
+    )
+    images = []
+    with tqdm(total=count, desc="Sampling", unit="image", leave=False) as progress:
+        for latent, label in zip(
+            latents.split(batch_size), labels.split(batch_size), strict=True
+        ):
+            images.append(model.sample(latent.to(device), label.to(device)).cpu())
+            progress.update(len(latent))
+    return torch.cat(images)
+
+
+def write(images: Tensor, labels: Tensor | None, class_names: Sequence[str], output: Path) -> None:
+    """Write the images beside `output` first, then put them in its place whole."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    try:
+        if output.suffix == ".png":
+            columns = max(1, round(len(images) ** 0.5))
+            save_image(make_grid(images, columns, normalize=True, value_range=(-1, 1)), partial)
+        else:
+            pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+            pixels = pixels.permute(0, 2, 3, 1)
+            if output.suffix == ".npz":
+                arrays = {"images": pixels.numpy()}
+                if labels is not None:
+                    arrays["labels"] = labels.numpy()
+                np.savez_compressed(partial, **arrays)
+            else:
+                write_folder(pixels, labels, class_names, partial)
+        if output.is_dir():
+            shutil.rmtree(output)
+        partial.replace(output)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+
+
+def write_folder(
+    pixels: Tensor, labels: Tensor | None, class_names: Sequence[str], folder: Path
+) -> None:
+    """One PNG file an image, named by its number and its class."""
+    folder.mkdir()
+    for index, image in enumerate(tqdm(pixels.numpy(), desc="Writing", unit="image", leave=False)):
+        suffix = ""
+        if labels is not None:
+            number = int(labels[index])
+            suffix = f"_{class_names[number] if class_names else number}"
+        Image.fromarray(image.squeeze()).save(folder / f"{index:06d}{suffix}.png")

@@ -1,0 +1,114 @@
+"""The gradient penalty against critics whose gradients are known."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_modules.networks import Critic32
+from gan_modules.penalties import gradient_penalty
+
+SHAPE = (6, 3, 4, 5)
+
+
+class Linear(nn.Module):
+    """The score w.x, whose gradient is w everywhere."""
+
+    def __init__(self, norm: float) -> None:
+        super().__init__()
+        weight = torch.randn(SHAPE[1:], generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter(norm * weight / weight.norm())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.weight * images).sum(dim=(1, 2, 3))
+
+
+class Recorder(nn.Module):
+    """Keeps the images it is shown."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen = images.detach().clone()
+        return images.sum(dim=(1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def segment(count: int = SHAPE[0]) -> tuple[Tensor, Tensor]:
+    return torch.randn(count, *SHAPE[1:]), torch.randn(count, *SHAPE[1:])
+
+
+@pytest.mark.parametrize("norm", [0.1, 1.0, 3.5])
+def test_a_linear_critics_penalty(norm: float) -> None:
+    penalty, mean_norm = gradient_penalty(Linear(norm), *segment())
+    assert penalty.shape == ()
+    assert penalty.item() == pytest.approx((norm - 1) ** 2, rel=1e-5, abs=1e-9)
+    assert mean_norm.item() == pytest.approx(norm, rel=1e-5)
+    assert not mean_norm.requires_grad
+
+
+def test_the_norm_is_each_images_own() -> None:
+    norms = torch.tensor([0.0, 0.5, 1.0, 2.0, 3.0, 7.0])
+    images, _ = segment()
+    images *= (norms / images.flatten(1).norm(dim=1))[:, None, None, None]
+    # The gradient of |x|^2 / 2 is x; with both ends of the segment at x, so is the mix.
+    penalty, mean_norm = gradient_penalty(
+        lambda mix: mix.square().sum(dim=(1, 2, 3)) / 2, images, images
+    )
+    assert penalty.item() == pytest.approx((norms - 1).square().mean().item(), rel=1e-5)
+    assert mean_norm.item() == pytest.approx(norms.mean().item(), rel=1e-5)
+
+
+def test_each_image_has_one_epsilon_of_its_own_from_the_unit_range() -> None:
+    critic, (real, fake) = Recorder(), segment(1000)
+    fake = real + torch.where(fake > 0, 1.0, -1.0) + fake  # nowhere near to real: safe division
+    gradient_penalty(critic, real, fake)
+    share = ((critic.seen - fake) / (real - fake)).flatten(1)
+    epsilon = share.mean(dim=1)
+    assert share.sub(epsilon[:, None]).abs().max() < 1e-4, "one epsilon for all pixels"
+    assert len(epsilon.mul(1e5).round().unique()) > 950, "another one for each image"
+    assert epsilon.min() > -1e-5
+    assert epsilon.max() < 1 + 1e-5
+    for low in torch.arange(0, 1, 0.1).tolist():  # 100 +- 10 in each tenth
+        assert 55 < ((epsilon >= low) & (epsilon < low + 0.1)).sum() < 145
+
+
+def test_no_gradient_reaches_the_generator() -> None:
+    generator, critic = nn.Linear(4, 60), Linear(2.0)
+    real = torch.randn(SHAPE, requires_grad=True)
+    fake = generator(torch.randn(6, 4)).view(SHAPE)
+    penalty, _ = gradient_penalty(lambda mix: critic(mix).square(), real, fake)
+    penalty.backward()
+    assert critic.weight.grad is not None
+    assert critic.weight.grad.abs().max() > 0
+    assert real.grad is None
+    assert all(parameter.grad is None for parameter in generator.parameters())
+
+
+def test_the_gradient_of_the_critic_is_its_closed_form() -> None:
+    critic = Linear(2.5)
+    gradient_penalty(critic, *segment())[0].backward()
+    weight = critic.weight.detach()
+    torch.testing.assert_close(critic.weight.grad, 2 * (2.5 - 1) * weight / weight.norm())
+
+
+def test_autocast_changes_nothing() -> None:
+    critic = Critic32(1, 32, width=8)
+    with torch.no_grad():
+        for parameter in critic.parameters():
+            parameter.mul_(3)
+    real, fake = torch.rand(4, 1, 32, 32).bfloat16(), torch.rand(4, 1, 32, 32).bfloat16()
+    results = []
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        critic.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            penalty, norm = gradient_penalty(critic, real, fake)
+        penalty.backward()
+        assert penalty.dtype == norm.dtype == torch.float32
+        gradients = [p.grad for p in critic.parameters() if p.grad is not None]
+        results.append([penalty, norm, *gradients])
+    assert len(results[0]) > 3
+    for float32, mixed in zip(*results, strict=True):
+        assert torch.equal(float32, mixed)

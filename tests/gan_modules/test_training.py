@@ -1,0 +1,441 @@
+"""Trainings of tiny models, step by step: who is updated, by what, and with which numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips, OneSidedSmoothing
+from tests.gan_modules.helpers import (
+    CLASSES,
+    LATENT,
+    VARIANTS,
+    AfterBatch,
+    Batches,
+    OptimizerSteps,
+    adversary_of,
+    copied,
+    equal,
+    fast_adam,
+    fit,
+    gradients,
+    make_batches,
+    make_model,
+    seed_batch,
+    slow_adam,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+
+STEPS = {GAN: "discriminator_steps", ACGAN: "discriminator_steps", WGANGP: "critic_steps"}
+
+
+def same(one: list[Tensor | None], other: list[Tensor | None]) -> bool:
+    return all(
+        a is b if a is None or b is None else torch.equal(a, b)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+# Which network is updated, and by which gradients
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_batch_changes_both_networks(variant: type[GANModule]) -> None:
+    model = make_model(variant, **{STEPS[variant]: 1})
+    generator, adversary = copied(model.generator), copied(adversary_of(model))
+    fit(model, make_batches(1))
+    for before, network in ((generator, model.generator), (adversary, adversary_of(model))):
+        for name, parameter in network.named_parameters():
+            # A shift of all scores is nothing to the Wasserstein distance.
+            shift = variant is WGANGP and network is model.critic and name == "layers.4.bias"
+            assert torch.equal(before[name], parameter) == shift, name
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_update_touches_one_network_only(variant: type[GANModule]) -> None:
+    """The other network's weights and gradients are those of its own last update."""
+    model = make_model(variant, **{STEPS[variant]: 1})
+    networks = {"generator": model.generator, model.adversary_name: adversary_of(model)}
+    weights: dict[str, list[Tensor | None]] = {}
+    used: dict[str, list[Tensor | None]] = {}
+    order = []
+
+    def parameters(network: nn.Module) -> list[Tensor | None]:
+        return [p.detach().clone() for p in network.parameters()]
+
+    for name, network in networks.items():
+        weights[name], used[name] = parameters(network), gradients(network)
+
+    def before(model: GANModule, name: str) -> None:
+        order.append(name)
+        (other,) = networks.keys() - {name}
+        for network in networks:
+            assert same(parameters(networks[network]), weights[network])
+        assert same(gradients(networks[other]), used[other])
+        used[name] = gradients(networks[name])
+        assert all(g is not None for g in used[name])
+        assert any(g.abs().max() > 0 for g in used[name])
+
+    def after(model: GANModule, name: str) -> None:
+        weights[name] = parameters(networks[name])
+
+    fit(model, make_batches(3), [OptimizerSteps(before, after)])
+    assert order == [model.adversary_name, "generator"] * 3
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_fakes_are_detached_in_the_adversarys_update(variant: type[GANModule]) -> None:
+    model = make_model(variant, **{STEPS[variant]: 1})
+    shown: list[str | bool] = []
+    frozen: list[bool] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        shown.append(inputs[0].grad_fn is not None)
+        frozen.append(not next(module.parameters()).requires_grad)
+
+    adversary_of(model).register_forward_pre_hook(note)
+    fit(model, make_batches(1), [OptimizerSteps(lambda _, name: shown.append(name))])
+    # Real and generated images, the penalty's mixes (leaves that require a gradient), an update;
+    # then images that carry the generator's graph, and its update.
+    calls = 3 if variant is WGANGP else 2
+    assert shown == [False] * calls + [model.adversary_name, True, "generator"]
+    assert frozen == [False] * calls + [True]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("fails", [False, True])
+def test_updating_freezes_the_others_and_thaws_them(variant: type[GANModule], fails: bool) -> None:
+    model = make_model(variant, ema_half_life_images=10)
+    adversary = adversary_of(model)
+    pinned = next(model.generator.parameters()).requires_grad_(False)  # frozen by someone else
+
+    def flags(network: nn.Module) -> set[bool]:
+        return {p.requires_grad for p in network.parameters() if p is not pinned}
+
+    for network, other in ((adversary, model.generator), (model.generator, adversary)):
+        try:
+            with model.updating(network):
+                assert flags(network) == {True}
+                assert flags(other) == {False}
+                if fails:
+                    raise KeyError("in the body")
+        except KeyError:
+            assert fails
+        assert flags(network) == flags(other) == {True}
+    assert flags(model.generator_ema) == {False}
+    assert not pinned.requires_grad
+
+
+# Whole steps, against loops written by hand
+
+
+class Handmade:
+    """The networks and optimizers of a model, for a loop without Lightning."""
+
+    def __init__(self, variant: type[GANModule], **options: Any) -> None:
+        model = make_model(variant, **options)
+        self.generator, self.adversary = model.generator, adversary_of(model)
+        self.optimizer_g = fast_adam(self.generator.parameters())
+        self.optimizer_a = slow_adam(self.adversary.parameters())
+
+    def step(self, loss: Tensor, network: nn.Module) -> None:
+        generator = network is self.generator
+        optimizer = self.optimizer_g if generator else self.optimizer_a
+        gradients = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    def compare(self, model: GANModule) -> None:
+        for one, other in (
+            (self.generator, model.generator),
+            (self.adversary, adversary_of(model)),
+        ):
+            expected = one.state_dict()
+            for name, value in other.state_dict().items():
+                torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-7)
+
+
+def cross_entropy(logits: Tensor, target: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+@pytest.mark.parametrize("smooth", [1.0, 0.9])
+def test_gan_is_its_algorithm(smooth: float) -> None:
+    hand = Handmade(GAN)
+    images_seen, expected_losses, losses = 0, [], []
+    for real, _ in make_batches(3):
+        images_seen += len(real)
+        seed_batch(3, images_seen)
+        fake = hand.generator(torch.randn(len(real), LATENT))
+        loss_d = cross_entropy(hand.adversary(real), smooth)
+        loss_d = (loss_d + cross_entropy(hand.adversary(fake.detach()), 0.0)) / 2
+        hand.step(loss_d, hand.adversary)
+        loss_g = cross_entropy(hand.adversary(fake), 1.0)
+        hand.step(loss_g, hand.generator)
+        expected_losses.append((loss_d.item(), loss_g.item()))
+
+    model = make_model(GAN, labels=OneSidedSmoothing(smooth) if smooth < 1 else None)
+
+    def note(model: GANModule) -> None:
+        names = ("loss/discriminator", "loss/generator")
+        losses.append(tuple(model.observed[name].item() for name in names))
+
+    fit(model, make_batches(3), [AfterBatch(note)])
+    hand.compare(model)
+    assert losses == [pytest.approx(pair, rel=1e-6) for pair in expected_losses]
+
+
+def test_wgan_gp_is_its_algorithm() -> None:
+    hand = Handmade(WGANGP)
+    images_seen, after_each = 0, []
+    for index, (real, _) in enumerate(make_batches(5)):
+        images_seen += len(real)
+        seed_batch(3, images_seen)
+        count = len(real)
+        fake = hand.generator(torch.randn(count, LATENT)).detach()
+        scores_real, scores_fake = hand.adversary(real), hand.adversary(fake)
+        epsilon = torch.rand(count, 1, 1, 1)
+        mix = (epsilon * real + (1 - epsilon) * fake).requires_grad_(True)
+        scores = hand.adversary(mix)
+        gradient = torch.autograd.grad(scores.sum(), mix, create_graph=True)[0]
+        norm = gradient.pow(2).sum(dim=(1, 2, 3)).sqrt()
+        loss = scores_fake.mean() - scores_real.mean() + 7 * ((norm - 1) ** 2).mean()
+        hand.step(loss, hand.adversary)
+        if index % 2 == 1:  # every second batch, on fresh latents
+            fake = hand.generator(torch.randn(count, LATENT))
+            hand.step(-hand.adversary(fake).mean(), hand.generator)
+        after_each.append({n: p.detach().clone() for n, p in hand.generator.named_parameters()})
+
+    model = make_model(WGANGP, critic_steps=2, penalty_weight=7.0)
+    weights = [{n: p.detach().clone() for n, p in model.generator.named_parameters()}]
+
+    def note(model: GANModule) -> None:
+        weights.append({n: p.detach().clone() for n, p in model.generator.named_parameters()})
+        for name, value in after_each[len(weights) - 2].items():
+            torch.testing.assert_close(weights[-1][name], value, rtol=1e-6, atol=1e-7)
+
+    fit(model, make_batches(5), [AfterBatch(note)])
+    hand.compare(model)
+    unchanged = [equal(one, two) for one, two in zip(weights, weights[1:], strict=False)]
+    assert unchanged == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("class_weight", [1.0, 0.25])
+def test_acgan_is_its_algorithm(class_weight: float) -> None:
+    hand = Handmade(ACGAN)
+    images_seen = 0
+
+    def mean(adversarial: Tensor, classes: Tensor) -> Tensor:
+        return (adversarial + class_weight * classes) / (1 + class_weight)
+
+    for real, real_classes in make_batches(3):
+        images_seen += len(real)
+        seed_batch(3, images_seen)
+        classes = torch.randint(CLASSES, (len(real),))
+        one_hot = torch.eye(CLASSES)[classes]
+        fake = hand.generator(torch.cat([torch.randn(len(real), LATENT), one_hot], dim=1))
+        logits_real, classes_real = hand.adversary(real)
+        logits_fake, classes_fake = hand.adversary(fake.detach())
+        adversarial = (cross_entropy(logits_real, 1.0) + cross_entropy(logits_fake, 0.0)) / 2
+        class_loss = -F.log_softmax(classes_real, 1)[range(len(real)), real_classes].mean() / 2
+        class_loss -= F.log_softmax(classes_fake, 1)[range(len(real)), classes].mean() / 2
+        hand.step(mean(adversarial, class_loss), hand.adversary)
+        logits, class_logits = hand.adversary(fake)
+        class_loss = -F.log_softmax(class_logits, 1)[range(len(real)), classes].mean()
+        hand.step(mean(cross_entropy(logits, 1.0), class_loss), hand.generator)
+
+    model = make_model(ACGAN, class_weight=class_weight)
+    fit(model, make_batches(3))
+    hand.compare(model)
+
+
+def test_acgan_losses_are_the_mean_of_two() -> None:
+    """With the defaults: (adversarial + class) / 2, and neither is ever negative."""
+    model = make_model(ACGAN)
+    calls: list[tuple[Tensor, Tensor]] = []
+    model.discriminator.register_forward_hook(lambda m, i, output: calls.append(output))
+    fit(model, make_batches(1))
+    (real, _), (fake, _), (again, _) = calls
+    observed = {name: value.item() for name, value in model.observed.items()}
+    adversarial = (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)).item() / 2
+    class_loss = (observed["loss_class/real"] + observed["loss_class/fake"]) / 2
+    assert class_loss > 0.1
+    assert observed["loss/discriminator"] == pytest.approx((adversarial + class_loss) / 2)
+    both = cross_entropy(again, 1.0).item() + observed["loss_class/generator"]
+    assert observed["loss/generator"] == pytest.approx(both / 2)
+
+
+def test_class_weight_zero_ignores_the_classes() -> None:
+    batches = make_batches(3)
+    relabelled = Batches([(images, (labels + 1) % CLASSES) for images, labels in batches])
+    results = {}
+    for weight in (0.0, 1.0):
+        models = [make_model(ACGAN, class_weight=weight) for _ in range(2)]
+        head = copied(models[0].discriminator.class_head)
+        for model, loader in zip(models, (batches, relabelled), strict=True):
+            fit(model, loader)
+        results[weight] = equal(*(copied(model) for model in models))
+        untrained = equal(head, copied(models[0].discriminator.class_head))
+        assert untrained == (weight == 0)
+    assert results == {0.0: True, 1.0: False}
+
+
+def test_acgan_needs_two_classes() -> None:
+    with pytest.raises(ValueError, match="at least 2 classes, and this data has 1"):
+        make_model(ACGAN, num_classes=1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_samples_and_their_latents_have_the_asked_shapes(variant: type[GANModule]) -> None:
+    model = make_model(variant)
+    torch.manual_seed(0)
+    latent, labels = model.sample_latent(2000), model.sample_labels(2000)
+    assert latent.shape == (2000, LATENT)
+    assert latent.mean().abs() < 0.05
+    assert latent.std().item() == pytest.approx(1, abs=0.05)
+    assert labels.dtype == torch.int64
+    assert labels.bincount().tolist() == pytest.approx([2000 / CLASSES] * CLASSES, rel=0.2)
+    images = model.sample(latent[:4], labels[:4])
+    assert images.shape == (4, 1, 4, 4)
+    others = model.sample(latent[:4], (labels[:4] + 1) % CLASSES)
+    assert torch.equal(images, others) == (not model.conditional)
+
+
+# How often each network is updated, and what is counted
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("adversary_steps", "generator_steps"), [(1, 1), (3, 1), (1, 3), (2, 2)])
+def test_ratios_of_updates(
+    variant: type[GANModule], adversary_steps: int, generator_steps: int
+) -> None:
+    options = {STEPS[variant]: adversary_steps}
+    if variant is not WGANGP:
+        options["generator_steps"] = generator_steps
+    elif generator_steps > 1:
+        pytest.skip("the algorithm has one")
+    model = make_model(variant, **options)
+    latents: list[Tensor] = []
+    model.generator.register_forward_pre_hook(lambda m, inputs: latents.append(inputs[0]))
+    steps: list[list[str]] = [[]]
+    counts: list[tuple[int, int]] = []
+
+    def close(model: GANModule) -> None:
+        steps.append([])
+        counts.append((model.trainer.global_step, model.images_seen))
+
+    note = OptimizerSteps(lambda model, name: steps[-1].append(name))
+    trainer = fit(model, make_batches(7), [note, AfterBatch(close)])
+    for index in range(7):
+        turn = generator_steps if (index + 1) % adversary_steps == 0 else 0
+        assert steps[index] == [model.adversary_name] + ["generator"] * turn
+    assert counts == [(index + 1, 8 * (index + 1)) for index in range(7)]
+    assert trainer.global_step == 7
+    drawn = torch.stack([latent[0, :LATENT] for latent in latents])
+    assert len(drawn.unique(dim=0)) == len(drawn), "every generator pass has its own latents"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ratios_hold_across_epochs(variant: type[GANModule]) -> None:
+    model = make_model(variant, **{STEPS[variant]: 3})
+    steps: list[str] = []
+    note = OptimizerSteps(lambda model, name: steps.append(name))
+    trainer = fit(model, make_batches(4), [note], max_epochs=3)
+    assert steps == ([model.adversary_name] * 3 + ["generator"]) * 4
+    assert trainer.global_step == 12
+    assert model.images_seen == 96
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_max_steps_counts_batches(variant: type[GANModule]) -> None:
+    model = make_model(variant, **{STEPS[variant]: 2})
+    fit(model, make_batches(9), max_steps=5)
+    assert model.images_seen == 40
+
+
+@pytest.mark.parametrize("name", ["latent_dim", "discriminator_steps", "generator_steps"])
+def test_counts_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        make_model(GAN, **{name: 0})
+
+
+def test_wgan_gp_names_its_own_option() -> None:
+    with pytest.raises(ValueError, match="critic_steps must be at least 1, got 0"):
+        make_model(WGANGP, critic_steps=0)
+
+
+# Tricks in the step
+
+
+@pytest.mark.parametrize("variant", [GAN, ACGAN])
+def test_tricks_reach_the_updates_they_should(variant: type[GANModule]) -> None:
+    calls: list[tuple[str, int]] = []
+
+    class Noise(InstanceNoise):
+        def fake(self, images: Tensor, images_seen: int) -> Tensor:
+            calls.append(("fake", images_seen))
+            return 0 * images + 2
+
+        def real(self, images: Tensor, images_seen: int) -> Tensor:
+            calls.append(("real", images_seen))
+            return 0 * images + 3
+
+    class Labels(HardLabels):
+        def real(self, logits: Tensor) -> Tensor:
+            return torch.full_like(logits, 0.75)
+
+        def fake(self, logits: Tensor) -> Tensor:
+            return torch.full_like(logits, 0.125)
+
+    class Flips(LabelFlips):
+        def __call__(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+            calls.append(("flip", int(1000 * real[0].item() + fake[0].item() * 1_000_000)))
+            return fake, real
+
+    model = make_model(variant, instance_noise=Noise(), labels=Labels(), label_flips=Flips())
+    shown: list[float] = []
+    outputs: list[Any] = []
+    model.discriminator.register_forward_pre_hook(lambda m, i: shown.append(i[0].mean().item()))
+    model.discriminator.register_forward_hook(lambda m, i, output: outputs.append(output))
+    fit(model, make_batches(1))
+    assert shown == [3, 2, 2], "real, generated; generated again in the generator's update"
+    assert calls == [("real", 8), ("fake", 8), ("flip", 125_750), ("fake", 8)]
+    logits = [output if variant is GAN else output[0] for output in outputs]
+    adversarial = (cross_entropy(logits[0], 0.125) + cross_entropy(logits[1], 0.75)).item() / 2
+    if variant is GAN:
+        assert model.observed["loss/discriminator"].item() == pytest.approx(adversarial)
+    else:
+        names = ("loss_class/real", "loss_class/fake")
+        classes = sum(model.observed[name].item() for name in names) / 2
+        loss = model.observed["loss/discriminator"].item()
+        assert loss == pytest.approx((adversarial + classes) / 2)
+
+
+def test_gan_uses_the_losses_and_the_batches_it_is_given() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def loss_d(real: Tensor, fake: Tensor, real_targets: Tensor, fake_targets: Tensor) -> Tensor:
+        seen.append((len(real), len(fake), int(real_targets.sum()), int(fake_targets.sum())))
+        return real.sum() * 0 + 5
+
+    def loss_g(fake: Tensor) -> Tensor:
+        seen.append((len(fake),))
+        return fake.sum() * 0 + 6
+
+    class Halved:
+        def __call__(
+            self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            return discriminator(real), discriminator(fake[:3])
+
+    model = make_model(GAN, discriminator_loss=loss_d, generator_loss=loss_g, batches=Halved())
+    fit(model, make_batches(1))
+    assert seen == [(8, 3, 8, 0), (8,)]
+    assert model.observed["loss/discriminator"].item() == 5
+    assert model.observed["loss/generator"].item() == 6
