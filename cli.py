@@ -1,19 +1,20 @@
 """Command line: fit, validate and test a GAN, and sample from it."""
 
 import os
+import re
 import shutil
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
@@ -21,7 +22,15 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 
 COMMANDS = {"sample": "draw images from a trained generator"}
-RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
+LINKED = ("channels", "image_size", "num_classes")
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, with errors of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise ValueError(one_line(message)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -58,19 +67,13 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(callbacks.Progress, "progress")
         parser.add_lightning_class_args(callbacks.BestCheckpoint, "checkpoint_best")
         parser.add_lightning_class_args(callbacks.LastCheckpoint, "checkpoint_last")
-        parser.add_argument(
-            "--overwrite",
-            type=bool,
-            default=False,
-            help="Replace the run that is in --trainer.default_root_dir.",
-        )
-        for name in ("channels", "image_size", "num_classes"):
+        for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
-        """Check the checkpoint, instead of letting it overrule the command line."""
-        path = self._setting("ckpt_path")
-        if path is None or path in ("last", "best", "hpc", "registry"):
+        """Check the checkpoint's variant, instead of letting it overrule the command line."""
+        path = self._checkpoint_path()
+        if path is None:
             return
         held, wanted = variant_of(read_checkpoint(path), path), self._setting("model").class_path
         if held != wanted:
@@ -80,51 +83,104 @@ class GANCLI(LightningCLI):
             )
 
     def before_instantiate_classes(self) -> None:
-        """Refuse to train over a run, unless told to; the permission is not saved."""
-        command = self.config.subcommand
-        overwrite, self.config[command].overwrite = self._setting("overwrite"), False
-        if command != "fit" or self._setting("ckpt_path") or rank_zero_only.rank != 0:
+        """Refuse what the links would overrule without a word."""
+        given = self._setting("model").get("init_args", {})
+        for name in LINKED:
+            if given.get(name) is not None:
+                raise ValueError(
+                    f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
+                    "data that has it so"
+                )
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a checkpoint of other networks, before anything is written."""
+        path = self._checkpoint_path()
+        if path is None:
             return
-        folder = Path(self._setting("trainer").default_root_dir or os.getcwd())
-        if not (folder / "checkpoints").exists():
-            return
-        if not overwrite:
-            raise ValueError(
-                f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
-                f"it with --ckpt_path {folder}/checkpoints/last.ckpt, or replace it with "
-                "--overwrite true"
-            )
-        for old in [*(folder / name for name in RUN_FILES), *folder.glob("events.out.tfevents.*")]:
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        held = {name: tuple(t.shape) for name, t in read_checkpoint(path)["state_dict"].items()}
+        wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
+        for name in sorted(held.keys() | wanted.keys()):
+            if held.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"--ckpt_path {path} doesn't fit the model: its {name} is "
+                    f"{held.get(name, 'missing')}, the model's is {wanted.get(name, 'missing')}. "
+                    "Give the config that it was trained with (config.yaml in its run's folder)"
+                )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Let TensorBoard's files lie in the run's folder itself, unless told otherwise."""
         settings = self._get(self.config_init, "trainer")
         if settings.logger is None or settings.logger is True:
-            folder = settings.default_root_dir or os.getcwd()
-            kwargs["logger"] = TensorBoardLogger(folder, name="", version="")
+            kwargs["logger"] = TensorBoardLogger(self._run_folder(), name="", version="")
         return super().instantiate_trainer(**kwargs)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
+        folder = self._run_folder()
+        if (folder / "checkpoints").exists() and not self._setting("ckpt_path"):
+            raise ValueError(
+                f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
+                f"the run with --ckpt_path {folder}/checkpoints/last.ckpt, or delete it"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
+                "another"
+            ) from error
+        before = set(folder.iterdir())
+        try:
+            self.trainer.fit(**kwargs)
+        except Exception:
+            if self.trainer.global_step == 0:
+                for new in set(folder.iterdir()) - before:
+                    shutil.rmtree(new) if new.is_dir() else new.unlink()
+                if not before:
+                    folder.rmdir()
+            raise
 
     @rank_zero_only
     def after_fit(self) -> None:
         """Say where the run is."""
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        folder = self._run_folder()
         best = next(
             callback
             for callback in self.trainer.callbacks  # type: ignore[attr-defined]
             if isinstance(callback, callbacks.BestCheckpoint)
         )
-        scored = "none" if best.best_model_score is None else (
-            f"{folder}/checkpoints/best.ckpt ({best.monitor} {best.best_model_score:.4g})"
+        scored = (
+            "none"
+            if best.best_model_score is None
+            else (f"{folder}/checkpoints/best.ckpt ({best.monitor} {best.best_model_score:.4g})")
         )
         print(
             f"Run: {folder}  Last checkpoint: {folder}/checkpoints/last.ckpt  "
             f"Best checkpoint: {scored}  Pictures: {folder}/pictures"
         )
 
+    def _run_folder(self) -> Path:
+        return Path(self._setting("trainer").default_root_dir or os.getcwd())
+
+    def _checkpoint_path(self) -> str | None:
+        """The checkpoint that was asked for by its path, not by `last` or `best`."""
+        path = self._setting("ckpt_path")
+        return None if path in ("last", "best", "hpc", "registry") else path
+
     def _setting(self, name: str) -> Any:
         """What the subcommand was given for an option."""
         return self.config[self.config.subcommand].get(name)
+
+
+def one_line(message: str) -> str:
+    """What a person needs of jsonargparse's messages, which list all that a value is not."""
+    noise = (
+        "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
+        "Expected a path but"
+    )
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    kept = [line for line in lines if line and not re.match(noise, line)]
+    return " ".join(kept)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -139,14 +195,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, MisconfigurationException) as error:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise
-        sys.exit(f"error: {error}\n(set MINMAX_TRACEBACK=1 to see where it was raised)")
+        sys.exit(f"error: {one_line(str(error))}")
 
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Hand the arguments to Lightning's command line."""
     further = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
     strict = {"allow_abbrev": False}
-    sys.argv[1:] = []
+    sys.argv[1:] = []  # Lightning warns if it is given arguments beside these.
     GANCLI(
         GANModule,
         ImageDataModule,
@@ -155,6 +211,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         auto_configure_optimizers=False,
+        parser_class=Parser,
         parser_kwargs={
             **strict,
             "description": f"{__doc__} Further commands: {further} (see `cli.py sample --help`).",

@@ -30,8 +30,8 @@ def slerp(start: Tensor, end: Tensor, steps: int) -> Tensor:
     cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)
     angle = cosine.clamp(-0.9999, 0.9999).acos()[:, None, None]
     share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
-    weighted = torch.sin((1 - share) * angle) * start[:, None] + torch.sin(share * angle) * end[:, None]
-    return weighted / torch.sin(angle)
+    from_start = torch.sin((1 - share) * angle) * start[:, None]
+    return (from_start + torch.sin(share * angle) * end[:, None]) / torch.sin(angle)
 
 
 def class_rows(num_classes: int, columns: int) -> Tensor:
@@ -64,10 +64,7 @@ class Pictures(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the real images, and what the generator makes before it has learned."""
         assert isinstance(pl_module, GANModule)
-        loader = trainer.train_dataloader
-        images, labels = next(iter(trainer.datamodule.val_dataloader()))  # type: ignore[attr-defined]
-        del loader, labels
-        self._show(trainer, pl_module, "real", images[: self.rows * self.columns], self.columns)
+        self._show(trainer, pl_module, "real", self._real_images(trainer), self.columns)
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
         if pl_module.images_seen == 0:
             self._show_fake(trainer, pl_module)
@@ -98,6 +95,16 @@ class Pictures(Callback):
         labels = class_rows(rows, self.columns).to(pl_module.device)
         images = pl_module.sample(latents, labels if pl_module.conditional else None)
         self._show(trainer, pl_module, "interpolation", images, self.columns)
+
+    def _real_images(self, trainer: Trainer) -> Tensor:
+        """The first held-out images."""
+        count = self.rows * self.columns
+        batches: list[Tensor] = []
+        for images, _ in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
+            batches.append(images)
+            if sum(map(len, batches)) >= count:
+                break
+        return torch.cat(batches)[:count]
 
     def _latents(self, module: GANModule, count: int) -> Tensor:
         """The same latents at every call, on every machine, whatever the run's seed."""

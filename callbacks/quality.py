@@ -37,7 +37,13 @@ class Quality(Callback):
         self._latents = torch.Generator().manual_seed(1 + trainer.global_rank)
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Add a batch of real images, and as many generated ones of the same classes."""
         assert isinstance(pl_module, GANModule)

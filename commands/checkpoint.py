@@ -73,6 +73,6 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
             "that defines it where it was when the model was trained"
         ) from error
     if not (isinstance(variant, type) and issubclass(variant, GANModule)):
-        raise ValueError(f"{path} names {class_path} as its variant, which is no GAN of this project")
+        raise ValueError(f"{path} holds a {class_path}, which is no GAN of this project")
     model = variant.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     return model.eval(), list(checkpoint.get("class_names", []))

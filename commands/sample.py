@@ -18,9 +18,7 @@ from gan_modules import GANModule
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    options = argparse.ArgumentParser(
-        prog="cli.py sample", description=__doc__, allow_abbrev=False
-    )
+    options = argparse.ArgumentParser(prog="cli.py sample", description=__doc__, allow_abbrev=False)
     options.add_argument("--checkpoint", required=True, help="a .ckpt file of a run")
     options.add_argument("--count", type=int, default=64, help="number of images (default 64)")
     options.add_argument(
@@ -75,9 +73,7 @@ def choose_labels(
         unknown = [name for name in wanted if name not in known]
         if unknown:
             shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
-            raise ValueError(
-                f"--classes {' '.join(unknown)}: the model knows {shown or numbers}. Choose of these"
-            )
+            raise ValueError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
         numbers = [known[name] for name in wanted]
     return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
 
@@ -86,14 +82,12 @@ def draw(model: GANModule, labels: Tensor, count: int, seed: int, batch_size: in
     """Images `[count, C, H, W]` in [-1, 1]; the same ones for a seed at every batch size."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device)
-    latents = torch.randn(
-        count, model.latent_dim, generator=torch.Generator().manual_seed(seed)
-    )
+    latents = torch.randn(count, model.latent_dim, generator=torch.Generator().manual_seed(seed))
     images = []
     with tqdm(total=count, desc="Sampling", unit="image", leave=False) as progress:
-        for latent, label in zip(
-            latents.split(batch_size), labels.split(batch_size), strict=True
-        ):
+        for start in range(0, count, batch_size):
+            latent = latents[start : start + batch_size]
+            label = labels[start : start + batch_size]
             images.append(model.sample(latent.to(device), label.to(device)).cpu())
             progress.update(len(latent))
     return torch.cat(images)
@@ -111,10 +105,8 @@ def write(images: Tensor, labels: Tensor | None, class_names: Sequence[str], out
             pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
             pixels = pixels.permute(0, 2, 3, 1)
             if output.suffix == ".npz":
-                arrays = {"images": pixels.numpy()}
-                if labels is not None:
-                    arrays["labels"] = labels.numpy()
-                np.savez_compressed(partial, **arrays)
+                known = {} if labels is None else {"labels": labels.numpy()}
+                np.savez_compressed(partial, images=pixels.numpy(), **known)  # type: ignore[arg-type]
             else:
                 write_folder(pixels, labels, class_names, partial)
         if output.is_dir():

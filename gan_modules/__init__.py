@@ -5,4 +5,4 @@ from gan_modules.base import GANModule
 from gan_modules.gan import GAN
 from gan_modules.wgan_gp import WGANGP
 
-__all__ = ["ACGAN", "GAN", "GANModule", "WGANGP"]
+__all__ = ["ACGAN", "GAN", "WGANGP", "GANModule"]

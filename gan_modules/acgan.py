@@ -47,6 +47,7 @@ class ACGAN(GANModule):
     """
 
     conditional = True
+    discriminator: ClassifyingDiscriminator
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -157,8 +157,8 @@ class GANModule(LightningModule):
 
     def both_optimizers(self) -> tuple[UncountedOptimizer, LightningOptimizer]:
         """The generator's and the adversary's optimizer; only the latter's steps are counted."""
-        generator, adversary = self.optimizers()  # type: ignore[misc, union-attr]
-        return UncountedOptimizer(generator), adversary  # type: ignore[arg-type, return-value]
+        generator, adversary = cast(list[LightningOptimizer], self.optimizers())
+        return UncountedOptimizer(generator), adversary
 
     def generator_updates_due(self) -> int:
         """Generator updates after the adversary's update of this batch."""

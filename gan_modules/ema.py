@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator's weights (Yazıcı et al. 2019).
+"""Exponential moving average of the generator's weights (Yazici et al. 2019).
 
 https://arxiv.org/abs/1806.04498. The decay is given as a half-life in images: unlike a
 decay per step, it means the same at every batch size.

@@ -40,6 +40,8 @@ class GAN(GANModule):
         ema_half_life_images: half-life of the generator's average; 0 is off.
     """
 
+    discriminator: Discriminator
+
     def __init__(
         self,
         generator: Callable[[int, int, int], Generator],
@@ -48,7 +50,7 @@ class GAN(GANModule):
         discriminator_optimizer: OptimizerFactory,
         channels: int,
         image_size: int,
-        num_classes: int = 1,
+        num_classes: int,
         latent_dim: int = 100,
         discriminator_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = bce_mean,
         generator_loss: Callable[[Tensor], Tensor] = non_saturating,

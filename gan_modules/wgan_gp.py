@@ -9,7 +9,6 @@ Deviations from the paper: none in the algorithm. An average of the generator ma
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from gan_modules.base import Batch, GANModule, OptimizerFactory
 from gan_modules.losses import wasserstein_critic, wasserstein_generator
@@ -35,6 +34,7 @@ class WGANGP(GANModule):
     """
 
     adversary_name = "critic"
+    critic: Discriminator
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class WGANGP(GANModule):
         critic_optimizer: OptimizerFactory,
         channels: int,
         image_size: int,
-        num_classes: int = 1,
+        num_classes: int,
         latent_dim: int = 100,
         critic_steps: int = 5,
         penalty_weight: float = 10.0,

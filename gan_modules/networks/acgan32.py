@@ -5,6 +5,8 @@ last. The source's discriminator is lost, so this is the paper's own for 32x32 i
 (Odena et al. 2017, appendix A, table 2, https://arxiv.org/abs/1610.09585).
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from gan_modules.networks.base import ClassifyingDiscriminator, Generator, initialize_dcgan
@@ -54,7 +56,7 @@ class ACGAN32Discriminator(ClassifyingDiscriminator):
         super().__init__(image_size)
         widths = (channels, 16, 32, 64, 128, 256, 512)
         layers: list[nn.Module] = []
-        for index, (width_in, width_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (width_in, width_out) in enumerate(pairwise(widths)):
             layers += [
                 nn.Conv2d(width_in, width_out, 3, stride=2 - index % 2, padding=1),
                 nn.BatchNorm2d(width_out) if index else nn.Identity(),

@@ -4,6 +4,8 @@ Deviations: the source gives neither the slope of LeakyReLU nor the dropout rate
 0.2 and 0.3 are the field's habit.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from gan_modules.networks.base import Discriminator, Generator
@@ -41,7 +43,7 @@ class FCDiscriminator(Discriminator):
         super().__init__(image_size)
         widths = [channels * image_size**2, 1024, 512, 256]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
+        for width_in, width_out in pairwise(widths):
             layers += [
                 nn.Linear(width_in, width_out),
                 nn.LeakyReLU(slope, inplace=True),

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import ClassifyingDiscriminator, Discriminator, Generator
 
@@ -127,14 +127,18 @@ def make_batches(count: int, batch_size: int = 8) -> Batches:
     )
 
 
-def resident_loader(batches: int = 4, batch_size: int = 8) -> ResidentLoader:
-    """The project's own loader, with a few images more than it has places in its batches."""
-    count = batches * batch_size + 3
-    random = torch.Generator().manual_seed(43)
-    pixels = torch.randint(256, (count, CHANNELS, SIZE, SIZE), generator=random)
-    labels = torch.randint(CLASSES, (count,), generator=random)
-    sampler = EpochShuffle(count, batch_size, seed=7)
-    return ResidentLoader(pixels.to(torch.uint8), labels, batch_size, sampler)
+class TinyImages(ImageDataModule):
+    """Four batches of eight images, and three images that find no place in them."""
+
+    def __init__(self) -> None:
+        names = [f"class {label}" for label in range(CLASSES)]
+        super().__init__(names, SIZE, CHANNELS == 1, batch_size=8)
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        count, random = 35 if train else 12, torch.Generator().manual_seed(43 + train)
+        pixels = torch.randint(256, (count, CHANNELS, SIZE, SIZE), generator=random)
+        labels = torch.randint(CLASSES, (count,), generator=random)
+        return pixels.to(torch.uint8), labels
 
 
 class RecordingLogger(Logger):
@@ -188,13 +192,9 @@ class OptimizerSteps(Callback):
             ("generator", pl_module.adversary_name), trainer.optimizers, strict=True
         ):
             if self.before is not None:
-                optimizer.register_step_pre_hook(
-                    lambda *_, name=name: self.before(pl_module, name)
-                )
+                optimizer.register_step_pre_hook(lambda *_, name=name: self.before(pl_module, name))
             if self.after is not None:
-                optimizer.register_step_post_hook(
-                    lambda *_, name=name: self.after(pl_module, name)
-                )
+                optimizer.register_step_post_hook(lambda *_, name=name: self.after(pl_module, name))
 
 
 def make_trainer(
@@ -237,7 +237,7 @@ def copied(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+def equal(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 

@@ -86,13 +86,17 @@ def test_bfloat16_logits_are_computed_in_float32(
     logits: Tensor, targets: Tensor, autocast: bool
 ) -> None:
     half, ones = logits.bfloat16(), torch.ones(50)
+    whole = half.float()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         pairs = [
-            (bce(half, targets), bce(half.float(), targets)),
-            (bce_mean(half, half, ones, targets), bce_mean(half.float(), half.float(), ones, targets)),
-            (non_saturating(half), non_saturating(half.float())),
-            (wasserstein_critic(half, 2 * half), half.float().mean()),
-            (wasserstein_generator(half), -half.float().mean()),
+            (bce(half, targets), bce(whole, targets)),
+            (
+                bce_mean(half, half, ones, targets),
+                bce_mean(half.float(), half.float(), ones, targets),
+            ),
+            (non_saturating(half), non_saturating(whole)),
+            (wasserstein_critic(half, 2 * half), whole.mean()),
+            (wasserstein_generator(half), -whole.mean()),
         ]
     for value, expected in pairs:
         assert value.dtype == torch.float32

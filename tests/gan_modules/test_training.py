@@ -1,6 +1,8 @@
 """Trainings of tiny models, step by step: who is updated, by what, and with which numbers."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from tests.gan_modules.helpers import (
     AfterBatch,
     Batches,
     OptimizerSteps,
+    TinyDiscriminator,
     adversary_of,
     copied,
     equal,
@@ -222,7 +225,7 @@ def test_wgan_gp_is_its_algorithm() -> None:
 
     fit(model, make_batches(5), [AfterBatch(note)])
     hand.compare(model)
-    unchanged = [equal(one, two) for one, two in zip(weights, weights[1:], strict=False)]
+    unchanged = [equal(one, two) for one, two in pairwise(weights)]
     assert unchanged == [True, False, True, False, True]
 
 
@@ -307,19 +310,51 @@ def test_samples_and_their_latents_have_the_asked_shapes(variant: type[GANModule
     assert torch.equal(images, others) == (not model.conditional)
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="manual_backward runs under autocast, and with it the penalty's second derivative",
+)
+def test_mixed_precision_leaves_the_penaltys_gradient_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Exact(nn.Module):
+        """Has no operation that autocast would touch, so that all runs see the same images."""
+
+        def __init__(self, *arguments: int) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, latent: Tensor) -> Tensor:
+            return self.scale * latent[:, :4, None, None].expand(-1, 1, 4, 4).tanh()
+
+    monkeypatch.setattr("gan_modules.wgan_gp.wasserstein_critic", lambda real, fake: 0)
+    results: dict[str, list[Tensor]] = {}
+    for precision in ("32-true", "bf16-mixed"):
+
+        def note(model: GANModule, name: str, precision: str = precision) -> None:
+            results[precision] = [p.grad.clone() for p in model.critic.parameters()][:-1]
+
+        critic = partial(TinyDiscriminator, dropout=0.0)
+        model = make_model(WGANGP, generator=Exact, critic=critic, critic_steps=2)
+        fit(model, make_batches(1), [OptimizerSteps(note)], precision=precision)
+    for whole, mixed in zip(results["32-true"], results["bf16-mixed"], strict=True):
+        torch.testing.assert_close(mixed, whole, rtol=1e-4, atol=1e-6)
+
+
 # How often each network is updated, and what is counted
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize(("adversary_steps", "generator_steps"), [(1, 1), (3, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize(
+    ("variant", "adversary_steps", "generator_steps"),
+    [(variant, *steps) for variant in (GAN, ACGAN) for steps in ((1, 1), (3, 1), (1, 3), (2, 2))]
+    + [(WGANGP, 1, 1), (WGANGP, 3, 1)],
+)
 def test_ratios_of_updates(
     variant: type[GANModule], adversary_steps: int, generator_steps: int
 ) -> None:
     options = {STEPS[variant]: adversary_steps}
     if variant is not WGANGP:
         options["generator_steps"] = generator_steps
-    elif generator_steps > 1:
-        pytest.skip("the algorithm has one")
     model = make_model(variant, **options)
     latents: list[Tensor] = []
     model.generator.register_forward_pre_hook(lambda m, inputs: latents.append(inputs[0]))

@@ -1,0 +1,121 @@
+"""What a run keeps: its last state, from which it can go on, and its best."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from callbacks import BestCheckpoint, LastCheckpoint
+from gan_modules import GANModule
+from tests.gan_modules.helpers import AfterBatch, TinyImages, copied, equal, make_model
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*",
+    "ignore:Be aware that when using `ckpt_path`",
+    "ignore:.*removed from hparams",
+    "ignore:.*Checkpoint directory",
+)
+
+CUT = "on_train_end saves an epoch that max_steps cut short, which Lightning then counts as whole"
+
+
+def train(
+    folder: Path, callbacks: list[Callback], resume: bool = False, **limits: Any
+) -> GANModule:
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **limits,
+    )
+    model = make_model()
+    path = str(folder / "checkpoints" / "last.ckpt") if resume else None
+    trainer.fit(
+        model, datamodule=TinyImages(), ckpt_path=path, weights_only=False if resume else None
+    )
+    return model
+
+
+def kept(folder: Path, name: str) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=False)
+
+
+@pytest.mark.parametrize(
+    ("every_n_epochs", "limits"),
+    [
+        (1, {"max_epochs": 2}),
+        (2, {"max_epochs": 3}),
+        (5, {"max_epochs": 3}),
+        (1, {"max_epochs": -1, "max_steps": 3}),
+        (1, {"max_epochs": -1, "max_steps": 8}),
+    ],
+)
+def test_last_is_the_state_at_the_end(
+    tmp_path: Path, every_n_epochs: int, limits: dict[str, int]
+) -> None:
+    model = train(tmp_path, [LastCheckpoint(every_n_epochs)], **limits)
+    checkpoint = kept(tmp_path, "last")
+    assert checkpoint["images_seen"] == model.images_seen
+    assert checkpoint["class_names"] == ["class 0", "class 1", "class 2"]
+    assert equal(copied(model), checkpoint["state_dict"])
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("every_n_epochs", "limits"),
+    [
+        (1, {"max_epochs": 2}),
+        (2, {"max_epochs": 3}),
+        (1, {"max_epochs": -1, "max_steps": 6}),
+        (1, {"max_epochs": -1, "max_steps": 8}),
+        pytest.param(
+            2,
+            {"max_epochs": -1, "max_steps": 3},
+            marks=pytest.mark.xfail(strict=True, reason=CUT),
+        ),
+        pytest.param(
+            2,
+            {"max_epochs": -1, "max_steps": 12},
+            marks=pytest.mark.xfail(strict=True, reason=CUT),
+        ),
+    ],
+)
+def test_a_finished_run_can_be_prolonged(
+    tmp_path: Path, every_n_epochs: int, limits: dict[str, int]
+) -> None:
+    longer = {"max_epochs": 5} if "max_steps" not in limits else {"max_epochs": -1, "max_steps": 20}
+    whole = train(tmp_path, [LastCheckpoint()], **longer)
+    train(tmp_path, [LastCheckpoint(every_n_epochs)], **limits)
+    prolonged = train(tmp_path, [LastCheckpoint(every_n_epochs)], resume=True, **longer)
+    assert prolonged.images_seen == whole.images_seen == 160
+    assert equal(copied(whole), copied(prolonged))
+
+
+class Score(Callback):
+    """Logs given scores, one a validation."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = iter(scores)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("metric/fid_pixels", next(self.scores))
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", 2), ("max", 3)])
+def test_best_is_the_state_at_the_best_score(tmp_path: Path, mode: str, best: int) -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    note = AfterBatch(lambda model: states.append(copied(model)))
+    callbacks = [note, Score([3.0, 1.0, 4.0, 2.0]), BestCheckpoint(mode=mode), LastCheckpoint()]
+    train(tmp_path, callbacks, max_epochs=4)
+    checkpoint = kept(tmp_path, "best")
+    assert checkpoint["images_seen"] == 32 * best
+    assert equal(checkpoint["state_dict"], states[4 * best - 1])
+    assert kept(tmp_path, "last")["images_seen"] == 128
+    names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "last.ckpt"]
