@@ -111,7 +111,9 @@ class GANCLI(LightningCLI):
         """Let TensorBoard's files lie in the run's folder itself, unless told otherwise."""
         settings = self._get(self.config_init, "trainer")
         if settings.logger is None or settings.logger is True:
-            kwargs["logger"] = TensorBoardLogger(self._run_folder(), name="", version="")
+            kwargs["logger"] = TensorBoardLogger(
+                self._run_folder(), name="", version="", default_hp_metric=False
+            )
         return super().instantiate_trainer(**kwargs)
 
     def fit(self, **kwargs: Any) -> None:
@@ -186,7 +188,8 @@ def one_line(message: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command of the command line; wrong input ends it with one line and exit code 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    for expected in (".*LeafSpec.*", ".*in eval mode at the start of training.*"):
+        warnings.filterwarnings("ignore", expected)
     try:
         if arguments and arguments[0] in COMMANDS:
             import_module(f"commands.{arguments[0]}").main(arguments[1:])

@@ -2,7 +2,6 @@
 
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,16 +23,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
+    except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path} is refused: it is no checkpoint, or loading it would run code stored in it "
-            f"({reason}). Train one with `python cli.py fit`"
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{path} is not a whole checkpoint ({reason}). Copy it again, or use an older one"
+            f"{path} is refused: it is no whole checkpoint, or loading it would run code that is "
+            f"stored in it ({reason}). Copy it again, use another, or train one with "
+            "`python cli.py fit`"
         ) from error
     if not isinstance(checkpoint, dict) or "images_seen" not in checkpoint:
         raise ValueError(f"{path} is no checkpoint of this project: it counts no images seen")

@@ -1,0 +1,61 @@
+"""Runs the command line in this process, which saves the seconds that importing torch takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import cli
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def config() -> Callable[[str], str]:
+    """Path of a config by its name."""
+    return lambda name: str(CONFIGS / f"{name}.yaml")
+
+
+@pytest.fixture
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Train a config briefly in `tmp_path/run`, and return that folder."""
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+
+    def run(name: str, *arguments: str) -> Path:
+        folder = tmp_path / "run"
+        options = [] if any("default_root_dir" in a for a in arguments) else [str(folder)]
+        cli.main(
+            [
+                "fit",
+                "--config",
+                str(CONFIGS / f"{name}.yaml"),
+                "--trainer.accelerator",
+                "cpu",
+                *[part for option in options for part in ("--trainer.default_root_dir", option)],
+                *arguments,
+            ]
+        )
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the digits: two epochs, scored after each."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    cli.main(
+        [
+            *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml")),
+            *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
+            *("--trainer.check_val_every_n_epoch", "1"),
+            *("--trainer.default_root_dir", str(folder), "--pictures.every_images", "1000"),
+        ]
+    )
+    return folder
+
+
+def load(path: Path) -> dict:
+    """Parse a YAML file."""
+    return yaml.safe_load(path.read_text())

@@ -1,0 +1,135 @@
+"""Wrong input ends with one line that names what to change, a code, and nothing written."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cli
+
+DIGITS = ["fit", "--config", "dcgan_digits"]
+FOLDER = ["fit", "--config", "dcgan96_folder", "--data.init_args.root"]
+MODEL, DATA = "--model.init_args", "--data.init_args"
+
+CASES = {
+    "unknown option": ([*DIGITS, "--trainer.max_epoch", "3"], "--trainer.max_epoch 3"),
+    "unknown key of the model": ([*DIGITS, f"{MODEL}.latentdim", "3"], "'latentdim'"),
+    "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], '"batch_size": Expected'),
+    "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
+    "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
+    "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "parsing config"),
+    "no config": (["fit"], "fit.model"),
+    "no such command": (["train"], "invalid choice: 'train'"),
+    "no MNIST": (["fit", "--config", "dcgan_mnist", f"{DATA}.root", "{tmp}"], f"{DATA}.root"),
+    "no folder": ([*FOLDER, "{tmp}/nowhere"], f"{DATA}.root is '"),
+    "empty folder": ([*FOLDER, "{tmp}/empty"], "no images"),
+    "broken image": ([*FOLDER, "{tmp}/broken", f"{DATA}.batch_size", "2"], "broken/b.png"),
+    "classes wanted, none there": (
+        [
+            *("fit", "--config", "acgan_mnist", "--data", "datamodules.ImageFolder"),
+            *(f"{DATA}.root", "{tmp}/plain"),
+        ],
+        "ACGAN needs data of at least 2 classes",
+    ),
+    "unknown class": ([*DIGITS, f"{DATA}.classes", "[cat]"], "--data.init_args.classes"),
+    "image size": ([*DIGITS, f"{DATA}.image_size", "40"], "sizes it can: 32"),
+    "large batch": ([*DIGITS, f"{DATA}.batch_size", "4000"], "at most 1618"),
+    "shape typed by hand": ([*DIGITS, f"{MODEL}.channels", "3"], f"{MODEL}.channels is taken"),
+    "no steps": ([*DIGITS, f"{MODEL}.discriminator_steps", "0"], "discriminator_steps must"),
+    "critic steps": (
+        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.critic_steps", "0"],
+        f"{MODEL}.critic_steps must",
+    ),
+    "probability": (
+        [*DIGITS, f"{MODEL}.label_flips", "LabelFlips", f"{MODEL}.label_flips.probability", "2"],
+        "probability must lie in [0, 1], got 2",
+    ),
+    "network of another contract": (
+        [*DIGITS, f"{MODEL}.discriminator", "gan_modules.networks.ACGAN32Discriminator"],
+        "ACGAN32Discriminator",
+    ),
+    "no pictures": ([*DIGITS, "--pictures.every_images", "0"], "--pictures.every_images"),
+    "no checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/no.ckpt"], "no checkpoint at"),
+    "not a checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/broken.yaml"], "broken.yaml is refused"),
+    "unwritable run folder": (
+        [*DIGITS, "--trainer.default_root_dir", "{tmp}/plain/a.png/run"],
+        "--trainer.default_root_dir",
+    ),
+    "sample without checkpoint": (
+        ["sample", "--checkpoint", "{tmp}/no.ckpt", "--output", "{tmp}/x.png"],
+        "no checkpoint at",
+    ),
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Folders and files of every wrong kind, and one of images without classes."""
+    for name in ("empty", "broken", "plain"):
+        (tmp_path / name).mkdir()
+    for folder in ("broken", "plain"):
+        for index in range(40):
+            Image.new("RGB", (8, 8)).save(tmp_path / folder / f"a{index or ''}.png")
+    (tmp_path / "broken" / "b.png").write_bytes(b"\x89PNG no more")
+    (tmp_path / "broken.yaml").write_text("trainer: [\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_names_the_way_out(case, data, config, capsys):
+    arguments, expected = CASES[case]
+    arguments = [argument.format(tmp=data) for argument in arguments]
+    if "--config" in arguments and "/" not in arguments[2] and "." not in arguments[2]:
+        arguments[2] = config(arguments[2])
+    if arguments[0] == "fit" and "--trainer.default_root_dir" not in arguments:
+        arguments += ["--trainer.default_root_dir", str(data / "run")]
+    before = sorted(data.rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    message = str(caught.value.code)
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    assert expected in message
+    assert "Traceback" not in capsys.readouterr().err
+    assert sorted(data.rglob("*")) == before, "something was left behind"
+
+
+def test_no_network_when_a_download_was_asked_for(data, config, monkeypatch):
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    arguments = ["fit", "--config", config("dcgan_mnist"), "--data.init_args.download", "true"]
+    arguments += ["--data.init_args.root", str(data / "mnist")]
+    with pytest.raises(SystemExit, match=r"MNIST could not be downloaded.*--data.init_args.root"):
+        cli.main([*arguments, "--trainer.default_root_dir", str(data / "run")])
+    assert not (data / "run").exists()
+
+
+def test_an_existing_run_is_never_trained_over(trained, config):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    with pytest.raises(SystemExit, match="already holds a run"):
+        cli.main([*DIGITS[:2], config("dcgan_digits"), "--trainer.default_root_dir", str(trained)])
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("wgan_gp_mnist", [], "holds a gan_modules.GAN, but --model is gan_modules.WGANGP"),
+        ("dcgan_digits", ["--model.init_args.latent_dim", "50"], "doesn't fit the model"),
+        ("dcgan_digits", ["--model.init_args.ema_half_life_images", "0"], "generator_ema"),
+    ],
+)
+def test_a_checkpoint_of_another_model(name, options, expected, trained, config, tmp_path):
+    checkpoint = str(trained / "checkpoints" / "last.ckpt")
+    run = ["--trainer.default_root_dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=expected):
+        cli.main(["fit", "--config", config(name), "--ckpt_path", checkpoint, *options, *run])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_traceback_for_those_who_ask(monkeypatch):
+    monkeypatch.setenv("MINMAX_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="invalid choice"):
+        cli.main(["train"])

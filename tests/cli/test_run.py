@@ -1,0 +1,159 @@
+"""What a training leaves behind, and what the other commands make of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import cli
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def events(trained):
+    accumulator = EventAccumulator(str(trained), size_guidance={"images": 0})
+    return accumulator.Reload()
+
+
+def test_the_run_folder_holds_everything(trained):
+    names = {path.name for path in trained.iterdir() if not path.name.startswith("events")}
+    assert names == {"checkpoints", "pictures", "config.yaml", "hparams.yaml"}
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    pictures = {path.name for path in (trained / "pictures").iterdir()}
+    # 25 batches of 64 an epoch: 1,000 images are passed at the 16th batch, 2,000 at the 32nd.
+    schedule = {"fake_000000000.png", "fake_000001024.png", "fake_000002048.png"}
+    last = {"fake_000003008.png", "fake_last.png", "interpolation.png", "real.png"}
+    assert pictures == schedule | last
+
+
+def test_checkpoints_load_without_pickled_code(trained):
+    for name in ("last", "best"):
+        checkpoint = torch.load(trained / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert checkpoint["images_seen"] in (1600, 3200)
+        assert checkpoint["global_step"] * 64 == checkpoint["images_seen"]
+        assert {key.split(".")[0] for key in checkpoint["state_dict"]} == {
+            "generator",
+            "discriminator",
+            "generator_ema",
+        }
+
+
+def test_tensorboard_counts_images_and_groups_scalars(events):
+    groups = {name.split("/")[0] for name in events.Tags()["scalars"]}
+    assert groups == {
+        *("loss", "accuracy", "logits", "gradient_norm", "learning_rate", "time", "metric"),
+    }
+    steps = [event.step for event in events.Scalars("loss/generator")]
+    assert steps == [640, 1280, 1920, 2560, 3200]
+    assert [event.step for event in events.Scalars("metric/fid_pixels")] == [1600, 3200]
+    assert [event.step for event in events.Images("images/real")] == [0]
+    shown = [event.step for event in events.Images("images/fake")]
+    assert shown == [0, 1024, 2048, 3008, 3200]
+    assert "config/text_summary" in events.Tags()["tensors"]
+
+
+def test_the_last_line_says_where_everything_is(fit, capsys):
+    folder = fit("dcgan_digits", "--trainer.max_steps", "2")
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last == (
+        f"Run: {folder}  Last checkpoint: {folder}/checkpoints/last.ckpt  "
+        f"Best checkpoint: none  Pictures: {folder}/pictures"
+    )
+
+
+def test_max_steps_counts_batches(fit):
+    folder = fit("dcgan_digits", "--trainer.max_steps", "7")
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (checkpoint["global_step"], checkpoint["images_seen"]) == (7, 7 * 64)
+
+
+def test_a_run_is_scored_again_from_its_own_config(trained, capsys, monkeypatch, tmp_path):
+    arguments = ["--config", str(trained / "config.yaml")]
+    arguments += ["--ckpt_path", str(trained / "checkpoints" / "best.ckpt")]
+    cli.main(["test", *arguments, "--trainer.default_root_dir", str(tmp_path)])
+    best = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    score = next(s for k, s in best["callbacks"].items() if k.startswith("Best"))
+    assert f"{score['best_model_score'].item():.10f}"[:8] in capsys.readouterr().out
+
+
+def test_resuming_goes_on_counting(trained, fit):
+    checkpoint = str(trained / "checkpoints" / "last.ckpt")
+    folder = fit("dcgan_digits", "--trainer.max_epochs", "3", "--ckpt_path", checkpoint)
+    resumed = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert resumed["images_seen"] == 3 * 1600
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_every_config_opens_with_its_command_and_names_its_folder(path):
+    text = path.read_text()
+    assert text.startswith(f"# python cli.py fit --config configs/{path.name}")
+    assert yaml.safe_load(text)["trainer"]["default_root_dir"] == f"runs/{path.stem}"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_every_config_is_whole(path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["fit", "--config", str(path), "--print_config"])
+    assert caught.value.code in (0, None)
+    assert "generator_optimizer" in capsys.readouterr().out
+
+
+class TestSample:
+    def run(self, trained, output, *options):
+        checkpoint = str(trained / "checkpoints" / "last.ckpt")
+        cli.main(["sample", "--checkpoint", checkpoint, "--output", str(output), *options])
+
+    def test_grid(self, trained, tmp_path):
+        self.run(trained, tmp_path / "grid.png", "--count", "16")
+        assert Image.open(tmp_path / "grid.png").size == (4 * 34 + 2, 4 * 34 + 2)
+
+    def test_arrays_do_not_depend_on_the_batch_size(self, trained, tmp_path):
+        self.run(trained, tmp_path / "a.npz", "--count", "10")
+        self.run(trained, tmp_path / "b.npz", "--count", "10", "--batch-size", "3")
+        self.run(trained, tmp_path / "c.npz", "--count", "10", "--seed", "1")
+        a, b, c = (np.load(tmp_path / f"{name}.npz")["images"] for name in "abc")
+        assert a.shape == (10, 32, 32, 1)
+        assert a.dtype == np.uint8
+        assert np.abs(a.astype(int) - b).max() <= 1  # the last bit may round otherwise
+        assert np.abs(a.astype(int) - c).max() > 10
+
+    def test_folder_and_overwriting(self, trained, tmp_path):
+        output = tmp_path / "images"
+        self.run(trained, output, "--count", "5")
+        assert sorted(path.name for path in output.iterdir()) == [f"{i:06d}.png" for i in range(5)]
+        with pytest.raises(SystemExit, match=r"--output .* exists.*--overwrite"):
+            self.run(trained, output, "--count", "2")
+        assert len(list(output.iterdir())) == 5
+        self.run(trained, output, "--count", "2", "--overwrite")
+        assert len(list(output.iterdir())) == 2
+
+    def test_a_failure_leaves_nothing(self, trained, tmp_path, monkeypatch):
+        def full(*args: object, **kwargs: object) -> None:
+            raise OSError("No space left on device")
+
+        monkeypatch.setattr("commands.sample.save_image", full)
+        with pytest.raises(SystemExit, match="No space left"):
+            self.run(trained, tmp_path / "grid.png")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_classes(self, fit, tmp_path):
+        folder = fit(
+            "acgan_mnist", "--data", "datamodules.Digits", "--trainer.max_steps", "1",
+            "--data.init_args.batch_size", "4", "--data.init_args.classes", "[7, 3, 1]",
+        )  # fmt: skip
+        self.run(folder, tmp_path / "c.npz", "--count", "4", "--classes", "1", "7")
+        assert np.load(tmp_path / "c.npz")["labels"].tolist() == [2, 2, 0, 0]
+        self.run(folder, tmp_path / "images", "--count", "3")
+        names = sorted(path.name for path in (tmp_path / "images").iterdir())
+        assert names == ["000000_7.png", "000001_3.png", "000002_1.png"]
+        with pytest.raises(SystemExit, match="--classes 9: choose from 0: 7, 1: 3, 2: 1"):
+            self.run(folder, tmp_path / "d.npz", "--classes", "9")
+
+    def test_classes_of_a_model_without(self, trained, tmp_path):
+        with pytest.raises(SystemExit, match="not class-conditional"):
+            self.run(trained, tmp_path / "x.png", "--classes", "3")
