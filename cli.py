@@ -21,7 +21,10 @@ from commands.checkpoint import read_checkpoint, variant_of
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
-COMMANDS = {"sample": "draw images from a trained generator"}
+COMMANDS = {
+    "sample": "draw images from a trained generator",
+    "curves": "draw the curves of runs",
+}
 LINKED = ("channels", "image_size", "num_classes")
 
 
@@ -217,7 +220,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
         parser_class=Parser,
         parser_kwargs={
             **strict,
-            "description": f"{__doc__} Further commands: {further} (see `cli.py sample --help`).",
+            "description": f"{__doc__} Further commands, with a --help of their own: {further}.",
             **{name: dict(strict) for name in GANCLI.subcommands()},
         },
         args=list(arguments),
