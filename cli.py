@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
 from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -24,6 +25,7 @@ from gan_modules import GANModule
 COMMANDS = {
     "sample": "draw images from a trained generator",
     "curves": "draw the curves of runs",
+    "completion": "print the completion script of a shell (bash, zsh, tcsh)",
 }
 LINKED = ("channels", "image_size", "num_classes")
 
@@ -72,6 +74,17 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(callbacks.LastCheckpoint, "checkpoint_last")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, or print a shell's completion script.
+
+        jsonargparse's own script follows every class into every option, for many minutes.
+        """
+        if args[:1] == ["completion"]:
+            parser.prog = "minmax"
+            print(shtab.complete(parser, args[1] if args[1:] else "bash"))
+            sys.exit()
+        super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
@@ -194,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for expected in (".*LeafSpec.*", ".*in eval mode at the start of training.*"):
         warnings.filterwarnings("ignore", expected)
     try:
-        if arguments and arguments[0] in COMMANDS:
+        if arguments and arguments[0] in ("sample", "curves"):
             import_module(f"commands.{arguments[0]}").main(arguments[1:])
         else:
             run_trainer(arguments)

@@ -80,8 +80,8 @@ def slow_adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
 
 def make_model(variant: type[GANModule] = GAN, seed: int = 0, **options: Any) -> GANModule:
     """A tiny model of a variant, with the same weights whenever the seed is the same."""
-    adversary = "critic" if variant is WGANGP else "discriminator"
-    networks = {adversary: TinyClassifier if variant is ACGAN else TinyDiscriminator}
+    adversary = variant.adversary_name
+    networks = {adversary: TinyClassifier if issubclass(variant, ACGAN) else TinyDiscriminator}
     arguments = {
         "generator": TinyGenerator,
         **networks,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
@@ -180,6 +181,18 @@ def test_values_are_those_of_the_batch(variant: type[GANModule]) -> None:
     assert len(records) == len(expected) == 2
     for (_, values), wanted in zip(records, expected, strict=True):
         assert {name: values[name] for name in wanted} == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+def test_the_gradients_norm_has_its_scaling_undone() -> None:
+    """With a gradient scaler (65536 at first), here on the CPU, as without one."""
+    records = []
+    for plugins in ([], [MixedPrecision("16-mixed", "cpu")]):
+        logger, model = RecordingLogger(), make_model()
+        fit(model, make_batches(1), logger=logger, log_every_n_steps=1, plugins=plugins)
+        records.append(logger.records[0][1])
+    for name in ("gradient_norm/generator", "gradient_norm/discriminator"):
+        assert records[1][name] == pytest.approx(records[0][name], rel=0.1)
+        assert records[1][name] != records[0][name]
 
 
 def test_the_penaltys_norm_is_that_of_the_critics_gradient() -> None:
