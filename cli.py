@@ -80,9 +80,10 @@ class GANCLI(LightningCLI):
 
         jsonargparse's own script follows every class into every option, for many minutes.
         """
-        if args[:1] == ["completion"]:
+        given = sys.argv[1:] if args is None else args
+        if given[:1] == ["completion"]:
             parser.prog = "minmax"
-            print(shtab.complete(parser, args[1] if args[1:] else "bash"))
+            print(shtab.complete(parser, given[1] if given[1:] else "bash"))
             sys.exit()
         super().parse_arguments(parser, args)
 
@@ -126,6 +127,9 @@ class GANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Let TensorBoard's files lie in the run's folder itself, unless told otherwise."""
         settings = self._get(self.config_init, "trainer")
+        if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
+            settings.enable_progress_bar = True
+            self._get(self.config_init, "progress").disable()
         if settings.logger is None or settings.logger is True:
             kwargs["logger"] = TensorBoardLogger(
                 self._run_folder(), name="", version="", default_hp_metric=False
@@ -203,25 +207,25 @@ def one_line(message: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command of the command line; wrong input ends it with one line and exit code 1."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else list(arguments)
     for expected in (".*LeafSpec.*", ".*in eval mode at the start of training.*"):
         warnings.filterwarnings("ignore", expected)
     try:
-        if arguments and arguments[0] in ("sample", "curves"):
-            import_module(f"commands.{arguments[0]}").main(arguments[1:])
+        if given and given[0] in ("sample", "curves"):
+            import_module(f"commands.{given[0]}").main(given[1:])
         else:
-            run_trainer(arguments)
+            # Lightning starts the processes of further devices with this one's sys.argv.
+            run_trainer(None if arguments is None else given)
     except (ValueError, OSError, MisconfigurationException) as error:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise
         sys.exit(f"error: {one_line(str(error))}")
 
 
-def run_trainer(arguments: Sequence[str]) -> None:
+def run_trainer(arguments: list[str] | None) -> None:
     """Hand the arguments to Lightning's command line."""
     further = "; ".join(f"{name}: {purpose}" for name, purpose in COMMANDS.items())
     strict = {"allow_abbrev": False}
-    sys.argv[1:] = []  # Lightning warns if it is given arguments beside these.
     GANCLI(
         GANModule,
         ImageDataModule,
@@ -236,7 +240,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
             "description": f"{__doc__} Further commands, with a --help of their own: {further}.",
             **{name: dict(strict) for name in GANCLI.subcommands()},
         },
-        args=list(arguments),
+        args=arguments,
     )
 
 

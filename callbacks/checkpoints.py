@@ -21,10 +21,20 @@ class LastCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
         )
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, also an epoch that `max_steps` or `max_time` has cut short.
+
+        Only here does Lightning still know how far that epoch went.
+        """
+        super().on_train_epoch_end(trainer, pl_module)
+        if trainer.global_step == trainer.max_steps or trainer.should_stop:
+            self.on_train_end(trainer, pl_module)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what came after the newest save, if anything did."""
         if trainer.global_step != self._last_global_step_saved and self.dirpath:
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+            self._last_global_step_saved = trainer.global_step
 
 
 class BestCheckpoint(ModelCheckpoint):

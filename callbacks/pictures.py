@@ -60,6 +60,10 @@ class Pictures(Callback):
         self.columns = columns
         self.rows = rows
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the folder on all ranks: asking for the run's folder is a collective."""
+        self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
+
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the real images, and what the generator makes before it has learned."""
@@ -131,9 +135,8 @@ class Pictures(Callback):
         suffix: str = "",
     ) -> None:
         grid = make_grid(images.float().cpu(), columns, normalize=True, value_range=(-1, 1))
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        save_image(grid, folder / f"{name}{suffix and '_'}{suffix}.png")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        save_image(grid, self._folder / f"{name}{suffix and '_'}{suffix}.png")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(f"images/{name}", grid, module.images_seen)

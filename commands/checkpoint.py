@@ -30,8 +30,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"stored in it ({reason}). Copy it again, use another, or train one with "
             "`python cli.py fit`"
         ) from error
-    if not isinstance(checkpoint, dict) or "images_seen" not in checkpoint:
-        raise ValueError(f"{path} is no checkpoint of this project: it counts no images seen")
+    if not isinstance(checkpoint, dict) or not {"images_seen", "state_dict"} <= checkpoint.keys():
+        raise ValueError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
     return checkpoint
 
 
@@ -41,7 +41,8 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     Raises:
         ValueError: the checkpoint doesn't say.
     """
-    class_path = checkpoint.get("hyper_parameters", {}).get("_class_path")
+    hyperparameters = checkpoint.get("hyper_parameters")
+    class_path = isinstance(hyperparameters, dict) and hyperparameters.get("_class_path")
     if not isinstance(class_path, str):
         raise ValueError(
             f"{path} doesn't say which variant it holds, since it was not made by "
@@ -69,5 +70,12 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         ) from error
     if not (isinstance(variant, type) and issubclass(variant, GANModule)):
         raise ValueError(f"{path} holds a {class_path}, which is no GAN of this project")
-    model = variant.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    try:
+        model = variant.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a stranger's options make the networks raise
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} holds a {class_path} that can't be built here ({reason}). Use the version of "
+            "this project that it was trained with"
+        ) from error
     return model.eval(), list(checkpoint.get("class_names", []))

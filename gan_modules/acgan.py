@@ -73,6 +73,10 @@ class ACGAN(GANModule):
                 "labelled data with --data (a folder with one subfolder a class, say), more "
                 "--data.init_args.classes, or a variant without classes with --model GAN"
             )
+        if class_weight < 0:
+            raise ValueError(
+                f"--model.init_args.class_weight must not be negative, got {class_weight}"
+            )
         super().__init__(
             generator(latent_dim + num_classes, channels, image_size),
             discriminator(channels, image_size, num_classes),

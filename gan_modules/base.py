@@ -92,6 +92,11 @@ class GANModule(LightningModule):
         for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"--model.init_args.{name} must be at least 1, got {count}")
+        if ema_half_life_images < 0:
+            raise ValueError(
+                "--model.init_args.ema_half_life_images must be 0 (off) or more, got "
+                f"{ema_half_life_images}"
+            )
         self.automatic_optimization = False
         self.generator = generator
         setattr(self, self.adversary_name, adversary)
@@ -164,6 +169,11 @@ class GANModule(LightningModule):
         """Generator updates after the adversary's update of this batch."""
         return 0 if self.trainer.global_step % self.adversary_steps else self.generator_steps
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Differentiate outside autocast, so that a penalty's second derivative is float32."""
+        with torch.autocast(self.device.type, enabled=False):
+            super().backward(loss, *args, **kwargs)
+
     @contextmanager
     def updating(self, network: nn.Module) -> Iterator[None]:
         """Freeze every other network, so that a backward pass spends nothing on its weights."""
@@ -185,7 +195,9 @@ class GANModule(LightningModule):
     # Counting and random numbers
 
     def on_fit_start(self) -> None:
-        """Take the seed that every random number of the run depends on."""
+        """Take the seed of all random numbers; let logs fall on the generator's turns."""
+        turns = math.ceil(self.trainer.log_every_n_steps / self.adversary_steps)  # type: ignore[attr-defined]
+        self.trainer.log_every_n_steps = turns * self.adversary_steps  # type: ignore[attr-defined]
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))
 
     def on_train_start(self) -> None:
@@ -202,9 +214,7 @@ class GANModule(LightningModule):
         self.images_seen += self._batch_images
         entropy = np.random.SeedSequence([self._seed, self.images_seen, self.global_rank])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
-        # Rounded up to a batch in which the generator is updated too.
-        turns = math.ceil(self.trainer.log_every_n_steps / self.adversary_steps)  # type: ignore[attr-defined]
-        interval = turns * self.adversary_steps
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

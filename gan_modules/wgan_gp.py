@@ -50,6 +50,10 @@ class WGANGP(GANModule):
         penalty_weight: float = 10.0,
         ema_half_life_images: int = 0,
     ) -> None:
+        if penalty_weight < 0:
+            raise ValueError(
+                f"--model.init_args.penalty_weight must not be negative, got {penalty_weight}"
+            )
         super().__init__(
             generator(latent_dim, channels, image_size),
             critic(channels, image_size),

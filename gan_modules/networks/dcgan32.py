@@ -63,19 +63,23 @@ class DCGAN32Discriminator(Discriminator):
 
 
 class Critic32(Discriminator):
-    """Two convolutions without batch norm: 32 -> 15 -> 6 pixels, then one linear score."""
+    """Two convolutions without batch norm: 32 -> 16 -> 8 pixels, then one linear score.
+
+    It may serve as a discriminator too. Unlike the source's, it sees brightness, contrast and
+    the last two rows and columns.
+    """
 
     image_sizes = (32,)
 
     def __init__(self, channels: int, image_size: int, width: int = 64) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, width, 4, stride=2),
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, 2 * width, 4, stride=2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Flatten(),
-            nn.Linear(2 * width * 6 * 6, 1),
+            nn.Linear(2 * width * 8 * 8, 1),
         )
         initialize_dcgan(self)
 

@@ -20,6 +20,7 @@ from tests.gan_modules.helpers import (
     copied,
     equal,
     fit,
+    make_batches,
     make_model,
     make_trainer,
 )
@@ -132,10 +133,10 @@ def trained(variant: type[GANModule] = GAN, **options: Any) -> GANModule:
 @pytest.mark.parametrize("half_life", [0, 1000])
 def test_the_images_are_those_of_sample_from_fixed_latents(stage: str, half_life: int) -> None:
     model, data = trained(ema_half_life_images=half_life), TinyImages()
-    before, values = copied(model), []
+    before, quality, values = copied(model), Quality(2), []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        trainer = make_trainer(callbacks=[Quality(2)], limit_val_batches=1.0)
+        trainer = make_trainer(callbacks=[quality], limit_val_batches=1.0)
         (logged,) = getattr(trainer, stage)(model, data, verbose=False)
         values.append(logged[NAME])
     assert values[0] == values[1]
@@ -168,7 +169,20 @@ def test_a_training_logs_it_over_images_seen() -> None:
     options = {"limit_val_batches": 1.0, "num_sanity_val_steps": 1, "log_every_n_steps": 0}
     fit(make_model(), TinyImages(), [Quality(2)], logger, max_epochs=3, **options)
     records = [(step, set(values)) for step, values in logger.records]
-    assert records == [(32, {NAME}), (64, {NAME}), (96, {NAME})], "none for the sanity check"
+    assert records == [(32, {NAME}), (64, {NAME}), (96, {NAME})]
+
+
+def test_the_sanity_check_is_not_scored() -> None:
+    """Its few images may be too few for a covariance."""
+    images, labels = grays(12, 0.0, 0.3, seed=0), torch.zeros(12).long()
+    loader = DataLoader(TensorDataset(images, labels), batch_size=1)
+    model = make_model(Stub).draw(grays(13, 0.0, 0.3, seed=1))
+    trainer = make_trainer(
+        callbacks=[Quality(2)], limit_val_batches=1.0, num_sanity_val_steps=1, max_steps=1
+    )
+    trainer.fit(model, make_batches(1), loader)
+    assert model.drawn == 13
+    assert trainer.callback_metrics[NAME] > 0
 
 
 def test_scores_do_not_disturb_the_training() -> None:

@@ -19,7 +19,9 @@ from tests.gan_modules.helpers import (
     make_model,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Found .* in eval mode")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*", "ignore:You defined a .validation_step.", "ignore:Found .* in eval mode"
+)
 
 
 def pair() -> tuple[nn.Module, nn.Module]:

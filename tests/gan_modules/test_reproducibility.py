@@ -25,7 +25,10 @@ from tests.gan_modules.helpers import (
 )
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec.*", "ignore:Found .* in eval mode", "ignore:.*does not provide.*"
+    "ignore:.*LeafSpec.*",
+    "ignore:You defined a .validation_step.",
+    "ignore:Found .* in eval mode",
+    "ignore:.*does not provide.*",
 )
 
 

@@ -32,7 +32,9 @@ from tests.gan_modules.helpers import (
     slow_adam,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*", "ignore:You defined a .validation_step."
+)
 
 STEPS = {GAN: "discriminator_steps", ACGAN: "discriminator_steps", WGANGP: "critic_steps"}
 
@@ -310,10 +312,6 @@ def test_samples_and_their_latents_have_the_asked_shapes(variant: type[GANModule
     assert torch.equal(images, others) == (not model.conditional)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="manual_backward runs under autocast, and with it the penalty's second derivative",
-)
 def test_mixed_precision_leaves_the_penaltys_gradient_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
