@@ -271,7 +271,10 @@ def test_other_projects_checkpoints_are_refused(tmp_path: Path, content: Any) ->
 
 
 def test_a_model_built_in_python_names_no_variant(tmp_path: Path) -> None:
-    torch.save({"images_seen": 3, "hyper_parameters": {"latent_dim": 3}}, tmp_path / "a.ckpt")
+    torch.save(
+        {"images_seen": 3, "state_dict": {}, "hyper_parameters": {"latent_dim": 3}},
+        tmp_path / "a.ckpt",
+    )
     with pytest.raises(ValueError, match="which variant"):
         load_model(tmp_path / "a.ckpt")
 

@@ -15,6 +15,7 @@ from gan_modules.networks import (
     DCGAN32Generator,
     DCGAN96Discriminator,
     DCGAN96Generator,
+    Discriminator,
     FCDiscriminator,
     FCGenerator,
     Network,
@@ -106,12 +107,12 @@ DCGAN32_DISCRIMINATOR: list[Row] = [
     ("Conv2d", (1, 2, 2), 32 * 1 * 16 + 1),
 ]
 CRITIC32: list[Row] = [
-    ("Conv2d", (64, 15, 15), 1 * 64 * 16 + 64),
-    ("LeakyReLU", (64, 15, 15), 0),
-    ("Conv2d", (128, 6, 6), 64 * 128 * 16 + 128),
-    ("LeakyReLU", (128, 6, 6), 0),
-    ("Flatten", (4608,), 0),
-    ("Linear", (1,), 4_609),
+    ("Conv2d", (64, 16, 16), 1 * 64 * 16 + 64),
+    ("LeakyReLU", (64, 16, 16), 0),
+    ("Conv2d", (128, 8, 8), 64 * 128 * 16 + 128),
+    ("LeakyReLU", (128, 8, 8), 0),
+    ("Flatten", (8192,), 0),
+    ("Linear", (1,), 8_193),
 ]
 ACGAN32_GENERATOR: list[Row] = [
     ("Linear", (768,), 105 * 768 + 768),
@@ -353,3 +354,23 @@ def test_initial_weights_are_those_of_dcgan(name: str) -> None:
 def test_convolutions_lie_in_channels_last_memory(name: str) -> None:
     convolutions = [m for m in build(name).modules() if isinstance(m, CONVOLUTIONS)]
     assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in convolutions)
+
+
+def test_the_sources_discriminator_is_blind_to_brightness_and_contrast() -> None:
+    """Its first batch norm undoes any affine change of a whole batch: docs/results.md."""
+    images = torch.rand(16, 1, 32, 32)
+    dim = 0.5 * images + 0.3
+    blind, seeing = DCGAN32Discriminator(1, 32), Critic32(1, 32)
+    nn.init.normal_(blind.layers[0].weight, 0.0, 1.0)  # so that batch norm's epsilon is nothing
+    assert (blind(images) - blind(dim)).abs().max() < 1e-3 * blind(images).std()
+    assert (seeing(images) - seeing(dim)).abs().max() > 0.1 * seeing(images).std()
+
+
+@pytest.mark.parametrize(("network", "unseen"), [(DCGAN32Discriminator, 2), (Critic32, 0)])
+def test_which_pixels_are_seen(network: type[Discriminator], unseen: int) -> None:
+    images = torch.rand(8, 1, 32, 32, requires_grad=True)
+    network(1, 32).eval()(images).square().sum().backward()
+    assert images.grad is not None
+    seen = images.grad.abs().amax(dim=(0, 1)) > 0
+    assert seen[: 32 - unseen, : 32 - unseen].all()
+    assert not seen[32 - unseen :].any()
