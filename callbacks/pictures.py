@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 
 
@@ -68,7 +69,9 @@ class Pictures(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the real images, and what the generator makes before it has learned."""
         assert isinstance(pl_module, GANModule)
-        self._show(trainer, pl_module, "real", self._real_images(trainer), self.columns)
+        if trainer.datamodule is not None:  # type: ignore[attr-defined]
+            images = self._real_images(trainer, pl_module)
+            self._show(trainer, pl_module, "real", images, self.columns)
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
         if pl_module.images_seen == 0:
             self._show_fake(trainer, pl_module)
@@ -100,15 +103,19 @@ class Pictures(Callback):
         images = pl_module.sample(latents, labels if pl_module.conditional else None)
         self._show(trainer, pl_module, "interpolation", images, self.columns)
 
-    def _real_images(self, trainer: Trainer) -> Tensor:
-        """The first held-out images."""
-        count = self.rows * self.columns
-        batches: list[Tensor] = []
-        for images, _ in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
-            batches.append(images)
-            if sum(map(len, batches)) >= count:
-                break
-        return torch.cat(batches)[:count]
+    def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
+        """Held-out images, drawn at random but always the same: of all, or a row a class."""
+        loader: ResidentLoader = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
+        if module.conditional:
+            of_class = loader.labels.cpu()[order]
+            rows = [
+                order[of_class == number][: self.columns] for number in range(module.num_classes)
+            ]
+            order = torch.cat(rows)
+        else:
+            order = order[: self.rows * self.columns]
+        return loader.batch(order.to(loader.labels.device))[0]
 
     def _latents(self, module: GANModule, count: int) -> Tensor:
         """The same latents at every call, on every machine, whatever the run's seed."""
