@@ -50,7 +50,7 @@ class SaveConfig(SaveConfigCallback):
         """Write it as text into TensorBoard."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                config = self.parser.dump(self.config, skip_none=False)
+                config = self.parser.dump(self.config, skip_none=True)
                 text = "\n".join("    " + line for line in config.splitlines())
                 logger.experiment.add_text("config", text)
 

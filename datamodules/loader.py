@@ -135,7 +135,7 @@ class ResidentLoader:
             yield self.batch(indices[batch * self.batch_size : (batch + 1) * self.batch_size])
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The images float32 `[B, C, H, W]` and labels int64 `[B]` of these indices, int64 `[B]`."""
+        """Images float32 `[B, C, H, W]` and labels int64 `[B]` of the indices, int64 `[B]`."""
         # To the device as uint8 and in float only there: a quarter of the bytes to copy.
         pixels = self._pixels.index_select(0, indices).to(self.device, non_blocking=True)
         images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

@@ -94,7 +94,7 @@ class WGANGP(GANModule):
         self.observed |= {
             "loss/critic": loss_c,
             "penalty/value": penalty,
-            "penalty/gradient_norm": penalty_norm,
+            "penalty/norm": penalty_norm,
             "accuracy/pairs": (real_scores > fake_scores).float().mean(),
         }
         self.finish_batch(real_scores, fake_scores)

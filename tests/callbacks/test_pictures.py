@@ -102,8 +102,11 @@ def test_grids_show_the_images(tmp_path: Path) -> None:
         if name in ("real.png", "interpolation.png") or name == "fake_000000000.png":
             assert torch.equal(grids[0][name], grids[1][name]), name
     data = TinyImages()
-    images, _ = next(iter(data.val_dataloader()))
-    assert torch.equal(tiles(grids[0]["real.png"], 3), as_bytes(images[:6]))
+    held_out = as_bytes(torch.cat([images for images, _ in data.val_dataloader()]))
+    real = tiles(grids[0]["real.png"], 3)
+    which = [[torch.equal(tile, image) for image in held_out].index(True) for tile in real]
+    assert len(set(which)) == 6
+    assert which != sorted(which), "drawn at random, since a folder's images lie class by class"
     latents = torch.randn(6, LATENT, generator=torch.Generator().manual_seed(0))
     expected = as_bytes(model.sample(latents))
     assert torch.equal(tiles(grids[1]["fake_last.png"], 3), expected)
@@ -207,3 +210,14 @@ def test_slerp_between_equal_latents_stays_there() -> None:
     latent = torch.randn(2, 50)
     ways = slerp(latent, latent, 4)
     torch.testing.assert_close(ways, latent[:, None].expand(-1, 4, -1), rtol=1e-3, atol=1e-3)
+
+
+def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) -> None:
+    data, columns = TinyImages(), 2
+    model = make_model(ACGAN)
+    real = tiles(draw(tmp_path, model, Pictures(16, columns, 1), max_epochs=1)["real.png"], columns)
+    batches = list(data.val_dataloader())
+    held_out = as_bytes(torch.cat([images for images, _ in batches]))
+    labels = torch.cat([labels for _, labels in batches])
+    which = [[torch.equal(tile, image) for image in held_out].index(True) for tile in real]
+    assert labels[which].tolist() == [n for n in range(CLASSES) for _ in range(columns)]

@@ -53,7 +53,7 @@ NAMES: dict[type[GANModule], set[str]] = {
         "gradient_norm/critic",
         "learning_rate/critic",
         "loss/critic",
-        "penalty/gradient_norm",
+        "penalty/norm",
         "penalty/value",
     },
 }
@@ -221,7 +221,7 @@ def test_the_penaltys_norm_is_that_of_the_critics_gradient() -> None:
             return (images * self.weight).sum(dim=(1, 2, 3))
 
     ((_, values),) = record(WGANGP, make_batches(1), critic=LinearCritic)
-    assert values["penalty/gradient_norm"] == pytest.approx(3)
+    assert values["penalty/norm"] == pytest.approx(3)
     assert values["penalty/value"] == pytest.approx(4)
 
 
