@@ -4,16 +4,11 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gan_modules import GANModule
+from gan_modules.images import to_uint8
 from metrics import PixelFeatures
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1] to bytes."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 class Quality(Callback):

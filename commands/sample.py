@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from commands.checkpoint import load_model
 from gan_modules import GANModule
+from gan_modules.images import to_uint8
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,8 +103,7 @@ def write(images: Tensor, labels: Tensor | None, class_names: Sequence[str], out
             columns = max(1, round(len(images) ** 0.5))
             save_image(make_grid(images, columns, normalize=True, value_range=(-1, 1)), partial)
         else:
-            pixels = images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-            pixels = pixels.permute(0, 2, 3, 1)
+            pixels = to_uint8(images).permute(0, 2, 3, 1)
             if output.suffix == ".npz":
                 known = {} if labels is None else {"labels": labels.numpy()}
                 np.savez_compressed(partial, images=pixels.numpy(), **known)  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks.quality import Quality, to_uint8
+from callbacks.quality import Quality
 from gan_modules import ACGAN, GAN, GANModule
+from gan_modules.images import to_uint8
 from metrics import PixelFeatures
 from tests.gan_modules.helpers import (
     CLASSES,
