@@ -15,7 +15,6 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
@@ -25,8 +24,9 @@ from gan_modules import GANModule
 COMMANDS = {
     "sample": "draw images from a trained generator",
     "curves": "draw the curves of runs",
-    "completion": "print the completion script of a shell (bash, zsh, tcsh)",
+    "completion": "print the completion script of a shell (bash, say)",
 }
+RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 LINKED = ("channels", "image_size", "num_classes")
 
 
@@ -82,8 +82,11 @@ class GANCLI(LightningCLI):
         """
         given = sys.argv[1:] if args is None else args
         if given[:1] == ["completion"]:
+            shell = given[1] if given[1:] else "bash"
+            if shell not in shtab.SUPPORTED_SHELLS:
+                raise ValueError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
             parser.prog = "minmax"
-            print(shtab.complete(parser, given[1] if given[1:] else "bash"))
+            print(shtab.complete(parser, shell))
             sys.exit()
         super().parse_arguments(parser, args)
 
@@ -125,21 +128,27 @@ class GANCLI(LightningCLI):
                 )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Let TensorBoard's files lie in the run's folder itself, unless told otherwise."""
+        """Log a training into the run's folder itself; let several devices work together."""
         settings = self._get(self.config_init, "trainer")
         if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
             settings.enable_progress_bar = True
             self._get(self.config_init, "progress").disable()
         if settings.logger is None or settings.logger is True:
-            kwargs["logger"] = TensorBoardLogger(
-                self._run_folder(), name="", version="", default_hp_metric=False
-            )
+            folder = self._run_folder()
+            fit_logger = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+            kwargs["logger"] = fit_logger if self.subcommand == "fit" else False
+        if settings.strategy in ("auto", "ddp") and str(settings.devices) not in ("1", "auto"):
+            # In each update one of the two networks gets no gradient.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
         return super().instantiate_trainer(**kwargs)
 
     def fit(self, **kwargs: Any) -> None:
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
-        if (folder / "checkpoints").exists() and not self._setting("ckpt_path"):
+        checkpoint = self._setting("ckpt_path")
+        path = self._checkpoint_path()
+        resumed = checkpoint if path is None else Path(path).absolute().parent.parent == folder
+        if any((folder / name).exists() for name in RUN_FILES) and not resumed:
             raise ValueError(
                 f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
                 f"the run with --ckpt_path {folder}/checkpoints/last.ckpt, or delete it"
@@ -151,21 +160,18 @@ class GANCLI(LightningCLI):
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
-        before = set(folder.iterdir())
         try:
             self.trainer.fit(**kwargs)
-        except Exception:
-            if self.trainer.global_step == 0:
-                for new in set(folder.iterdir()) - before:
-                    shutil.rmtree(new) if new.is_dir() else new.unlink()
-                if not before:
+        finally:
+            if self.trainer.is_global_zero and self.trainer.global_step:
+                self._say_where(folder)
+            elif self.trainer.is_global_zero and not resumed:
+                for new in [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]:
+                    shutil.rmtree(new) if new.is_dir() else new.unlink(missing_ok=True)
+                if not any(folder.iterdir()):
                     folder.rmdir()
-            raise
 
-    @rank_zero_only
-    def after_fit(self) -> None:
-        """Say where the run is."""
-        folder = self._run_folder()
+    def _say_where(self, folder: Path) -> None:
         best = next(
             callback
             for callback in self.trainer.callbacks  # type: ignore[attr-defined]
@@ -182,7 +188,8 @@ class GANCLI(LightningCLI):
         )
 
     def _run_folder(self) -> Path:
-        return Path(self._setting("trainer").default_root_dir or os.getcwd())
+        """Absolute: a checkpoint remembers its folder, to know on resuming what is best so far."""
+        return Path(self._setting("trainer").default_root_dir or os.getcwd()).absolute()
 
     def _checkpoint_path(self) -> str | None:
         """The checkpoint that was asked for by its path, not by `last` or `best`."""
@@ -234,6 +241,7 @@ def run_trainer(arguments: list[str] | None) -> None:
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         auto_configure_optimizers=False,
+        trainer_defaults={"devices": 1},
         parser_class=Parser,
         parser_kwargs={
             **strict,

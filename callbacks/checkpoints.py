@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Save `last.ckpt` after epochs, and when the training ends, wherever that is.
+    """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
 
     Args:
         every_n_epochs: epochs from one save to the next.
@@ -32,6 +32,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what came after the newest save, if anything did."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         if trainer.global_step != self._last_global_step_saved and self.dirpath:
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
             self._last_global_step_saved = trainer.global_step

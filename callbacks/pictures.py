@@ -71,7 +71,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, GANModule)
         if trainer.datamodule is not None:  # type: ignore[attr-defined]
             images = self._real_images(trainer, pl_module)
-            self._show(trainer, pl_module, "real", images, self.columns)
+            self._show(trainer, pl_module, "real", images)
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
         if pl_module.images_seen == 0:
             self._show_fake(trainer, pl_module)
@@ -95,13 +95,13 @@ class Pictures(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the last images, and ways from one latent to another."""
         assert isinstance(pl_module, GANModule)
-        self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), self.columns, "last")
+        self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), "last")
         rows = pl_module.num_classes if pl_module.conditional else self.rows
         start, end = self._latents(pl_module, 2 * rows).chunk(2)
         latents = slerp(start, end, self.columns).flatten(0, 1)
         labels = class_rows(rows, self.columns).to(pl_module.device)
         images = pl_module.sample(latents, labels if pl_module.conditional else None)
-        self._show(trainer, pl_module, "interpolation", images, self.columns)
+        self._show(trainer, pl_module, "interpolation", images)
 
     def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
         """Held-out images, drawn at random but always the same: of all, or a row a class."""
@@ -109,10 +109,9 @@ class Pictures(Callback):
         order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
         if module.conditional:
             of_class = loader.labels.cpu()[order]
-            rows = [
-                order[of_class == number][: self.columns] for number in range(module.num_classes)
-            ]
-            order = torch.cat(rows)
+            classes = [order[of_class == number] for number in range(module.num_classes)]
+            columns = torch.arange(self.columns)
+            order = torch.cat([of_one[columns % len(of_one)] for of_one in classes if len(of_one)])
         else:
             order = order[: self.rows * self.columns]
         return loader.batch(order.to(loader.labels.device))[0]
@@ -130,7 +129,7 @@ class Pictures(Callback):
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
         images = self._fixed_images(module)
-        self._show(trainer, module, "fake", images, self.columns, f"{module.images_seen:09d}")
+        self._show(trainer, module, "fake", images, f"{module.images_seen:09d}")
 
     def _show(
         self,
@@ -138,10 +137,9 @@ class Pictures(Callback):
         module: GANModule,
         name: str,
         images: Tensor,
-        columns: int,
         suffix: str = "",
     ) -> None:
-        grid = make_grid(images.float().cpu(), columns, normalize=True, value_range=(-1, 1))
+        grid = make_grid(images.float().cpu(), self.columns, normalize=True, value_range=(-1, 1))
         self._folder.mkdir(parents=True, exist_ok=True)
         save_image(grid, self._folder / f"{name}{suffix and '_'}{suffix}.png")
         for logger in trainer.loggers:

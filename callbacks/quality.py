@@ -28,7 +28,9 @@ class Quality(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a score; other latents on every rank, the same ones each time."""
         self.distance.reset()
-        self.distance.to(pl_module.device)
+        # The distance is computed in float64, which Apple's GPUs don't have.
+        self._device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device
+        self.distance.to(self._device)
         self._latents = torch.Generator().manual_seed(1 + trainer.global_rank)
 
     def on_validation_batch_end(
@@ -46,8 +48,8 @@ class Quality(Callback):
         latent = torch.randn(len(real), pl_module.latent_dim, generator=self._latents)
         with torch.autocast(real.device.type, enabled=False):
             fake = pl_module.sample(latent.to(real.device), labels)
-            self.distance.update(to_uint8(real), real=True)
-            self.distance.update(to_uint8(fake), real=False)
+            self.distance.update(to_uint8(real).to(self._device), real=True)
+            self.distance.update(to_uint8(fake).to(self._device), real=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the score over the images trained on."""

@@ -1,6 +1,7 @@
 """`python cli.py sample`: draw images from a trained generator."""
 
 import argparse
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,12 @@ def main(arguments: Sequence[str]) -> None:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be at least 1, got {getattr(options, name)}")
     output = Path(options.output)
+    if output.suffix not in ("", ".png", ".npz"):
+        raise ValueError(f"--output {output} must end in .png or .npz, or be a folder")
+    if output.is_dir() and any(
+        not re.match(r"\d{6}.*\.png$", old.name) for old in output.iterdir()
+    ):
+        raise ValueError(f"--output {output} is a folder that holds other files: choose another")
     if output.exists() and not options.overwrite:
         raise ValueError(f"--output {output} exists: choose another, or add --overwrite")
     model, class_names = load_model(options.checkpoint)

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_modules.ema import ema_copy, ema_update
+from gan_modules.ema import ema_copy, ema_half_lives, ema_update
 
 Batch = tuple[Tensor, Tensor]
 """Real images `[N, C, H, W]` in [-1, 1], and their labels, int64 `[N]`."""
@@ -59,7 +59,7 @@ class GANModule(LightningModule):
         latent_dim: length of a latent.
         num_classes: number of classes of the data.
         ema_half_life_images: number of images after which the generator's old weights
-            count half in its exponential moving average; 0 means no average.
+            count half in its exponential moving average, less at the start; 0 means none.
         adversary_steps: adversary updates, one a batch, for each turn of the generator.
         generator_steps: generator updates in its turn.
 
@@ -237,7 +237,9 @@ class GANModule(LightningModule):
             fake_logits: of the generated images in it, `[M]`.
         """
         if self.generator_ema is not None:
-            half_lives = self._batch_images / self.ema_half_life_images
+            half_lives = ema_half_lives(
+                self._batch_images, self.images_seen, self.ema_half_life_images
+            )
             ema_update(self.generator_ema, self.generator, half_lives)
         if not self._logging_due:
             return

@@ -9,6 +9,7 @@ Deviations from the paper: none in the algorithm. An average of the generator ma
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from gan_modules.base import Batch, GANModule, OptimizerFactory
 from gan_modules.losses import wasserstein_critic, wasserstein_generator
@@ -64,6 +65,13 @@ class WGANGP(GANModule):
             ema_half_life_images,
             adversary_steps=critic_steps,
         )
+        if any(
+            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.critic.modules()
+        ):
+            raise ValueError(
+                f"--model.init_args.critic {type(self.critic).__name__} has batch norm, which "
+                "mixes images, and the penalty wants the gradient of each: choose Critic32, say"
+            )
         self.save_hyperparameters()
         self.penalty_weight = penalty_weight
 

@@ -1,8 +1,9 @@
 """Small convolutional networks for 32x32 images.
 
-The generator and the discriminator follow the source's print of them. The
-discriminator's last convolution leaves a 2x2 map of logits; their mean is the image's
-logit. The critic is ours: WGAN-GP wants no batch norm (Gulrajani et al. 2017, section 4).
+The generator follows the source's print of it. The source's discriminator is lost; this is
+its usual companion. Its last convolution leaves a 2x2 map of logits, whose mean is the
+image's logit. The critic is ours: WGAN-GP wants no batch norm (Gulrajani et al. 2017,
+section 4).
 """
 
 from torch import Tensor, nn

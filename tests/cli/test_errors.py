@@ -55,6 +55,19 @@ CASES = {
         [*DIGITS, "--trainer.default_root_dir", "{tmp}/plain/a.png/run"],
         "--trainer.default_root_dir",
     ),
+    "unknown shell": (["completion", "ksh"], "completion ksh: choose from"),
+    "critic with batch norm": (
+        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.critic", "DCGAN32Discriminator"],
+        "has batch norm",
+    ),
+    "sample over a folder of other files": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/plain", "--overwrite"],
+        "holds other files",
+    ),
+    "sample into another kind of file": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.jpg"],
+        "must end in .png or .npz",
+    ),
     "sample without checkpoint": (
         ["sample", "--checkpoint", "{tmp}/no.ckpt", "--output", "{tmp}/x.png"],
         "no checkpoint at",
@@ -111,6 +124,19 @@ def test_an_existing_run_is_never_trained_over(trained, config):
     with pytest.raises(SystemExit, match="already holds a run"):
         cli.main([*DIGITS[:2], config("dcgan_digits"), "--trainer.default_root_dir", str(trained)])
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_a_run_is_not_resumed_into_anothers_folder(trained, config, tmp_path):
+    (tmp_path / "config.yaml").write_text("of a run that was killed early")
+    checkpoint = ["--ckpt_path", str(trained / "checkpoints" / "last.ckpt")]
+    with pytest.raises(SystemExit, match="already holds a run"):
+        cli.main(
+            [
+                *("fit", "--config", config("dcgan_digits"), *checkpoint),
+                *("--trainer.default_root_dir", str(tmp_path)),
+            ]
+        )
+    assert (tmp_path / "config.yaml").read_text() == "of a run that was killed early"
 
 
 @pytest.mark.parametrize(

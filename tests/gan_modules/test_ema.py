@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan_modules import GAN, WGANGP
-from gan_modules.ema import ema_copy, ema_update
+from gan_modules.ema import ema_copy, ema_half_lives, ema_update
 from tests.gan_modules.helpers import (
     LATENT,
     VARIANTS,
@@ -72,9 +72,17 @@ def test_the_half_life_is_counted_in_images(variant: type) -> None:
 
     steps = {"critic_steps": 2} if variant is WGANGP else {}
     model = make_model(variant, ema_half_life_images=half_life, **steps)
+    model.images_seen = 10_000  # the ramp-up is over
     expected = {n: p.detach().clone() for n, p in model.generator.named_parameters()}
     fit(model, make_batches(4), [AfterBatch(follow)])
     assert not equal(copied(model.generator), copied(model.generator_ema))
+
+
+def test_the_half_life_grows_with_the_images_seen() -> None:
+    assert ema_half_lives(8, 1_000_000, 10_000) == 8 / 10_000
+    assert ema_half_lives(8, 200_000, 10_000) == 8 / 10_000, "a twentieth of these is all of it"
+    assert ema_half_lives(8, 20_000, 10_000) == 8 / 1_000
+    assert ema_half_lives(8, 8, 10_000) == 20, "the first weights are forgotten at once"
 
 
 def test_the_average_is_frozen_and_in_eval_mode() -> None:
@@ -98,6 +106,7 @@ def test_the_average_is_frozen_and_in_eval_mode() -> None:
 @pytest.mark.parametrize("half_life", [0, 1000])
 def test_sample_draws_from_the_average_when_there_is_one(half_life: int) -> None:
     model = make_model(ema_half_life_images=half_life)
+    model.images_seen = 100_000  # the ramp-up is over
     fit(model, make_batches(3))
     latent = torch.randn(6, LATENT)
     before = copied(model)

@@ -134,9 +134,10 @@ def test_each_rank_has_its_own_random_numbers(rank: int, monkeypatch: pytest.Mon
 def test_images_of_all_ranks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainer, "world_size", 4)
     model = make_model(ema_half_life_images=32)
+    model.images_seen = 1_000  # the average's ramp-up is over
     start, network = copied(model.generator_ema), []
     fit(model, make_batches(1), [AfterBatch(lambda model: network.append(copied(model.generator)))])
-    assert model.images_seen == 32
+    assert model.images_seen == 1_032
     for name, average in model.generator_ema.named_parameters():  # one half-life has passed
         torch.testing.assert_close(average, (start[name] + network[0][name]) / 2)
 

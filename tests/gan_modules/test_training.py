@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.networks import DCGAN32Discriminator, DCGAN32Generator
 from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips, OneSidedSmoothing
 from tests.gan_modules.helpers import (
     CLASSES,
@@ -473,3 +474,8 @@ def test_gan_uses_the_losses_and_the_batches_it_is_given() -> None:
     assert seen == [(8, 3, 8, 0), (8,)]
     assert model.observed["loss/discriminator"].item() == 5
     assert model.observed["loss/generator"].item() == 6
+
+
+def test_a_critic_with_batch_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch norm, which mixes images"):
+        make_model(WGANGP, critic=DCGAN32Discriminator, generator=DCGAN32Generator, image_size=32)
