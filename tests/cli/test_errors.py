@@ -96,6 +96,7 @@ def test_one_line_names_the_way_out(case, data, config, capsys):
         arguments[2] = config(arguments[2])
     if arguments[0] == "fit" and "--trainer.default_root_dir" not in arguments:
         arguments += ["--trainer.default_root_dir", str(data / "run")]
+        arguments += ["--trainer.max_steps", "1"]  # so that a missing error shows at once
     before = sorted(data.rglob("*"))
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
@@ -122,7 +123,12 @@ def test_no_network_when_a_download_was_asked_for(data, config, monkeypatch):
 def test_an_existing_run_is_never_trained_over(trained, config):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
     with pytest.raises(SystemExit, match="already holds a run"):
-        cli.main([*DIGITS[:2], config("dcgan_digits"), "--trainer.default_root_dir", str(trained)])
+        cli.main(
+            [
+                *("fit", "--config", config("dcgan_digits"), "--trainer.max_steps", "1"),
+                *("--trainer.default_root_dir", str(trained)),
+            ]
+        )
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 

@@ -133,7 +133,8 @@ class TestSample:
         assert len(list(output.iterdir())) == 2
 
     def test_a_failure_leaves_nothing(self, trained, tmp_path, monkeypatch):
-        def full(*args: object, **kwargs: object) -> None:
+        def full(images: object, path: Path) -> None:
+            path.write_bytes(b"half a picture")
             raise OSError("No space left on device")
 
         monkeypatch.setattr("commands.sample.save_image", full)
