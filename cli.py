@@ -21,10 +21,9 @@ from commands.checkpoint import read_checkpoint, variant_of
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
-COMMANDS = {
+COMMANDS = {  # each a module of commands/
     "sample": "draw images from a trained generator",
     "curves": "draw the curves of runs",
-    "completion": "print the completion script of a shell (bash, say)",
 }
 RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 LINKED = ("channels", "image_size", "num_classes")
@@ -92,10 +91,13 @@ class GANCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
+        self._held_shapes: dict[str, tuple[int, ...]] = {}
         path = self._checkpoint_path()
         if path is None:
             return
-        held, wanted = variant_of(read_checkpoint(path), path), self._setting("model").class_path
+        checkpoint = read_checkpoint(path)
+        self._held_shapes = {n: tuple(t.shape) for n, t in checkpoint["state_dict"].items()}
+        held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
         if held != wanted:
             raise ValueError(
                 f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config that "
@@ -117,7 +119,7 @@ class GANCLI(LightningCLI):
         path = self._checkpoint_path()
         if path is None:
             return
-        held = {name: tuple(t.shape) for name, t in read_checkpoint(path)["state_dict"].items()}
+        held = self._held_shapes
         wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
         for name in sorted(held.keys() | wanted.keys()):
             if held.get(name) != wanted.get(name):
@@ -218,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for expected in (".*LeafSpec.*", ".*in eval mode at the start of training.*"):
         warnings.filterwarnings("ignore", expected)
     try:
-        if given and given[0] in ("sample", "curves"):
+        if given and given[0] in COMMANDS:
             import_module(f"commands.{given[0]}").main(given[1:])
         else:
             # Lightning starts the processes of further devices with this one's sys.argv.
@@ -245,7 +247,8 @@ def run_trainer(arguments: list[str] | None) -> None:
         parser_class=Parser,
         parser_kwargs={
             **strict,
-            "description": f"{__doc__} Further commands, with a --help of their own: {further}.",
+            "description": f"{__doc__} Further commands, with a --help of their own: {further}; "
+            "completion: print the completion script of a shell (bash, say).",
             **{name: dict(strict) for name in GANCLI.subcommands()},
         },
         args=arguments,

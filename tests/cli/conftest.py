@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 import cli
 
@@ -54,8 +53,3 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     )
     return folder
-
-
-def load(path: Path) -> dict:
-    """Parse a YAML file."""
-    return yaml.safe_load(path.read_text())
