@@ -103,6 +103,13 @@ class ACGAN(GANModule):
         """Mean of the two losses, the class loss weighted."""
         return (adversarial + self.class_weight * classes) / (1 + self.class_weight)
 
+    def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
+        """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
+        loss = F.cross_entropy(class_logits.float(), classes)
+        self.observed[f"loss_class/{images}"] = loss
+        self.observed[f"accuracy/class_{images}"] = accuracy(class_logits, classes)
+        return loss
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator, then, when its turn has come, the generator."""
         real, real_classes = batch
@@ -116,8 +123,8 @@ class ACGAN(GANModule):
             real_logits, real_class_logits = self.discriminator(noisy_real)
             fake_logits, fake_class_logits = self.discriminator(noisy_fake)
             targets = self.label_flips(self.labels.real(real_logits), self.labels.fake(fake_logits))
-            class_loss_real = F.cross_entropy(real_class_logits.float(), real_classes)
-            class_loss_fake = F.cross_entropy(fake_class_logits.float(), classes)
+            class_loss_real = self.class_loss("real", real_class_logits, real_classes)
+            class_loss_fake = self.class_loss("fake", fake_class_logits, classes)
             adversarial_loss = bce_mean(real_logits, fake_logits, *targets)
             loss_d = self.mean_loss(adversarial_loss, (class_loss_real + class_loss_fake) / 2)
             optimizer_d.zero_grad()
@@ -125,23 +132,16 @@ class ACGAN(GANModule):
             optimizer_d.step()
 
         for update in range(self.generator_updates_due()):
-            if update:
-                fake = self(self.sample_latent(len(real)), classes)
+            fake = self(self.sample_latent(len(real)), classes) if update else fake
             with self.updating(self.generator):
                 noisy_fake = self.instance_noise.fake(fake, self.images_seen)
                 logits, class_logits = self.discriminator(noisy_fake)
-                class_loss = F.cross_entropy(class_logits.float(), classes)
+                class_loss = self.class_loss("generator", class_logits, classes)
                 loss_g = self.mean_loss(non_saturating(logits), class_loss)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()
-            self.observed |= {"loss/generator": loss_g, "loss_class/generator": class_loss}
+            self.observed["loss/generator"] = loss_g
 
-        self.observed |= {
-            "loss/discriminator": loss_d,
-            "loss_class/real": class_loss_real,
-            "loss_class/fake": class_loss_fake,
-            "accuracy/class_real": accuracy(real_class_logits, real_classes),
-            "accuracy/class_fake": accuracy(fake_class_logits, classes),
-        }
+        self.observed["loss/discriminator"] = loss_d
         self.finish_batch(real_logits, fake_logits)

@@ -40,6 +40,7 @@ NAMES: dict[type[GANModule], set[str]] = {
     GAN: {"gradient_norm/discriminator", "learning_rate/discriminator", "loss/discriminator"},
     ACGAN: {
         "accuracy/class_fake",
+        "accuracy/class_generator",
         "accuracy/class_real",
         "gradient_norm/discriminator",
         "learning_rate/discriminator",
