@@ -8,24 +8,27 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import shtab
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
+from commands.report import run_folder, score_table, write_report
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
 COMMANDS = {  # each a module of commands/
     "sample": "draw images from a trained generator",
     "curves": "draw the curves of runs",
+    "compare": "put the test scores of runs side by side",
 }
 RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
+Kind = TypeVar("Kind", bound=Callback)
 LINKED = ("channels", "image_size", "num_classes")
 
 
@@ -91,18 +94,18 @@ class GANCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
-        self._held_shapes: dict[str, tuple[int, ...]] = {}
-        path = self._checkpoint_path()
-        if path is None:
-            return
-        checkpoint = read_checkpoint(path)
-        self._held_shapes = {n: tuple(t.shape) for n, t in checkpoint["state_dict"].items()}
-        held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
-        if held != wanted:
-            raise ValueError(
-                f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config that "
-                "it was trained with (config.yaml in its run's folder), or another checkpoint"
-            )
+        self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        for path in self._checkpoints():
+            checkpoint = read_checkpoint(path)
+            shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
+            self._held_shapes[path] = shapes
+            held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
+            if held != wanted:
+                raise ValueError(
+                    f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config "
+                    "that it was trained with (config.yaml in its run's folder), or another "
+                    "checkpoint"
+                )
 
     def before_instantiate_classes(self) -> None:
         """Refuse what the links would overrule without a word."""
@@ -116,18 +119,16 @@ class GANCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of other networks, before anything is written."""
-        path = self._checkpoint_path()
-        if path is None:
-            return
-        held = self._held_shapes
         wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
-        for name in sorted(held.keys() | wanted.keys()):
-            if held.get(name) != wanted.get(name):
-                raise ValueError(
-                    f"--ckpt_path {path} doesn't fit the model: its {name} is "
-                    f"{held.get(name, 'missing')}, the model's is {wanted.get(name, 'missing')}. "
-                    "Give the config that it was trained with (config.yaml in its run's folder)"
-                )
+        for path, held in self._held_shapes.items():
+            for name in sorted(held.keys() | wanted.keys()):
+                if held.get(name) != wanted.get(name):
+                    raise ValueError(
+                        f"--ckpt_path {path} doesn't fit the model: its {name} is "
+                        f"{held.get(name, 'missing')}, the model's is "
+                        f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
+                        "(config.yaml in its run's folder)"
+                    )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log a training into the run's folder itself; let several devices work together."""
@@ -173,12 +174,25 @@ class GANCLI(LightningCLI):
                 if not any(folder.iterdir()):
                     folder.rmdir()
 
+    def test(self, **kwargs: Any) -> None:
+        """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
+        for path in map(Path, self._checkpoints()):
+            if not os.access(run_folder(path), os.W_OK):
+                raise ValueError(
+                    f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
+                    "the run, and give the copy's --ckpt_path"
+                )
+            kwargs |= {"ckpt_path": str(path), "verbose": False}
+            self.trainer.test(**kwargs)
+            quality = self._callback(callbacks.Quality)
+            if quality.report:
+                file = write_report(path, quality.report, quality.neighbours)
+                seen = quality.report["protocol"]["images_seen"]
+                print(f"\n{path}, after {seen:,} images:\n\n{score_table(quality.report)}\n")
+                print(f"Scores: {file}  Nearest: {file.parent}/pictures/nearest_{path.stem}.png")
+
     def _say_where(self, folder: Path) -> None:
-        best = next(
-            callback
-            for callback in self.trainer.callbacks  # type: ignore[attr-defined]
-            if isinstance(callback, callbacks.BestCheckpoint)
-        )
+        best = self._callback(callbacks.BestCheckpoint)
         scored = (
             "none"
             if best.best_model_score is None
@@ -192,6 +206,25 @@ class GANCLI(LightningCLI):
     def _run_folder(self) -> Path:
         """Absolute: a checkpoint remembers its folder, to know on resuming what is best so far."""
         return Path(self._setting("trainer").default_root_dir or os.getcwd()).absolute()
+
+    def _callback(self, kind: type[Kind]) -> Kind:
+        every = self.trainer.callbacks  # type: ignore[attr-defined]
+        return next(callback for callback in every if isinstance(callback, kind))
+
+    def _checkpoints(self) -> list[str]:
+        """The checkpoints that the command is about."""
+        path, command = self._checkpoint_path(), self.config.subcommand
+        if path is not None or command == "fit":
+            return [] if path is None else [path]
+        folder = self._run_folder() / "checkpoints"
+        found = [str(folder / f"{name}.ckpt") for name in ("best", "last")]
+        found = [path for path in found if Path(path).is_file()]
+        if command != "test" or not found:
+            raise ValueError(
+                f"{command} needs a checkpoint: give --ckpt_path RUN/checkpoints/last.ckpt, say"
+                + (", or --config RUN/config.yaml of a run that has one" * (command == "test"))
+            )
+        return found
 
     def _checkpoint_path(self) -> str | None:
         """The checkpoint that was asked for by its path, not by `last` or `best`."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from callbacks.quality import Quality
+
 
 class LastCheckpoint(ModelCheckpoint):
     """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
@@ -43,11 +45,11 @@ class BestCheckpoint(ModelCheckpoint):
     """Save `best.ckpt` whenever a validation score is better than all before it.
 
     Args:
-        monitor: log name of the score.
+        monitor: log name of the score; if None, the Frechet distance of the run's features.
         mode: `min` where lower is better, else `max`.
     """
 
-    def __init__(self, monitor: str = "metric/fid_pixels", mode: str = "min") -> None:
+    def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
         super().__init__(
             filename="best",
             monitor=monitor,
@@ -55,3 +57,12 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask for the name of the score, which ends in that of its features."""
+        if self.monitor is None:
+            scored = [c for c in trainer.callbacks if isinstance(c, Quality)]  # type: ignore[attr-defined]
+            if not scored:
+                raise ValueError("--checkpoint_best.monitor is needed in a run without scores")
+            self.monitor = scored[0].score_name
+        super().setup(trainer, pl_module, stage)

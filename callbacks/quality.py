@@ -1,65 +1,285 @@
-"""Scores of the generated images against the validation or test images."""
+"""Scores of the generated images, while training and at its end."""
 
-from typing import Any
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torchmetrics.image.fid import FrechetInceptionDistance
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from tqdm import tqdm
 
+from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
-from metrics import PixelFeatures
+from metrics import (
+    Images,
+    Scorer,
+    inception_weights,
+    make_scorer,
+    neighbour_distance,
+    scores,
+    scores_by_class,
+)
+from metrics.scorer import BATCH
+
+PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
+PICTURED = 32
 
 
 class Quality(Callback):
-    """Frechet distance between as many generated as real images, as `metric/fid_pixels`.
+    """Scores of the averaged generator's images (the generator's own without an average).
 
-    The generated images come from the averaged generator if there is one, and from the same
-    latents each time.
+    Validation compares with training images and chooses the best checkpoint, so that no
+    choice has seen the held-out images; `test` compares with those. Scores are logged as
+    `metric/fid_FEATURES` and so on.
 
     Args:
-        thumbnail_size: side in pixels of the thumbnails that are compared.
+        features: what the scores see. `domain`: a classifier trained on the data's own
+            labels; `inception`: the network of published scores; `pixels`: thumbnails. If
+            None, `domain` where the data has classes, and `pixels` where it has none.
+        count: generated images, and real ones at most.
+        every_images: real images trained on from one validation to the next; if None,
+            the trainer's own `val_check_interval` and `check_val_every_n_epoch` decide.
+        inception_weights: path of the Inception network's weights.
+        allow_download: fetch these weights if they are not here.
+        seed: of the latents, and of the choice among the real images.
     """
 
-    def __init__(self, thumbnail_size: int = 8) -> None:
-        features = PixelFeatures(thumbnail_size)
-        self.distance = FrechetInceptionDistance(feature=features).set_dtype(torch.float64)
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin a score; other latents on every rank, the same ones each time."""
-        self.distance.reset()
-        # The distance is computed in float64, which Apple's GPUs don't have.
-        self._device = torch.device("cpu") if pl_module.device.type == "mps" else pl_module.device
-        self.distance.to(self._device)
-        self._latents = torch.Generator().manual_seed(1 + trainer.global_rank)
-
-    def on_validation_batch_end(
+    def __init__(
         self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        features: Literal["domain", "inception", "pixels"] | None = None,
+        count: int = 10_000,
+        every_images: int | None = None,
+        inception_weights: str | None = None,
+        allow_download: bool = False,
+        seed: int = 0,
     ) -> None:
-        """Add a batch of real images, and as many generated ones of the same classes."""
+        if count < 10:
+            raise ValueError(f"--quality.count must be at least 10 images, got {count}")
+        if every_images is not None and every_images < 1:
+            raise ValueError(f"--quality.every_images must be at least 1, got {every_images}")
+        self.features = features
+        self.count = count
+        self.every_images = every_images
+        self.inception_weights = inception_weights
+        self.allow_download = allow_download
+        self.seed = seed
+        self.report: dict[str, Any] = {}
+        self.neighbours: Tensor | None = None
+        self._weights: Path | None = None
+        self._scorer: Scorer | None = None
+
+    @property
+    def score_name(self) -> str:
+        """Log name of the score that chooses the best checkpoint."""
+        return f"metric/fid_{self.features}"
+
+    # What must be known before the first score
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse at once what would fail after hours; set how often to validate."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, ImageDataModule):
+            raise ValueError("scores need an ImageDataModule: give one as `datamodule`")
+        if self.features is None:
+            self.features = "domain" if data.num_classes > 1 else "pixels"
+        if self.features == "domain" and data.num_classes < 2:
+            raise ValueError(
+                "--quality.features domain needs data of at least two classes, and this has one: "
+                "choose pixels, or inception"
+            )
+        if self.features == "inception" and trainer.is_global_zero:
+            self._weights = inception_weights(self.inception_weights, self.allow_download)
+        if stage == "fit" and self.every_images is not None:
+            if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
+                raise ValueError(
+                    "--quality.every_images and the trainer's val_check_interval or "
+                    "check_val_every_n_epoch contradict each other: give one of them"
+                )
+            images_a_batch = data.batch_size * trainer.world_size
+            trainer.check_val_every_n_epoch = None
+            trainer.val_check_interval = max(1, round(self.every_images / images_a_batch))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the networks and see the real images before the training, not hours later."""
         assert isinstance(pl_module, GANModule)
-        real, labels = batch
-        latent = torch.randn(len(real), pl_module.latent_dim, generator=self._latents)
-        with torch.autocast(real.device.type, enabled=False):
-            fake = pl_module.sample(latent.to(real.device), labels)
-            self.distance.update(to_uint8(real).to(self._device), real=True)
-            self.distance.update(to_uint8(fake).to(self._device), real=False)
+        if trainer.limit_val_batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            scorer = self._prepared(trainer, pl_module)
+            if trainer.is_global_zero:
+                scorer.real(_data(trainer), True, self.count, self.seed)
+
+    def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
+        """The scorer, made on rank 0 for all ranks."""
+        if self._scorer is None:
+            # The statistics are in float64, which Apple's GPUs don't have.
+            device = torch.device("cpu") if module.device.type == "mps" else module.device
+            made = None
+            # Lightning evaluates in inference mode, in which no classifier can be trained.
+            with torch.inference_mode(False):
+                if trainer.is_global_zero:
+                    made = make_scorer(_data(trainer), str(self.features), self._weights, device)
+                self._scorer = trainer.strategy.broadcast(made)
+            assert self._scorer is not None
+            self._scorer.to(device)
+            accuracy = self._scorer.accuracy
+            known = "" if accuracy is None else f" (accuracy on held-out images {accuracy:.4f})"
+            rank_zero_info(f"Scores see the features of {self._scorer.network.identity()}{known}")
+        return self._scorer
+
+    # Scores
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the score over the images trained on."""
-        if trainer.sanity_checking:
-            return
+        """Score against training images, and log the scores over the images trained on."""
         assert isinstance(pl_module, GANModule)
-        score = self.distance.compute().float()
-        pl_module.log("metric/fid_pixels", score, prog_bar=True)
-        pl_module.log("step", float(pl_module.images_seen))
+        if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        real, fake = self._compared(trainer, pl_module, train=True)
+        result = None if real is None else scores(real, fake, str(self.features), self.seed)
+        self._log(trainer, pl_module, result)
 
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_batch_end = on_validation_batch_end
-    on_test_epoch_end = on_validation_epoch_end
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score against held-out images, and beside them training images and noise.
+
+        Rank 0 then holds everything in `report`, and in `neighbours` some generated images
+        uint8 `[n, 2, C, H, W]`, each beside the training image nearest to it.
+        """
+        assert isinstance(pl_module, GANModule)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        start = perf_counter()
+        real, fake = self._compared(trainer, pl_module, train=False)
+        result = None
+        if real is not None:
+            self.report = self._reported(trainer, pl_module, real, fake)
+            self.report["protocol"]["seconds"] = round(perf_counter() - start, 1)
+            result = self.report["scores"]
+        self._log(trainer, pl_module, result)
+
+    def _log(self, trainer: Trainer, module: GANModule, result: dict[str, float] | None) -> None:
+        result = trainer.strategy.broadcast(result)
+        assert result is not None
+        for name, value in result.items():
+            module.log(f"metric/{name}", value, prog_bar=f"metric/{name}" == self.score_name)
+        module.log("step", float(module.images_seen))
+
+    def _reported(
+        self, trainer: Trainer, module: GANModule, real: Images, fake: Images
+    ) -> dict[str, Any]:
+        """Scores of the generated images and of the references, and how they were made."""
+        features, data, scorer = str(self.features), _data(trainer), self._prepared(trainer, module)
+        training, labels = data.split(train=True)
+        random = torch.Generator().manual_seed(self.seed)
+        some = torch.randperm(len(training), generator=random)[: self.count]
+        noise = torch.randint(256, (self.count, *training.shape[1:]), generator=random).byte()
+        sets = {
+            "generated": fake,
+            "training images": scorer.see_all(
+                training[some.to(training.device)], "training images", labels[some]
+            ),
+            "noise": scorer.see_all(noise, "noise"),
+        }
+        known = scorer.real(data, train=True)
+        usual, _ = neighbour_distance(real.features, known.features)
+        results = {}
+        for name, images in sets.items():
+            distance, nearest = neighbour_distance(images.features, known.features)
+            results[name] = scores(real, images, features, self.seed)
+            results[name][f"nearest_{features}"] = float(distance.median() / usual.median())
+            if name == "generated":
+                first = torch.arange(min(PICTURED, self.count))
+                drawn = self._draw(trainer, module, first, real.labels).cpu()
+                copies = training[nearest[: len(first)].to(training.device)].cpu()
+                self.neighbours = torch.stack([drawn, copies], dim=1)
+        report = {
+            "scores": results.pop("generated"),
+            "references": results,
+            "protocol": self._protocol(trainer, module, scorer, len(real.features)),
+        }
+        if fake.labels is not None:
+            report["classes"] = scores_by_class(real, fake, data.class_names, features)
+        return report
+
+    def _protocol(
+        self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
+    ) -> dict[str, Any]:
+        """All that a score depends on."""
+        data, side = _data(trainer), scorer.network.image_size
+        return {
+            "data": type(data).__name__,
+            "class_names": data.class_names,
+            "training_sha256": scorer.data_hash(data, train=True),
+            "held_out_sha256": scorer.data_hash(data, train=False),
+            "split": "held-out",
+            "real_images": real_images,
+            "generated_images": self.count,
+            "features": scorer.network.identity(),
+            "classifier_accuracy": scorer.accuracy,
+            "image_size": data.image_size,
+            "resize": f"to {side}x{side}, bilinear, antialiased" if side else "none",
+            "seed": self.seed,
+            "precision": str(trainer.precision),
+            "weights": "generator" if module.generator_ema is None else "averaged generator",
+            "checkpoint": str(trainer.ckpt_path),
+            "images_seen": module.images_seen,
+            "versions": {name: version(name) for name in PACKAGES},
+        }
+
+    # Generated images
+
+    def _compared(
+        self, trainer: Trainer, module: GANModule, train: bool
+    ) -> tuple[Images | None, Images]:
+        """The real images, on rank 0, and the generated ones, on all ranks.
+
+        However many ranks share the work, generated image i has the i-th latent of one seeded
+        stream, and the i-th real image's class.
+        """
+        scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
+        real = scorer.real(_data(trainer), train, self.count, self.seed) if zero else None
+        classes = trainer.strategy.broadcast(None if real is None else real.labels)
+        ranks = trainer.world_size
+        mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
+        bar = trainer.progress_bar_callback
+        silent = not zero or bar is None or bar.is_disabled  # type: ignore[attr-defined]
+        parts = []
+        with tqdm(
+            total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
+        ) as progress:
+            for indices in torch.split(mine % self.count, BATCH):
+                parts.append(scorer.see(self._draw(trainer, module, indices, classes)))
+                progress.update(len(indices) * ranks)
+        fake = Images.joined(parts)
+        if ranks > 1:
+
+            def interleaved(part: Tensor) -> Tensor:
+                together = trainer.strategy.all_gather(part).transpose(0, 1).flatten(0, 1)
+                return together[: self.count]
+
+            fake = fake.map(interleaved)
+        if module.conditional:
+            fake = replace(fake, labels=self._asked(torch.arange(self.count), classes))
+        return real, fake
+
+    def _draw(
+        self, trainer: Trainer, module: GANModule, indices: Tensor, classes: Tensor | None
+    ) -> Tensor:
+        """Images uint8 `[N, C, H, W]` of the indices, in the precision of the run."""
+        random = torch.Generator().manual_seed(self.seed)
+        latents = torch.randn(self.count, module.latent_dim, generator=random)
+        labels = self._asked(indices, classes).to(module.device) if module.conditional else None
+        with trainer.precision_plugin.forward_context():
+            return to_uint8(module.sample(latents[indices].to(module.device), labels))
+
+    def _asked(self, indices: Tensor, classes: Tensor | None) -> Tensor:
+        """The classes of generated images, in the shares that they have among the real ones."""
+        assert classes is not None
+        return classes[(indices % len(classes)).to(classes.device)]
+
+
+def _data(trainer: Trainer) -> ImageDataModule:
+    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data

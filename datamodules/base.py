@@ -3,6 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -38,6 +39,8 @@ class ImageDataModule(LightningDataModule, ABC):
         ValueError: An argument out of range, or unknown or repeated classes.
     """
 
+    decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
+
     def __init__(
         self,
         available_classes: Sequence[str],
@@ -65,7 +68,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.image_size = image_size
         self.batch_size = batch_size
         self.on_device = on_device
-        self._splits: dict[bool, tuple[Tensor, Tensor]] = {}
+        self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
@@ -81,7 +84,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
         Each split is decoded once: later calls, and stages, find it done.
         """
-        self._split(train=stage in ("fit", None))
+        self.split(train=stage in ("fit", None))
 
     def train_dataloader(self) -> ResidentLoader:
         """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""
@@ -95,18 +98,36 @@ class ImageDataModule(LightningDataModule, ABC):
         """Return the same images as `val_dataloader`."""
         return self._loader(train=False)
 
-    def _split(self, train: bool) -> tuple[Tensor, Tensor]:
-        if train not in self._splits:
-            images, labels = self.load(train)
-            renumber = torch.full((self.available,), -1)
-            renumber[self.selected] = torch.arange(self.num_classes)
-            labels = renumber[labels]
-            if bool((labels < 0).any()):
-                images, labels = images[labels >= 0], labels[labels >= 0]
+    def split(self, train: bool, image_size: int | None = None) -> tuple[Tensor, Tensor]:
+        """Return the training or the held-out images of the selected classes, decoded once.
+
+        Args:
+            train: Training images, else the held-out ones.
+            image_size: Their side in pixels; that of the data module if None. Where the files
+                have a size of their own (MNIST, CIFAR-10), another side is made from that.
+
+        Returns:
+            Images uint8 `[N, C, image_size, image_size]`, and their labels int64 `[N]`.
+        """
+        size = image_size or self.image_size
+        if (train, size) not in self._splits:
+            if self.decodes_to_size and size != self.image_size:
+                images, labels = self.split(train)
+            else:
+                images, labels = self._select(*self.load(train))
             name = f"{type(self).__name__} {'training' if train else 'held-out'} images"
-            images = conform(images, self.channels, self.image_size, f"Resizing {name}")
-            self._splits[train] = self._place(images), labels
-        return self._splits[train]
+            images = conform(images, self.channels, size, f"Resizing {name}")
+            self._splits[train, size] = self._place(images), labels
+        return self._splits[train, size]
+
+    def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave out the other classes, and number the selected ones as they were given."""
+        renumber = torch.full((self.available,), -1)
+        renumber[self.selected] = torch.arange(self.num_classes)
+        labels = renumber[labels]
+        if bool((labels < 0).any()):
+            return images[labels >= 0], labels[labels >= 0]
+        return images, labels
 
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
@@ -119,7 +140,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return images.to(device) if free > 2 * images.numel() else images
 
     def _loader(self, train: bool) -> ResidentLoader:
-        images, labels = self._split(train)
+        images, labels = self.split(train)
         rank = 0 if self.trainer is None else self.trainer.global_rank
         world_size = 1 if self.trainer is None else self.trainer.world_size
         if train and len(images) < self.batch_size * world_size:

@@ -49,6 +49,8 @@ class ImageFolder(ImageDataModule):
         ValueError: An argument out of range, or folders that can't be told apart.
     """
 
+    decodes_to_size = True
+
     def __init__(
         self,
         root: str,

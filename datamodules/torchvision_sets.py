@@ -131,6 +131,7 @@ class CelebA(_ColourSet):
     """
 
     names = ("face",)
+    decodes_to_size = True
     layout = "celeba/ with img_align_celeba/ and the five .txt files"
 
     def open(self, root: str, train: bool, download: bool) -> Any:

@@ -1,5 +1,23 @@
-"""Feature extractors for scores of generated images."""
+"""Feature networks, and scores of generated images."""
 
+from metrics.classifier import DomainClassifier, domain_classifier
+from metrics.features import FeatureNetwork
+from metrics.inception import InceptionFeatures, inception_weights
 from metrics.pixels import PixelFeatures
+from metrics.scorer import Scorer, make_scorer
+from metrics.scores import Images, neighbour_distance, scores, scores_by_class
 
-__all__ = ["PixelFeatures"]
+__all__ = [
+    "DomainClassifier",
+    "FeatureNetwork",
+    "Images",
+    "InceptionFeatures",
+    "PixelFeatures",
+    "Scorer",
+    "domain_classifier",
+    "inception_weights",
+    "make_scorer",
+    "neighbour_distance",
+    "scores",
+    "scores_by_class",
+]

@@ -184,14 +184,14 @@ def test_class_folders_are_searched_in_order_of_their_names(tmp_path: Path) -> N
     (tmp_path / "c" / "._000.png").write_text("not read")
     data = ImageFolder(str(tmp_path), 4, True, 1, val_fraction=0)
     assert data.class_names == ["a", "b", "c"]
-    _, labels = data._split(train=True)
+    _, labels = data.split(train=True)
     assert labels.tolist() == [0, 0, 1, 1, 1, 2]
     seen = {(label.item(), image.mean().item()) for image, label in _pairs(data)}
     assert seen == {(0, 10), (1, 20), (2, 30)}
 
 
 def _pairs(data: ImageFolder) -> Any:
-    images, labels = data._split(train=True)
+    images, labels = data.split(train=True)
     return zip(images.float(), labels, strict=True)
 
 

@@ -1,0 +1,118 @@
+"""Scores of a run: kept in its `metrics.json`, and shown as tables."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+FILE = "metrics.json"
+HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
+PAIRS_A_ROW = 4
+
+
+def run_folder(checkpoint: Path) -> Path:
+    """The run that a checkpoint belongs to."""
+    folder = checkpoint.absolute().parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def better(score: str) -> str:
+    """Which values of a score are the better ones."""
+    if score.startswith("nearest"):
+        return "near 1"
+    return "higher" if score in HIGHER or score.rpartition("_")[0] in HIGHER else "lower"
+
+
+def write_report(checkpoint: Path, report: Mapping[str, Any], neighbours: Tensor | None) -> Path:
+    """Put a checkpoint's report into its run's `metrics.json`, beside those of the others.
+
+    Args:
+        checkpoint: its name without suffix is the report's.
+        report: scores, references and protocol.
+        neighbours: images uint8 `[n, 2, C, H, W]`, generated ones beside their nearest
+            training images, for `pictures/nearest_NAME.png`.
+
+    Returns:
+        The file.
+    """
+    folder = run_folder(checkpoint)
+    file = folder / FILE
+    reports = {**(read_reports(folder) if file.is_file() else {}), checkpoint.stem: report}
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(reports, indent=2) + "\n")
+    os.replace(partial, file)
+    if neighbours is not None:
+        (folder / "pictures").mkdir(exist_ok=True)
+        pairs = make_grid(neighbours.flatten(0, 1).float() / 255, 2 * PAIRS_A_ROW)
+        save_image(pairs, folder / "pictures" / f"nearest_{checkpoint.stem}.png")
+    return file
+
+
+def read_reports(run: Path) -> dict[str, dict[str, Any]]:
+    """The reports of a run's checkpoints, by their names.
+
+    Raises:
+        ValueError: the run has none, or the file is damaged.
+    """
+    try:
+        reports = json.loads((run / FILE).read_text())
+        for report in reports.values():
+            report["scores"], report["references"], report["protocol"]
+        return dict(reports)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
+        ) from error
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{run / FILE} is damaged: delete it, and test the run again") from error
+
+
+def score_table(report: Mapping[str, Any]) -> str:
+    """The scores of a checkpoint beside those of the references, a row a score."""
+    columns = {"generated": report["scores"], **report["references"]}
+    rows = [["score", "better", *columns]]
+    for score in report["scores"]:
+        values = [shown(column.get(score)) for column in columns.values()]
+        rows.append([score, better(score), *values])
+    text = aligned(rows)
+    if "classes" in report:
+        names = list(next(iter(report["classes"].values())))
+        by_class = [["class", *names]]
+        for name, values in report["classes"].items():
+            by_class.append([name, *(shown(values.get(score)) for score in names)])
+        text += "\n\n" + aligned(by_class)
+    return text
+
+
+def shown(value: float | None) -> str:
+    """A value with four digits; a dash if there is none."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal, the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    head, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + " --- |" * len(rows[0]), *others])
+
+
+def comma_separated(rows: Sequence[Sequence[str]]) -> str:
+    """A table in CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip()
