@@ -21,8 +21,8 @@ from metrics import (
     inception_weights,
     make_scorer,
     neighbour_distance,
-    scores,
-    scores_by_class,
+    score,
+    score_by_class,
 )
 from metrics.scorer import BATCH
 
@@ -138,7 +138,7 @@ class Quality(Callback):
         if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         real, fake = self._compared(trainer, pl_module, train=True)
-        result = None if real is None else scores(real, fake, str(self.features), self.seed)
+        result = None if real is None else score(real, fake, str(self.features), self.seed)
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -187,7 +187,7 @@ class Quality(Callback):
         results = {}
         for name, images in sets.items():
             distance, nearest = neighbour_distance(images.features, known.features)
-            results[name] = scores(real, images, features, self.seed)
+            results[name] = score(real, images, features, self.seed)
             results[name][f"nearest_{features}"] = float(distance.median() / usual.median())
             if name == "generated":
                 first = torch.arange(min(PICTURED, self.count))
@@ -200,7 +200,7 @@ class Quality(Callback):
             "protocol": self._protocol(trainer, module, scorer, len(real.features)),
         }
         if fake.labels is not None:
-            report["classes"] = scores_by_class(real, fake, data.class_names, features)
+            report["classes"] = score_by_class(real, fake, data.class_names, features)
         return report
 
     def _protocol(

@@ -5,7 +5,7 @@ from metrics.features import FeatureNetwork
 from metrics.inception import InceptionFeatures, inception_weights
 from metrics.pixels import PixelFeatures
 from metrics.scorer import Scorer, make_scorer
-from metrics.scores import Images, neighbour_distance, scores, scores_by_class
+from metrics.scores import Images, neighbour_distance, score, score_by_class
 
 __all__ = [
     "DomainClassifier",
@@ -18,6 +18,6 @@ __all__ = [
     "inception_weights",
     "make_scorer",
     "neighbour_distance",
-    "scores",
-    "scores_by_class",
+    "score",
+    "score_by_class",
 ]

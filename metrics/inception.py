@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchmetrics.image.fid import NoTrainInceptionV3
 
 from metrics.features import FeatureNetwork
 
@@ -15,8 +14,8 @@ URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}
 class InceptionFeatures(FeatureNetwork):
     """The Inception network of the published Frechet Inception Distances.
 
-    Its input is resized to 299x299 as TensorFlow 1 did it (torch-fidelity's port, which
-    torchmetrics uses too). Gray images get three equal channels.
+    torch-fidelity's port, which resizes to 299x299 as TensorFlow 1 did. Gray images get
+    three equal channels.
 
     Args:
         weights: the weights' file, as `inception_weights` finds it.
@@ -25,11 +24,13 @@ class InceptionFeatures(FeatureNetwork):
     name = "inception"
 
     def __init__(self, weights: Path) -> None:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
         super().__init__()
         try:
             # The library below would run code that a stranger's file holds.
             torch.load(weights, map_location="cpu", weights_only=True)
-            self.network = NoTrainInceptionV3(
+            self.network = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048", "logits_unbiased"], str(weights)
             )
         except Exception as error:  # a wrong file can make torch raise anything

@@ -74,7 +74,25 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     metric = FrechetInceptionDistance(feature=Given(real.shape[1])).to(real.device)
     metric.update(real.double(), real=True)
     metric.update(fake.double(), real=False)
-    return float(metric.compute())
+    try:
+        return float(metric.compute())
+    except torch.linalg.LinAlgError:
+        return symmetric_frechet_distance(real.double(), fake.double())
+
+
+def symmetric_frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """The same of float64 features, with eigenvalues of symmetric matrices alone.
+
+    The root of the product of two covariances A, B has the trace of the root of the symmetric
+    A^(1/2) B A^(1/2), whose eigenvalues are found also where a collapsed generator has left B
+    with a rank near 0, and torchmetrics, which takes those of AB, fails.
+    """
+    a, b = real.T.cov(), fake.T.cov()
+    values, vectors = torch.linalg.eigh(a)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    roots = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt()
+    means = (real.mean(dim=0) - fake.mean(dim=0)).square().sum()
+    return float(means + a.trace() + b.trace() - 2 * roots.sum())
 
 
 def kernel_distance(real: Tensor, fake: Tensor, seed: int) -> float:
@@ -166,7 +184,7 @@ def class_match(class_logits: Tensor, labels: Tensor) -> float:
     return float((class_logits.argmax(dim=1) == labels).double().mean())
 
 
-def scores(real: Images, fake: Images, features: str, seed: int) -> dict[str, float]:
+def score(real: Images, fake: Images, features: str, seed: int) -> dict[str, float]:
     """All scores that the features, logits and labels allow.
 
     Args:
@@ -190,7 +208,7 @@ def scores(real: Images, fake: Images, features: str, seed: int) -> dict[str, fl
     return result
 
 
-def scores_by_class(
+def score_by_class(
     real: Images, fake: Images, class_names: Sequence[str], features: str
 ) -> dict[str, dict[str, float]]:
     """Frechet distance and share put in the right class, for each class that was asked for."""

@@ -113,7 +113,12 @@ class Score(Callback):
 def test_best_is_the_state_at_the_best_score(tmp_path: Path, mode: str, best: int) -> None:
     states: list[dict[str, torch.Tensor]] = []
     note = AfterBatch(lambda model: states.append(copied(model)))
-    callbacks = [note, Score([3.0, 1.0, 4.0, 2.0]), BestCheckpoint(mode=mode), LastCheckpoint()]
+    callbacks = [
+        note,
+        Score([3.0, 1.0, 4.0, 2.0]),
+        BestCheckpoint("metric/fid_pixels", mode),
+        LastCheckpoint(),
+    ]
     train(tmp_path, callbacks, max_epochs=4)
     checkpoint = kept(tmp_path, "best")
     assert checkpoint["images_seen"] == 32 * best

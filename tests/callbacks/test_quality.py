@@ -1,18 +1,18 @@
-"""The Frechet distance between thumbnails: against closed forms, and what it is fed."""
+"""When scores are made, of which images, and what they leave alone."""
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scipy.linalg import sqrtm
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
 
-from callbacks.quality import Quality
+from callbacks import BestCheckpoint, Quality
+from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
 from gan_modules.images import to_uint8
 from metrics import PixelFeatures
+from metrics.scores import frechet_distance
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
@@ -21,7 +21,6 @@ from tests.gan_modules.helpers import (
     copied,
     equal,
     fit,
-    make_batches,
     make_model,
     make_trainer,
 )
@@ -29,6 +28,19 @@ from tests.gan_modules.helpers import (
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*num_workers.*")
 
 NAME = "metric/fid_pixels"
+SCORES = {
+    f"metric/{name}_pixels" for name in ("fid", "kid", "precision", "recall", "density", "coverage")
+}
+
+
+def run(model: GANModule, quality: Quality, data: Any, stage: str = "validate") -> dict[str, float]:
+    trainer = make_trainer(callbacks=[quality], limit_val_batches=1.0)
+    (logged,) = getattr(trainer, stage)(model, data, verbose=False)
+    return dict(logged)
+
+
+def pixels(**options: Any) -> Quality:
+    return Quality("pixels", **({"count": 20} | options))
 
 
 def test_bytes_of_images() -> None:
@@ -39,157 +51,197 @@ def test_bytes_of_images() -> None:
     assert torch.equal(to_uint8(torch.tensor([1.0]).bfloat16()), levels[-1:])
 
 
-def test_features_are_average_pooled_grays() -> None:
-    images = torch.randint(256, (3, 3, 8, 8)).to(torch.uint8)
-    features = PixelFeatures(2)(images)
-    assert features.dtype == torch.float64
-    blocks = images.double().view(3, 3, 2, 4, 2, 4).mean(dim=(1, 3, 5)) / 255
-    torch.testing.assert_close(features, blocks.flatten(1), rtol=0, atol=1e-6)
-    assert PixelFeatures(2).num_features == 4
+class Grays(ImageDataModule):
+    """Even images whose gray levels are a Gaussian's."""
+
+    def __init__(self, mean: float, std: float, count: int) -> None:
+        super().__init__(["gray"], 8, True, 64)
+        self.mean, self.std, self.count = mean, std, count
+
+    def load(self, train: bool) -> tuple[Tensor, Tensor]:
+        random = torch.Generator().manual_seed(int(train))
+        levels = self.mean + self.std * torch.randn(self.count, 1, 1, 1, generator=random)
+        images = levels.round().clamp(0, 255).byte().expand(-1, 1, 8, 8)
+        return images, torch.zeros(self.count, dtype=torch.int64)
 
 
-class Stub(GAN):
-    """Draws what it is told to, in the order of its batches."""
-
-    def draw(self, images: Tensor) -> "Stub":
-        self.images, self.drawn = images, 0
-        return self
+class GrayGAN(GAN):
+    """Draws even images of Gaussian gray levels, from the first number of the latent."""
 
     def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        self.drawn += len(latent)
-        return self.images[self.drawn - len(latent) : self.drawn]
-
-
-def score(real: Tensor, fake: Tensor, size: int = 2, batch_size: int = 64) -> float:
-    labels = torch.zeros(len(real), dtype=torch.int64)
-    loader = DataLoader(TensorDataset(real, labels), batch_size=batch_size)
-    model = make_model(Stub).draw(fake)
-    trainer = make_trainer(callbacks=[Quality(size)], limit_val_batches=1.0)
-    (values,) = trainer.validate(model, loader, verbose=False)
-    return values[NAME]
-
-
-def frechet(real: Tensor, fake: Tensor, size: int = 2) -> float:
-    """The formula, written with numpy and scipy alone."""
-    moments = []
-    for images in (real, fake):
-        pixels = np.rint((images.numpy().astype(np.float64) + 1) * 127.5).clip(0, 255) / 255
-        count, channels, side, _ = pixels.shape
-        blocks = pixels.reshape(count, channels, size, side // size, size, side // size)
-        features = blocks.mean(axis=(1, 3, 5)).reshape(count, -1)
-        moments.append((features.mean(axis=0), np.cov(features, rowvar=False)))
-    (mean_a, cov_a), (mean_b, cov_b) = moments
-    root = np.real(sqrtm(cov_a @ cov_b))
-    return float(np.sum((mean_a - mean_b) ** 2) + np.trace(cov_a + cov_b - 2 * root))
-
-
-def grays(count: int, mean: float, std: float, seed: int, channels: int = 1) -> Tensor:
-    """Images of four even quarters, whose gray levels are independent Gaussians."""
-    random = torch.Generator().manual_seed(seed)
-    quarters = mean + std * torch.randn(count, 1, 2, 2, generator=random)
-    return quarters.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat(1, channels, 1, 1)
-
-
-def test_two_gaussians() -> None:
-    # In [-1, 1], and so halved in [0, 1]: 4 * ((0.3 / 2)^2 + ((0.2 - 0.1) / 2)^2) = 0.1
-    real, fake = grays(20_000, -0.1, 0.2, seed=0), grays(20_000, 0.2, 0.1, seed=1)
-    value = score(real, fake, batch_size=5000)
-    assert value == pytest.approx(0.1, rel=0.02)
-    assert value == pytest.approx(frechet(real, fake), rel=1e-5)
-
-
-def test_a_shift_of_all_levels() -> None:
-    real = to_uint8(grays(200, -0.3, 0.1, seed=0)).float() / 127.5 - 1
-    assert score(real, real + 51 / 127.5) == pytest.approx(4 * 0.2**2, rel=1e-5)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [2, 4])
-def test_independent_formula(channels: int, size: int) -> None:
-    random = torch.Generator().manual_seed(0)
-    real = torch.rand(150, channels, 8, 8, generator=random) * 2 - 1
-    fake = (torch.randn(150, channels, 8, 8, generator=random) * 0.8).cumsum(3) / 4  # some > 1
-    value = score(real, fake, size)
-    assert value > 0.001
-    assert value == pytest.approx(frechet(real, fake, size), rel=1e-4)
-
-
-def test_zero_for_the_same_images_and_worse_with_more_noise() -> None:
-    real = grays(300, 0.0, 0.3, seed=0)
-    noise = torch.randn_like(real)
-    values = [score(real, real + std * noise) for std in (0.0, 0.3, 1.0)]
-    assert values[0] == pytest.approx(0, abs=1e-6)
-    assert values[0] < 1e-6 < 0.001 < values[1] < values[2]
-    shuffled = real[torch.randperm(300)]
-    assert score(real, shuffled) == pytest.approx(0, abs=1e-6)
-
-
-def trained(variant: type[GANModule] = GAN, **options: Any) -> GANModule:
-    model = make_model(variant, **options)
-    fit(model, TinyImages(), max_epochs=2)
-    return model
+        levels = 140 + 10 * latent[:, 0]
+        return (levels / 127.5 - 1)[:, None, None, None].expand(-1, 1, 8, 8)
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
-@pytest.mark.parametrize("half_life", [0, 1000])
-def test_the_images_are_those_of_sample_from_fixed_latents(stage: str, half_life: int) -> None:
-    model, data = trained(ema_half_life_images=half_life), TinyImages()
-    before, quality, values = copied(model), Quality(2), []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        trainer = make_trainer(callbacks=[quality], limit_val_batches=1.0)
-        (logged,) = getattr(trainer, stage)(model, data, verbose=False)
-        values.append(logged[NAME])
-    assert values[0] == values[1]
+def test_two_gaussians(stage: str) -> None:
+    """64 equal features with means 100, 140 and deviations 20, 10, of 255 levels.
+
+    Their covariances have rank one, so that the distance is 64 ((140 - 100)^2 + (20 - 10)^2).
+    """
+    value = run(make_model(GrayGAN), pixels(count=5000), Grays(100, 20, 5000), stage)[NAME]
+    assert value == pytest.approx(64 * (40**2 + 10**2) / 255**2, rel=0.02)
+
+
+def test_validation_sees_training_images_and_test_the_held_out_ones() -> None:
+    model, data = make_model(), TinyImages()
+    latents = torch.randn(20, LATENT, generator=torch.Generator().manual_seed(0))
+    network = PixelFeatures()
+    fake, _ = network(to_uint8(model.sample(latents)))
+    for stage, train, count in (("validate", True, 20), ("test", False, 12)):
+        real, _ = network(data.split(train)[0])
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
+        wanted = frechet_distance(real[order[:count]], fake)
+        values = run(model, pixels(), TinyImages(), stage)
+        assert values[NAME] == pytest.approx(wanted, rel=1e-4)
+        nearest = set() if stage == "validate" else {"metric/nearest_pixels"}
+        assert values.keys() == SCORES | {"step"} | nearest
+
+
+def test_the_averaged_generator_draws_in_eval_mode() -> None:
+    model = make_model(ema_half_life_images=50)
+    fit(model, TinyImages(), max_epochs=2)
+    before = copied(model)
+    own = run(model, pixels(), TinyImages())
     assert equal(before, copied(model))
-    latents = torch.Generator().manual_seed(1)
-    real = torch.cat([images for images, _ in data.val_dataloader()])
-    network = (model.generator_ema or model.generator).eval()
-    draws = [torch.randn(len(x), LATENT, generator=latents) for x, _ in data.val_dataloader()]
-    fake = network(torch.cat(draws)).detach()
-    assert len(real) == len(fake) == 12
-    assert values[0] == pytest.approx(frechet(real, fake), rel=1e-4)
+    assert model.generator_ema is not None
+    torch.nn.Module.load_state_dict(model.generator_ema, model.generator.state_dict())
+    assert run(model, pixels(), TinyImages())[NAME] != own[NAME]
+
+
+def test_the_images_depend_on_the_seed_of_the_scores_alone() -> None:
+    model, values = make_model(), []
+    for run_seed, seed, batch in ((0, 0, 250), (1, 0, 7), (0, 1, 250)):
+        torch.manual_seed(run_seed)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("callbacks.quality.BATCH", batch)
+            values.append(run(model, pixels(seed=seed), TinyImages())[NAME])
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert values[0] != pytest.approx(values[2], rel=1e-3)
 
 
 def test_generated_images_have_the_classes_of_the_real_ones() -> None:
-    model, asked = trained(ACGAN), []
+    model, asked = make_model(ACGAN), []
 
     def sample(latent: Tensor, labels: Tensor) -> Tensor:
         asked.extend(labels.tolist())
         return ACGAN.sample(model, latent, labels)
 
     model.sample = sample
+    data, quality = TinyImages(), pixels(count=30)
+    run(model, quality, data, "test")
+    _, labels = data.split(train=False)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    assert asked[:30] == labels[order].repeat(3)[:30].tolist()
+    assert set(quality.report["classes"]) == {f"class {number}" for number in range(CLASSES)}
+
+
+def test_the_report() -> None:
+    quality = pixels(count=40)
+    values = run(make_model(ema_half_life_images=9), quality, TinyImages(), "test")
+    report = quality.report
+    assert {f"metric/{name}": value for name, value in report["scores"].items()} == pytest.approx(
+        {name: value for name, value in values.items() if name != "step"}, rel=1e-6
+    )
+    references = report["references"]
+    assert references["training images"]["nearest_pixels"] == pytest.approx(0, abs=1e-6)
+    assert report["scores"]["nearest_pixels"] > 0
+    assert references["training images"]["fid_pixels"] < references["noise"]["fid_pixels"] * 2
+    protocol = report["protocol"]
+    assert protocol["real_images"] == 12
+    assert protocol["generated_images"] == 40
+    assert protocol["split"] == "held-out"
+    assert protocol["features"].startswith("pixels-1-")
+    assert protocol["weights"] == "averaged generator"
+    assert len({protocol["training_sha256"], protocol["held_out_sha256"]}) == 2
+    assert quality.neighbours is not None
+    assert quality.neighbours.shape == (32, 2, 1, 4, 4)
+
+
+def test_copies_of_training_images_are_found_out() -> None:
+    """A generator that draws training images is at distance 0 of them, and shown beside them."""
     data = TinyImages()
-    make_trainer(callbacks=[Quality(2)], limit_val_batches=1.0).validate(model, data, verbose=False)
-    assert asked == [label for _, labels in data.val_dataloader() for label in labels.tolist()]
-    assert set(asked) == set(range(CLASSES))
+    training, _ = data.split(train=True)
+
+    class Copying(GAN):
+        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+            chosen = (latent[:, 0] * 1000).long() % len(training)
+            return training[chosen].float() / 127.5 - 1
+
+    quality = pixels(count=40)
+    run(make_model(Copying), quality, data, "test")
+    assert quality.report["scores"]["nearest_pixels"] == pytest.approx(0, abs=1e-6)
+    assert quality.neighbours is not None
+    assert torch.equal(quality.neighbours[:, 0], quality.neighbours[:, 1])
 
 
-def test_a_training_logs_it_over_images_seen() -> None:
+def test_a_training_logs_them_over_images_seen() -> None:
     logger = RecordingLogger()
     options = {"limit_val_batches": 1.0, "num_sanity_val_steps": 1, "log_every_n_steps": 0}
-    fit(make_model(), TinyImages(), [Quality(2)], logger, max_epochs=3, **options)
+    fit(make_model(), TinyImages(), [pixels()], logger, max_epochs=3, **options)
     records = [(step, set(values)) for step, values in logger.records]
-    assert records == [(32, {NAME}), (64, {NAME}), (96, {NAME})]
+    assert records == [(32, SCORES), (64, SCORES), (96, SCORES)]
 
 
-def test_the_sanity_check_is_not_scored() -> None:
-    """Its few images may be too few for a covariance."""
-    images, labels = grays(12, 0.0, 0.3, seed=0), torch.zeros(12).long()
-    loader = DataLoader(TensorDataset(images, labels), batch_size=1)
-    model = make_model(Stub).draw(grays(13, 0.0, 0.3, seed=1))
-    trainer = make_trainer(
-        callbacks=[Quality(2)], limit_val_batches=1.0, num_sanity_val_steps=1, max_steps=1
-    )
-    trainer.fit(model, make_batches(1), loader)
-    assert model.drawn == 13
-    assert trainer.callback_metrics[NAME] > 0
+@pytest.mark.parametrize(("every", "steps"), [(24, [24, 48, 72, 96]), (16, range(16, 97, 16))])
+def test_a_schedule_in_images(every: int, steps: Any) -> None:
+    logger = RecordingLogger()
+    options = {"limit_val_batches": 1.0, "log_every_n_steps": 0}
+    fit(make_model(), TinyImages(), [pixels(every_images=every)], logger, max_epochs=3, **options)
+    assert [step for step, _ in logger.records] == list(steps)
 
 
-def test_scores_do_not_disturb_the_training() -> None:
+def test_they_do_not_disturb_the_training() -> None:
     results = []
-    for callbacks in ([], [Quality(2)]):
+    for callbacks in ([], [pixels()], [Quality(count=20)]):
         model = make_model(ema_half_life_images=50)
         fit(model, TinyImages(), callbacks, max_epochs=2, limit_val_batches=1.0)
         results.append(copied(model))
-    assert equal(*results)
+    assert equal(results[0], results[1])
+    assert equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_classes_choose_domain_features(stage: str, tmp_path: Path) -> None:
+    values = run(make_model(ACGAN), Quality(count=20), TinyImages(), stage)
+    assert {"metric/fid_domain", "metric/is_domain", "metric/class_match"} <= values.keys()
+    values = run(make_model(), Quality(count=20), TinyImages(), stage)
+    assert "metric/class_entropy" in values
+    assert "metric/class_match" not in values
+    values = run(make_model(GrayGAN), Quality(count=20), Grays(0, 9, 30), stage)
+    assert NAME in values
+
+
+def test_the_best_checkpoint_goes_by_the_features_of_the_run(tmp_path: Path) -> None:
+    best = BestCheckpoint()
+    trainer = make_trainer(
+        callbacks=[pixels(), best],
+        limit_val_batches=1.0,
+        default_root_dir=tmp_path,
+        enable_checkpointing=True,
+    )
+    trainer.fit(make_model(), TinyImages())
+    assert best.monitor == NAME
+    assert Path(best.best_model_path).name == "best.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("quality", "data", "options", "message"),
+    [
+        (Quality("domain"), Grays(0, 9, 30), {}, "at least two classes.*pixels, or inception"),
+        (pixels(), [], {}, "ImageDataModule"),
+        (pixels(every_images=8), TinyImages(), {"val_check_interval": 2}, "contradict"),
+        (pixels(every_images=8), TinyImages(), {"check_val_every_n_epoch": 2}, "contradict"),
+    ],
+)
+def test_what_fails_at_once(
+    quality: Quality, data: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(make_model(), data, [quality], limit_val_batches=1.0, max_steps=1, **options)
+
+
+@pytest.mark.parametrize(("option", "value"), [("count", 9), ("every_images", 0)])
+def test_counts_that_are_too_small(option: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"--quality.{option} must be at least"):
+        Quality(**{option: value})

@@ -29,8 +29,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
                 "fit",
                 "--config",
                 str(CONFIGS / f"{name}.yaml"),
-                "--trainer.accelerator",
-                "cpu",
+                *("--trainer.accelerator", "cpu", "--quality.features", "pixels"),
                 *[part for option in options for part in ("--trainer.default_root_dir", option)],
                 *arguments,
             ]
@@ -48,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml")),
             *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
-            *("--trainer.check_val_every_n_epoch", "1"),
+            *("--trainer.check_val_every_n_epoch", "1", "--quality.count", "200"),
             *("--trainer.default_root_dir", str(folder), "--pictures.every_images", "1000"),
         ]
     )

@@ -205,10 +205,9 @@ def make_trainer(
         accelerator="cpu",
         logger=logger or False,
         callbacks=list(callbacks),
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **({"max_epochs": 1, "limit_val_batches": 0} | options),
+        **({"enable_checkpointing": False, "max_epochs": 1, "limit_val_batches": 0} | options),
     )
 
 
