@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 PANELS = {
     "losses": ("loss/generator", "loss/discriminator", "loss/critic"),
     "accuracy of the adversary": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
-    "score (lower is better)": ("metric/fid_pixels",),
+    "score (lower is better)": ("metric/fid_inception", "metric/fid_domain", "metric/fid_pixels"),
 }
 
 

@@ -25,6 +25,11 @@ def accuracy(class_logits: Tensor, classes: Tensor) -> Tensor:
     return (class_logits.argmax(dim=1) == classes).float().mean()
 
 
+def mean(first: Tensor, second: Tensor, weight: float) -> Tensor:
+    """Mean of two losses, the second one weighted."""
+    return (first + weight * second) / (1 + weight)
+
+
 class ACGAN(GANModule):
     """Class-conditional generator against a discriminator with two heads.
 
@@ -38,6 +43,9 @@ class ACGAN(GANModule):
         num_classes: of the data, at least 2; linked to it.
         latent_dim: length of a latent, without the class. Paper: 100.
         class_weight: weight of the class loss beside the adversarial loss. Paper: 1.
+        fake_class_weight: weight of generated images beside real ones in the discriminator's
+            class loss. Paper: 1. At 0 it learns the classes from real images alone, and the two
+            networks can't agree on a texture for each class.
         labels: targets of the discriminator's update; none means 1 and 0.
         label_flips: exchange of some of these targets; none means none.
         instance_noise: on what the discriminator sees, in both updates; none means none.
@@ -60,6 +68,7 @@ class ACGAN(GANModule):
         num_classes: int,
         latent_dim: int = 100,
         class_weight: float = 1.0,
+        fake_class_weight: float = 1.0,
         labels: HardLabels | None = None,
         label_flips: LabelFlips | None = None,
         instance_noise: InstanceNoise | None = None,
@@ -73,10 +82,10 @@ class ACGAN(GANModule):
                 "labelled data with --data (a folder with one subfolder a class, say), more "
                 "--data.init_args.classes, or a variant without classes with --model GAN"
             )
-        if class_weight < 0:
-            raise ValueError(
-                f"--model.init_args.class_weight must not be negative, got {class_weight}"
-            )
+        weights = {"class_weight": class_weight, "fake_class_weight": fake_class_weight}
+        for name, weight in weights.items():
+            if weight < 0:
+                raise ValueError(f"--model.init_args.{name} must not be negative, got {weight}")
         super().__init__(
             generator(latent_dim + num_classes, channels, image_size),
             discriminator(channels, image_size, num_classes),
@@ -90,6 +99,7 @@ class ACGAN(GANModule):
         )
         self.save_hyperparameters()
         self.class_weight = class_weight
+        self.fake_class_weight = fake_class_weight
         self.labels = labels or HardLabels()
         self.label_flips = label_flips or LabelFlips()
         self.instance_noise = instance_noise or InstanceNoise()
@@ -98,10 +108,6 @@ class ACGAN(GANModule):
         """Latents `[N, latent_dim]` beside one-hot labels: `[N, latent_dim + num_classes]`."""
         assert labels is not None, "a class-conditional generator needs labels"
         return torch.cat([latent, F.one_hot(labels, self.num_classes).to(latent.dtype)], dim=1)
-
-    def mean_loss(self, adversarial: Tensor, classes: Tensor) -> Tensor:
-        """Mean of the two losses, the class loss weighted."""
-        return (adversarial + self.class_weight * classes) / (1 + self.class_weight)
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
         """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
@@ -125,8 +131,9 @@ class ACGAN(GANModule):
             targets = self.label_flips(self.labels.real(real_logits), self.labels.fake(fake_logits))
             class_loss_real = self.class_loss("real", real_class_logits, real_classes)
             class_loss_fake = self.class_loss("fake", fake_class_logits, classes)
+            class_loss = mean(class_loss_real, class_loss_fake, self.fake_class_weight)
             adversarial_loss = bce_mean(real_logits, fake_logits, *targets)
-            loss_d = self.mean_loss(adversarial_loss, (class_loss_real + class_loss_fake) / 2)
+            loss_d = mean(adversarial_loss, class_loss, self.class_weight)
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
@@ -137,7 +144,7 @@ class ACGAN(GANModule):
                 noisy_fake = self.instance_noise.fake(fake, self.images_seen)
                 logits, class_logits = self.discriminator(noisy_fake)
                 class_loss = self.class_loss("generator", class_logits, classes)
-                loss_g = self.mean_loss(non_saturating(logits), class_loss)
+                loss_g = mean(non_saturating(logits), class_loss, self.class_weight)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()

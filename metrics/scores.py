@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ NEIGHBOURS = 5
 SUBSET_SIZE = 1000
 SUBSETS = 100
 CHUNK = 1000
+ALONE: dict[str, Any] = {"sync_on_compute": False}  # one rank has all features, and computes
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,12 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
     Heusel et al. 2017, https://arxiv.org/abs/1706.08500, equation 6.
     """
-    metric = FrechetInceptionDistance(feature=Given(real.shape[1])).to(real.device)
+    metric = FrechetInceptionDistance(Given(real.shape[1]), **ALONE).to(real.device)
     metric.update(real.double(), real=True)
     metric.update(fake.double(), real=False)
     try:
         return float(metric.compute())
-    except torch.linalg.LinAlgError:
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         return symmetric_frechet_distance(real.double(), fake.double())
 
 
@@ -103,7 +105,9 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int) -> float:
     size = min(SUBSET_SIZE, len(real), len(fake))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
-        metric = KernelInceptionDistance(Given(real.shape[1]), SUBSETS, size).to(real.device)
+        metric = KernelInceptionDistance(Given(real.shape[1]), SUBSETS, size, **ALONE).to(
+            real.device
+        )
     metric.update(real.double(), real=True)
     metric.update(fake.double(), real=False)
     with torch.random.fork_rng(devices=[]):
@@ -119,7 +123,7 @@ def inception_score(logits: Tensor) -> float:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
-        metric = InceptionScore(Given(logits.shape[1]), splits=1).to(logits.device)
+        metric = InceptionScore(Given(logits.shape[1]), splits=1, **ALONE).to(logits.device)
     metric.update(logits.double())
     with torch.random.fork_rng(devices=[]):  # it shuffles, which with one split changes nothing
         warnings.filterwarnings("ignore", ".*degrees of freedom.*")

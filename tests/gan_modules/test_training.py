@@ -277,6 +277,26 @@ def test_acgan_losses_are_the_mean_of_two() -> None:
     assert observed["loss/generator"] == pytest.approx(both / 2)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_weight_of_generated_images_in_the_class_loss(weight: float) -> None:
+    model = make_model(ACGAN, fake_class_weight=weight)
+    calls: list[tuple[Tensor, Tensor]] = []
+    model.discriminator.register_forward_hook(lambda m, i, output: calls.append(output))
+    fit(model, make_batches(1))
+    (real, _), (fake, _), _ = calls
+    observed = {name: value.item() for name, value in model.observed.items()}
+    adversarial = (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)).item() / 2
+    class_loss = observed["loss_class/real"] + weight * observed["loss_class/fake"]
+    wanted = (adversarial + class_loss / (1 + weight)) / 2
+    assert observed["loss/discriminator"] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", ["class_weight", "fake_class_weight"])
+def test_negative_weights_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"init_args.{name} must not be negative, got -1"):
+        make_model(ACGAN, **{name: -1.0})
+
+
 def test_class_weight_zero_ignores_the_classes() -> None:
     batches = make_batches(3)
     relabelled = Batches([(images, (labels + 1) % CLASSES) for images, labels in batches])
