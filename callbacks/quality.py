@@ -162,9 +162,11 @@ class Quality(Callback):
     def _log(self, trainer: Trainer, module: GANModule, result: dict[str, float] | None) -> None:
         result = trainer.strategy.broadcast(result)
         assert result is not None
+        many = trainer.world_size > 1  # whose values are equal: this only keeps Lightning quiet
         for name, value in result.items():
-            module.log(f"metric/{name}", value, prog_bar=f"metric/{name}" == self.score_name)
-        module.log("step", float(module.images_seen))
+            shown = f"metric/{name}" == self.score_name
+            module.log(f"metric/{name}", value, prog_bar=shown, sync_dist=many)
+        module.log("step", float(module.images_seen), sync_dist=many)
 
     def _reported(
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images
