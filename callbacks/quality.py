@@ -20,7 +20,7 @@ from metrics import (
     Scorer,
     inception_weights,
     make_scorer,
-    neighbour_distance,
+    nearest,
     score,
     score_by_class,
 )
@@ -185,16 +185,16 @@ class Quality(Callback):
             "noise": scorer.see_all(noise, "noise"),
         }
         known = scorer.real(data, train=True)
-        usual, _ = neighbour_distance(real.features, known.features)
+        usual, _ = nearest(real.features, known.features)
         results = {}
         for name, images in sets.items():
-            distance, nearest = neighbour_distance(images.features, known.features)
+            distance, index = nearest(images.features, known.features)
             results[name] = score(real, images, features, self.seed)
             results[name][f"nearest_{features}"] = float(distance.median() / usual.median())
             if name == "generated":
                 first = torch.arange(min(PICTURED, self.count))
                 drawn = self._draw(trainer, module, first, real.labels).cpu()
-                copies = training[nearest[: len(first)].to(training.device)].cpu()
+                copies = training[index[: len(first)].to(training.device)].cpu()
                 self.neighbours = torch.stack([drawn, copies], dim=1)
         report = {
             "scores": results.pop("generated"),

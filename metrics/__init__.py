@@ -5,7 +5,7 @@ from metrics.features import FeatureNetwork
 from metrics.inception import InceptionFeatures, inception_weights
 from metrics.pixels import PixelFeatures
 from metrics.scorer import Scorer, make_scorer
-from metrics.scores import Images, neighbour_distance, score, score_by_class
+from metrics.scores import Images, nearest, score, score_by_class
 
 __all__ = [
     "DomainClassifier",
@@ -17,7 +17,7 @@ __all__ = [
     "domain_classifier",
     "inception_weights",
     "make_scorer",
-    "neighbour_distance",
+    "nearest",
     "score",
     "score_by_class",
 ]

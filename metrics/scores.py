@@ -130,15 +130,20 @@ def inception_score(logits: Tensor) -> float:
         return float(metric.compute()[0])
 
 
-def neighbour_distance(queries: Tensor, points: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
-    """Distance `[N]` from each query `[N, D]` to its k-th nearest point `[M, D]`, and which it is.
+def nearest(queries: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance `[N]` from each query `[N, D]` to its nearest point `[M, D]`, and which it is.
 
-    A query that is among the points is its own nearest: count it in. (In float64: a product
-    of matrices stands behind the distance, and float32 would not see that two are equal.)
+    Products of matrices find the point; the distance is then measured directly, since they
+    would not see in float32 that two are equal.
     """
-    queries, points = queries.double(), points.double()
-    found = [torch.cdist(part, points).kthvalue(k, dim=1) for part in torch.split(queries, CHUNK)]
-    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+    index = torch.cat([torch.cdist(part, points).argmin(1) for part in torch.split(queries, CHUNK)])
+    return (queries - points[index]).norm(dim=1), index
+
+
+def radii(points: Tensor, k: int) -> Tensor:
+    """Distance `[N]` from each point `[N, D]`, float64, to the k-th nearest other one."""
+    distances = (torch.cdist(part, points) for part in torch.split(points, CHUNK))
+    return torch.cat([distance.kthvalue(k + 1, dim=1).values for distance in distances])
 
 
 def manifold_scores(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[str, float]:
@@ -155,8 +160,7 @@ def manifold_scores(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[str
     """
     k = min(k, len(real) - 1, len(fake) - 1)
     real, fake = real.double(), fake.double()
-    real_radius, _ = neighbour_distance(real, real, k + 1)
-    fake_radius, _ = neighbour_distance(fake, fake, k + 1)
+    real_radius, fake_radius = radii(real, k), radii(fake, k)
     holding = torch.zeros(len(fake), dtype=torch.int64, device=real.device)
     recalled = covered = 0
     for part, radius in zip(torch.split(real, CHUNK), torch.split(real_radius, CHUNK), strict=True):

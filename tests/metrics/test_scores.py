@@ -12,7 +12,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from metrics import Images, neighbour_distance, score, score_by_class
+from metrics import Images, nearest, score, score_by_class
 from metrics.scores import (
     class_entropy,
     class_match,
@@ -178,7 +178,7 @@ class TestNeighbours:
     def test_brute_force(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("metrics.scores.CHUNK", 7)
         queries, points = normal(20, 3, 0), normal(30, 3, 1)
-        distance, index = neighbour_distance(queries, points)
+        distance, index = nearest(queries, points)
         for number, query in enumerate(queries):
             far = (points - query).norm(dim=1)
             assert index[number] == far.argmin()
@@ -186,7 +186,7 @@ class TestNeighbours:
 
     def test_copies_are_at_distance_zero(self) -> None:
         points = normal(500, 128, 0, 5)
-        distance, index = neighbour_distance(points, points)
+        distance, index = nearest(points, points)
         assert index.tolist() == list(range(500))
         assert distance.max() < 1e-5
 
