@@ -103,14 +103,12 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int) -> float:
     Binkowski et al. 2018, https://arxiv.org/abs/1801.01401, section 4.
     """
     size = min(SUBSET_SIZE, len(real), len(fake))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
-        metric = KernelInceptionDistance(Given(real.shape[1]), SUBSETS, size, **ALONE).to(
-            real.device
-        )
-    metric.update(real.double(), real=True)
-    metric.update(fake.double(), real=False)
-    with torch.random.fork_rng(devices=[]):
+        metric = KernelInceptionDistance(Given(real.shape[1]), SUBSETS, size, **ALONE)
+        metric = metric.to(real.device)
+        metric.update(real.double(), real=True)
+        metric.update(fake.double(), real=False)
         torch.manual_seed(seed)
         return float(metric.compute()[0])
 
@@ -121,12 +119,11 @@ def inception_score(logits: Tensor) -> float:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4. Between 1 and the number
     of classes. Published values are the mean of ten splits, which lowers it a little.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
+        warnings.filterwarnings("ignore", ".*degrees of freedom.*")  # of a spread over one split
         metric = InceptionScore(Given(logits.shape[1]), splits=1, **ALONE).to(logits.device)
-    metric.update(logits.double())
-    with torch.random.fork_rng(devices=[]):  # it shuffles, which with one split changes nothing
-        warnings.filterwarnings("ignore", ".*degrees of freedom.*")
+        metric.update(logits.double())
         return float(metric.compute()[0])
 
 

@@ -55,6 +55,31 @@ CASES = {
         [*DIGITS, "--trainer.default_root_dir", "{tmp}/plain/a.png/run"],
         "--trainer.default_root_dir",
     ),
+    "unknown features": ([*DIGITS, "--quality.features", "vgg"], "quality.features"),
+    "few images to score": ([*DIGITS, "--quality.count", "3"], "--quality.count must be"),
+    "two schedules": (
+        [*DIGITS, "--quality.every_images", "640"],
+        "--quality.every_images and the trainer's",
+    ),
+    "features of classes, no classes": (
+        [
+            *(*FOLDER, "{tmp}/plain", f"{DATA}.batch_size", "2"),
+            *("--quality.features", "domain"),
+        ],
+        "--quality.features domain needs data of at least two classes",
+    ),
+    "no Inception weights": (
+        [
+            *(*DIGITS, "--quality.features", "inception"),
+            *("--quality.inception_weights", "{tmp}/weights.pth"),
+        ],
+        "weights.pth: there is no such file; give the path of weights-inception",
+    ),
+    "compare what was never tested": (["compare", "{tmp}/plain"], "plain has no metrics.json"),
+    "test without a run": (
+        ["test", "--config", "dcgan_digits", "--trainer.default_root_dir", "{tmp}/plain"],
+        "test needs a checkpoint: give --ckpt_path",
+    ),
     "unknown shell": (["completion", "ksh"], "completion ksh: choose from"),
     "critic with batch norm": (
         ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.critic", "DCGAN32Discriminator"],
