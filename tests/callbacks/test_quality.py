@@ -175,6 +175,52 @@ def test_copies_of_training_images_are_found_out() -> None:
     assert torch.equal(quality.neighbours[:, 0], quality.neighbours[:, 1])
 
 
+def test_new_real_images_are_as_far_from_training_images_as_held_out_ones() -> None:
+    data = TinyImages()
+    held_out, _ = data.split(train=False)
+
+    class Perfect(GAN):
+        drawn = 0
+
+        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+            chosen = (torch.arange(len(latent)) + self.drawn) % len(held_out)
+            self.drawn += len(latent)
+            return held_out[chosen].float() / 127.5 - 1
+
+    quality = pixels(count=36)  # each of them three times
+    run(make_model(Perfect), quality, data, "test")
+    assert quality.report["scores"]["nearest_pixels"] == pytest.approx(1, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_latents_are_one_seeded_stream(seed: int) -> None:
+    model, latents = make_model(), []
+
+    def sample(latent: Tensor, labels: Tensor | None) -> Tensor:
+        latents.append(latent)
+        return GAN.sample(model, latent, labels)
+
+    model.sample = sample
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callbacks.quality.BATCH", 7)
+        run(model, pixels(seed=seed), TinyImages())
+    wanted = torch.randn(20, LATENT, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(torch.cat(latents), wanted)
+
+
+def test_the_sanity_check_is_not_scored() -> None:
+    model, drawn = make_model(), []
+
+    def sample(latent: Tensor, labels: Tensor | None) -> Tensor:
+        drawn.append(len(latent))
+        return GAN.sample(model, latent, labels)
+
+    model.sample = sample
+    options = {"limit_val_batches": 1.0, "num_sanity_val_steps": 1}
+    fit(model, TinyImages(), [pixels()], max_epochs=2, **options)
+    assert drawn == [20, 20]
+
+
 def test_a_training_logs_them_over_images_seen() -> None:
     logger = RecordingLogger()
     options = {"limit_val_batches": 1.0, "num_sanity_val_steps": 1, "log_every_n_steps": 0}
