@@ -115,6 +115,15 @@ class TestReal:
         assert torch.equal(fresh.labels, labels[order])
         torch.testing.assert_close(fresh.features, scorer.see(images[order]).features)
 
+    def test_other_data_is_another_entry(self, digits: Digits, scorer: Scorer) -> None:
+        scorer.real(digits, True, 50)
+        other = Digits(classes=["3", "5"])
+        seen = Scorer(scorer.network, scorer.classifier).to(CPU).real(other, True, 50)
+        images, labels = other.split(train=True)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:50]
+        torch.testing.assert_close(seen.features, scorer.see(images[order]).features)
+        assert torch.equal(seen.labels, labels[order])
+
     def test_all_sizes_are_compared_with_the_same(self, digits: Digits, scorer: Scorer) -> None:
         again = Scorer(scorer.network, scorer.classifier).to(CPU)
         large = Digits(image_size=56)
