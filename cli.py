@@ -44,8 +44,14 @@ class SaveConfig(SaveConfigCallback):
     """Keep a training's whole configuration in the run's folder and in TensorBoard's text tab."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save it when a training starts, not when one is tested."""
+        """Save it when a training starts, not when one is tested.
+
+        Without the checkpoint that the training goes on from: the next command to be given
+        this file would be about that one, and not about the run.
+        """
         if stage == "fit":
+            self.config = self.config.clone()
+            self.config.ckpt_path = None
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -77,6 +77,7 @@ def test_resuming_goes_on_counting(trained, fit):
     folder = fit("dcgan_digits", "--trainer.max_epochs", "3", "--ckpt_path", checkpoint)
     resumed = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert resumed["images_seen"] == 3 * 1600
+    assert yaml.safe_load((folder / "config.yaml").read_text())["ckpt_path"] is None
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
