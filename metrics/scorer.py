@@ -19,7 +19,7 @@ BATCH = 250
 
 
 class Scorer:
-    """Sees images: real ones once, and then from the cache.
+    """Sees images: the real ones of one data module once, and then from the cache.
 
     Args:
         network: of the features.
@@ -36,7 +36,7 @@ class Scorer:
         self.network = network
         self.classifier = classifier
         self.accuracy = accuracy
-        self._real: dict[tuple[bool, int | None], Images] = {}
+        self._real: dict[tuple[bool, int | None, int], Images] = {}
         self._hashes: dict[bool, str] = {}
 
     def to(self, device: torch.device) -> "Scorer":
@@ -76,7 +76,7 @@ class Scorer:
         They are brought from their own size to the network's, if it has one: models of all
         sizes are compared with the same images.
         """
-        if (train, count) not in self._real:
+        if (train, count, seed) not in self._real:
             images, labels = data.split(train, self.network.image_size)
             if count is not None:
                 random = torch.Generator().manual_seed(seed)
@@ -94,8 +94,8 @@ class Scorer:
                 "classifier": self.classifier and self.classifier.identity(),
             }
             seen = Images(**cached("features", key, make), labels=labels)
-            self._real[train, count] = seen.map(lambda tensor: tensor.to(self.device))
-        return self._real[train, count]
+            self._real[train, count, seed] = seen.map(lambda tensor: tensor.to(self.device))
+        return self._real[train, count, seed]
 
     def data_hash(self, data: ImageDataModule, train: bool) -> str:
         """SHA-256 of a split's images and labels, as the network sees them."""

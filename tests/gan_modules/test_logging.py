@@ -10,6 +10,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from metrics import Images, score
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
@@ -95,7 +96,10 @@ def test_each_name_is_explained() -> None:
         for name in re.findall(r"`(.+?)`", row):
             group = name.partition("/")[0] or group  # `/fake` stands for its group's
             explained.add(f"{group}/{name.partition('/')[2]}")
-    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | {"metric/fid_pixels"}
+    features, logits = torch.randn(9, 3), torch.randn(9, 2)
+    images = Images(features, logits, logits, torch.zeros(9, dtype=torch.int64))
+    scores = {f"metric/{name}" for name in score(images, images, "FEATURES", 0)}
+    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores
     rates = {name for name in logged if name.startswith("learning_rate/")}
     assert explained == logged - rates | {"learning_rate/…"}
 

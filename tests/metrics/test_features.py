@@ -114,6 +114,7 @@ class TestReal:
         images, labels = digits.split(train=True)
         assert torch.equal(fresh.labels, labels[order])
         torch.testing.assert_close(fresh.features, scorer.see(images[order]).features)
+        assert not torch.equal(scorer.real(digits, True, 50, seed=1).labels, fresh.labels)
 
     def test_other_data_is_another_entry(self, digits: Digits, scorer: Scorer) -> None:
         scorer.real(digits, True, 50)
