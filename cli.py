@@ -182,7 +182,7 @@ class GANCLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
-        for path in map(Path, self._checkpoints()):
+        for path in map(Path, self._held_shapes):
             if not os.access(run_folder(path), os.W_OK):
                 raise ValueError(
                     f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "

@@ -97,7 +97,7 @@ class Pictures(Callback):
         assert isinstance(pl_module, GANModule)
         self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), "last")
         rows = pl_module.num_classes if pl_module.conditional else self.rows
-        start, end = self._latents(pl_module, 2 * rows).chunk(2)
+        start, end = pl_module.seeded_latents(2 * rows).chunk(2)
         latents = slerp(start, end, self.columns).flatten(0, 1)
         labels = class_rows(rows, self.columns).to(pl_module.device)
         images = pl_module.sample(latents, labels if pl_module.conditional else None)
@@ -116,16 +116,11 @@ class Pictures(Callback):
             order = order[: self.rows * self.columns]
         return loader.batch(order.to(loader.labels.device))[0]
 
-    def _latents(self, module: GANModule, count: int) -> Tensor:
-        """The same latents at every call, on every machine, whatever the run's seed."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(count, module.latent_dim, generator=generator).to(module.device)
-
     def _fixed_images(self, module: GANModule) -> Tensor:
         if not module.conditional:
-            return module.sample(self._latents(module, self.rows * self.columns))
+            return module.sample(module.seeded_latents(self.rows * self.columns))
         labels = class_rows(module.num_classes, self.columns).to(module.device)
-        return module.sample(self._latents(module, len(labels)), labels)
+        return module.sample(module.seeded_latents(len(labels)), labels)
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
         images = self._fixed_images(module)

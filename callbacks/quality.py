@@ -192,9 +192,10 @@ class Quality(Callback):
             results[name] = score(real, images, features, self.seed)
             results[name][f"nearest_{features}"] = float(distance.median() / usual.median())
             if name == "generated":
-                first = torch.arange(min(PICTURED, self.count))
-                drawn = self._draw(trainer, module, first, real.labels).cpu()
-                copies = training[index[: len(first)].to(training.device)].cpu()
+                latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
+                asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+                drawn = self._draw(trainer, module, latents, asked).cpu()
+                copies = training[index[:PICTURED].to(training.device)].cpu()
                 self.neighbours = torch.stack([drawn, copies], dim=1)
         report = {
             "scores": results.pop("generated"),
@@ -243,6 +244,10 @@ class Quality(Callback):
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
         real = scorer.real(_data(trainer), train, self.count, self.seed) if zero else None
         classes = trainer.strategy.broadcast(None if real is None else real.labels)
+        latents, labels = module.seeded_latents(self.count, self.seed), None
+        if module.conditional:
+            assert classes is not None
+            labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
         ranks = trainer.world_size
         mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
         bar = trainer.progress_bar_callback
@@ -252,7 +257,8 @@ class Quality(Callback):
             total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
         ) as progress:
             for indices in torch.split(mine % self.count, BATCH):
-                parts.append(scorer.see(self._draw(trainer, module, indices, classes)))
+                asked = None if labels is None else labels[indices]
+                parts.append(scorer.see(self._draw(trainer, module, latents[indices], asked)))
                 progress.update(len(indices) * ranks)
         fake = Images.joined(parts)
         if ranks > 1:
@@ -262,24 +268,14 @@ class Quality(Callback):
                 return together[: self.count]
 
             fake = fake.map(interleaved)
-        if module.conditional:
-            fake = replace(fake, labels=self._asked(torch.arange(self.count), classes))
-        return real, fake
+        return real, replace(fake, labels=None if labels is None else labels.to(scorer.device))
 
     def _draw(
-        self, trainer: Trainer, module: GANModule, indices: Tensor, classes: Tensor | None
+        self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Images uint8 `[N, C, H, W]` of the indices, in the precision of the run."""
-        random = torch.Generator().manual_seed(self.seed)
-        latents = torch.randn(self.count, module.latent_dim, generator=random)
-        labels = self._asked(indices, classes).to(module.device) if module.conditional else None
+        """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
         with trainer.precision_plugin.forward_context():
-            return to_uint8(module.sample(latents[indices].to(module.device), labels))
-
-    def _asked(self, indices: Tensor, classes: Tensor | None) -> Tensor:
-        """The classes of generated images, in the shares that they have among the real ones."""
-        assert classes is not None
-        return classes[(indices % len(classes)).to(classes.device)]
+            return to_uint8(module.sample(latents, labels))
 
 
 def _data(trainer: Trainer) -> ImageDataModule:

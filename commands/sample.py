@@ -90,13 +90,13 @@ def draw(model: GANModule, labels: Tensor, count: int, seed: int, batch_size: in
     """Images `[count, C, H, W]` in [-1, 1]; the same ones for a seed at every batch size."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device)
-    latents = torch.randn(count, model.latent_dim, generator=torch.Generator().manual_seed(seed))
+    latents = model.seeded_latents(count, seed)
     images = []
     with tqdm(total=count, desc="Sampling", unit="image", leave=False) as progress:
         for start in range(0, count, batch_size):
             latent = latents[start : start + batch_size]
             label = labels[start : start + batch_size]
-            images.append(model.sample(latent.to(device), label.to(device)).cpu())
+            images.append(model.sample(latent, label.to(device)).cpu())
             progress.update(len(latent))
     return torch.cat(images)
 

@@ -119,6 +119,11 @@ class GANModule(LightningModule):
         """Latents `[count, latent_dim]` from N(0, 1)."""
         return torch.randn(count, self.latent_dim, device=self.device)
 
+    def seeded_latents(self, count: int, seed: int = 0) -> Tensor:
+        """Latents `[count, latent_dim]` that are the same ones for a seed, on every machine."""
+        random = torch.Generator().manual_seed(seed)
+        return torch.randn(count, self.latent_dim, generator=random).to(self.device)
+
     def sample_labels(self, count: int) -> Tensor:
         """Classes `[count]`, each equally likely."""
         return torch.randint(self.num_classes, (count,), device=self.device)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from metrics.cache import Tensors, cached, fingerprint
 from metrics.features import FeatureNetwork
+from metrics.scores import class_match
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,8 @@ def train_classifier(
 def accuracy(network: DomainClassifier, images: Tensor, labels: Tensor) -> float:
     """Share of images uint8 `[N, C, H, W]` that are put into their class `[N]`."""
     device = next(network.parameters()).device
-    right = 0
-    for start in range(0, len(images), CHUNK):
-        _, logits = network(images[start : start + CHUNK].to(device))
-        right += int((logits.argmax(1).cpu() == labels[start : start + CHUNK]).sum())
-    return right / len(images)
+    logits = [network(part.to(device))[1].cpu() for part in torch.split(images, CHUNK)]
+    return class_match(torch.cat(logits), labels)
 
 
 def domain_classifier(
