@@ -9,7 +9,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import ClassifyingDiscriminator, Generator, initialize_dcgan
+from gan_modules.networks.base import (
+    ClassifyingDiscriminator,
+    ConvTranspose1x1,
+    Generator,
+    initialize_dcgan,
+)
 
 
 class ACGAN32Generator(Generator):
@@ -25,7 +30,7 @@ class ACGAN32Generator(Generator):
         self.project = nn.Linear(latent_dim, 768)
         self.layers = nn.Sequential(
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(768, 384, 4, stride=2),
+            ConvTranspose1x1(768, 384, 4, stride=2),
             nn.BatchNorm2d(384),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(384, 192, 4, stride=2, padding=1),

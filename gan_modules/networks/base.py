@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Network(nn.Module):
@@ -46,6 +46,20 @@ class ClassifyingDiscriminator(Network):
 
     A subclass takes `channels, image_size, num_classes` first, in this order.
     """
+
+
+class ConvTranspose1x1(nn.ConvTranspose2d):
+    """Transposed convolution of 1x1 maps without padding, as the matrix product that it is.
+
+    The same function of the same parameters, several times faster on a CPU.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Maps `[N, C_in, 1, 1]` to `[N, C_out, k, k]`, in channels_last memory."""
+        weight = self.weight.permute(0, 2, 3, 1)  # [C_in, k, k, C_out]
+        outputs = input.flatten(1) @ weight.flatten(1)
+        outputs = outputs.unflatten(1, weight.shape[1:])
+        return (outputs if self.bias is None else outputs + self.bias).permute(0, 3, 1, 2)
 
 
 def initialize_dcgan(network: nn.Module) -> None:

@@ -8,7 +8,7 @@ section 4).
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
+from gan_modules.networks.base import ConvTranspose1x1, Discriminator, Generator, initialize_dcgan
 
 
 class DCGAN32Generator(Generator):
@@ -19,7 +19,7 @@ class DCGAN32Generator(Generator):
     def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 64) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
-            nn.ConvTranspose2d(latent_dim, 4 * width, 3, stride=2),
+            ConvTranspose1x1(latent_dim, 4 * width, 3, stride=2),
             nn.BatchNorm2d(4 * width),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2),

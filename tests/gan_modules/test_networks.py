@@ -20,6 +20,7 @@ from gan_modules.networks import (
     FCGenerator,
     Network,
 )
+from gan_modules.networks.base import ConvTranspose1x1
 
 Row = tuple[str, tuple[int, ...], int]
 """A layer as a table prints it: its kind, the shape it puts out, its numbers."""
@@ -224,8 +225,11 @@ def layers_of(network: nn.Module, shape: tuple[int, ...]) -> list[Row]:
 
     def note(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         idle = isinstance(module, nn.Identity) or (isinstance(module, nn.Dropout) and not module.p)
+        kind = (
+            "ConvTranspose2d" if isinstance(module, nn.ConvTranspose2d) else type(module).__name__
+        )
         if not idle:
-            rows.append((type(module).__name__, tuple(output.shape[1:]), sum(numbers(module))))
+            rows.append((kind, tuple(output.shape[1:]), sum(numbers(module))))
 
     for module in network.modules():
         if not list(module.children()):
@@ -253,6 +257,23 @@ def test_convolutions_are_configured_as_printed(name: str) -> None:
         (m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0])
         for m in convolutions
     ] == CONFIGURATIONS[name]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution_of_1x1_maps_is_the_transposed_convolution(bias: bool) -> None:
+    torch.manual_seed(0)
+    reference = nn.ConvTranspose2d(5, 3, 4, stride=2, bias=bias)
+    ours = ConvTranspose1x1(5, 3, 4, stride=2, bias=bias).to(memory_format=torch.channels_last)
+    ours.load_state_dict(reference.state_dict())
+    maps = torch.randn(7, 5, 1, 1)
+    outputs = ours(maps)
+    assert outputs.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(outputs, reference(maps))
+    weights = torch.randn(7, 3, 4, 4)
+    for network in (ours, reference):
+        (network(maps) * weights).sum().backward()
+    for mine, expected in zip(ours.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, expected.grad)
 
 
 @pytest.mark.parametrize("name", CASES)
