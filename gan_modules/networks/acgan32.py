@@ -21,15 +21,25 @@ class ACGAN32Generator(Generator):
     """A linear layer, then four transposed convolutions: 1 -> 4 -> 8 -> 16 -> 32 pixels.
 
     `latent_dim` counts the one-hot class as well: 100 latent numbers and 5 classes are 105.
+
+    Args:
+        latent_dim: length of the latents.
+        channels: of the images.
+        image_size: side of the images in pixels.
+        project_relu: ReLU behind the linear layer, as in the paper. Its positive mean reaches
+            the first transposed convolution the same for all latents, and training makes it
+            drown them: each class collapses into one image. Without it the mean is near zero.
     """
 
     image_sizes = (32,)
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int) -> None:
+    def __init__(
+        self, latent_dim: int, channels: int, image_size: int, project_relu: bool = True
+    ) -> None:
         super().__init__(image_size)
         self.project = nn.Linear(latent_dim, 768)
         self.layers = nn.Sequential(
-            nn.ReLU(inplace=True),
+            nn.ReLU(inplace=True) if project_relu else nn.Identity(),
             ConvTranspose1x1(768, 384, 4, stride=2),
             nn.BatchNorm2d(384),
             nn.ReLU(inplace=True),

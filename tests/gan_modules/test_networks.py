@@ -177,6 +177,11 @@ CASES: dict[str, tuple[Callable[[], Network], tuple[int, ...], list[Row]]] = {
     ),
     "critic": (lambda: Critic32(1, 32), (1, 32, 32), CRITIC32),
     "ACGAN generator": (lambda: ACGAN32Generator(105, 3, 32), (105,), ACGAN32_GENERATOR),
+    "ACGAN generator, linear projection": (
+        lambda: ACGAN32Generator(105, 3, 32, project_relu=False),
+        (105,),
+        [row for row in ACGAN32_GENERATOR if row != ("ReLU", (768, 1, 1), 0)],
+    ),
     "ACGAN discriminator": (
         lambda: ACGAN32Discriminator(3, 32, 5),
         (3, 32, 32),
@@ -274,6 +279,19 @@ def test_convolution_of_1x1_maps_is_the_transposed_convolution(bias: bool) -> No
         (network(maps) * weights).sum().backward()
     for mine, expected in zip(ours.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, expected.grad)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_without_relu_acgans_projection_has_no_mean_over_latents(relu: bool) -> None:
+    torch.manual_seed(0)
+    generator = ACGAN32Generator(105, 3, 32, project_relu=relu)
+    latents = torch.randn(64, 105)
+    with torch.no_grad():
+        maps = [
+            generator.layers[:2](generator.project(z)[..., None, None]) for z in (latents, -latents)
+        ]
+    mean = (maps[0] + maps[1]) / 2  # over opposite latents
+    assert (mean.abs().max() < 1e-6) is not relu
 
 
 @pytest.mark.parametrize("name", CASES)
