@@ -25,6 +25,7 @@ from gan_modules import GANModule
 COMMANDS = {  # each a module of commands/
     "sample": "draw images from a trained generator",
     "curves": "draw the curves of runs",
+    "benchmark": "time a training beside plain loops of the same",
     "compare": "put the test scores of runs side by side",
 }
 RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")

@@ -57,9 +57,8 @@ class ConvTranspose1x1(nn.ConvTranspose2d):
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Maps `[N, C_in, 1, 1]` to `[N, C_out, k, k]`, in channels_last memory."""
         weight = self.weight.permute(0, 2, 3, 1)  # [C_in, k, k, C_out]
-        outputs = input.flatten(1) @ weight.flatten(1)
-        outputs = outputs.unflatten(1, weight.shape[1:])
-        return (outputs if self.bias is None else outputs + self.bias).permute(0, 3, 1, 2)
+        maps = (input.flatten(1) @ weight.flatten(1)).view(-1, *weight.shape[1:])
+        return (maps if self.bias is None else maps + self.bias).permute(0, 3, 1, 2)
 
 
 def initialize_dcgan(network: nn.Module) -> None:

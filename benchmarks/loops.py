@@ -1,0 +1,234 @@
+"""The same training without Lightning: the loops that the project's speed is measured against.
+
+All train copies of a module's networks, with its losses, tricks, optimizers and average, on its
+images. They differ in their levers alone.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from datamodules.loader import ResidentLoader
+from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.acgan import mean
+from gan_modules.base import Batch
+from gan_modules.ema import ema_half_lives, ema_update
+from gan_modules.images import to_uint8
+from gan_modules.losses import (
+    bce_mean,
+    non_saturating,
+    wasserstein_critic,
+    wasserstein_generator,
+)
+from gan_modules.networks.base import ConvTranspose1x1
+from gan_modules.penalties import gradient_penalty
+
+
+@dataclass(frozen=True)
+class Levers:
+    """What a loop does for its speed.
+
+    Attributes:
+        resident: batches by index from one tensor; else PIL images, transformed one by one.
+        reuse: the adversary's generated images serve the generator's update too.
+        freeze: no gradients for the weights of the network that isn't updated.
+        channels_last: memory format of networks and images.
+        matrix: the generator's first transposed convolution as a matrix product.
+        fused: the optimizer's fused form.
+        compiled: networks through torch.compile.
+    """
+
+    resident: bool = True
+    reuse: bool = False
+    freeze: bool = False
+    channels_last: bool = False
+    matrix: bool = False
+    fused: bool = False
+    compiled: bool = False
+
+
+PEERS = Levers(resident=False)
+"""How most public code trains."""
+PLAIN = Levers()
+"""How a good engineer writes it."""
+LIMIT = Levers(reuse=True, freeze=True, channels_last=True, matrix=True, fused=True)
+"""All levers that help."""
+
+
+LEVERS = ("reuse", "freeze", "channels_last", "matrix", "fused", "compiled")
+
+
+def with_other(lever: str) -> Levers:
+    """The fastest loop with one lever changed: without it, or with it where it isn't used."""
+    return replace(LIMIT, **{lever: not getattr(LIMIT, lever)})
+
+
+class PILImages(Dataset[tuple[Tensor, int]]):
+    """A loader's images as PIL ones, each transformed when it is asked for."""
+
+    def __init__(self, loader: ResidentLoader) -> None:
+        images, labels = loader.batch(torch.arange(loader.dataset_size))
+        pixels = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+        channels = pixels.shape[3]
+        self.images = [Image.fromarray(p[..., 0] if channels == 1 else p) for p in pixels]
+        self.labels = labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize(pixels.shape[1]),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5] * channels, [0.5] * channels),
+            ]
+        )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Image `[C, H, W]` in [-1, 1], and its label."""
+        return self.transform(self.images[index]), self.labels[index]
+
+
+class Loop:
+    """One of the three variants' training.
+
+    Args:
+        module: whose networks are copied and whose settings are used.
+        loader: the images.
+        levers: what is done for speed.
+        bfloat16: run the forward passes under autocast to bfloat16.
+
+    Raises:
+        ValueError: the module is none of the three variants.
+    """
+
+    def __init__(
+        self, module: GANModule, loader: ResidentLoader, levers: Levers, bfloat16: bool
+    ) -> None:
+        if type(module) not in (GAN, ACGAN, WGANGP):
+            raise ValueError(f"there is no plain loop of {type(module).__name__}")
+        self.module = module
+        self.levers = levers
+        self.bfloat16 = bfloat16
+        self.device = module.device
+        self.generator = copy.deepcopy(module.generator)
+        self.adversary = copy.deepcopy(getattr(module, module.adversary_name))
+        self.average = copy.deepcopy(module.generator_ema)
+        self.format = torch.channels_last if levers.channels_last else torch.contiguous_format
+        for network in (self.generator, self.adversary):
+            network.requires_grad_(True).train().to(memory_format=self.format)
+            if not levers.matrix:
+                for layer in network.modules():
+                    if isinstance(layer, ConvTranspose1x1):
+                        layer.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+        self.optimizer_g = module.generator_optimizer(self.generator.parameters())
+        self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
+        for optimizer in (self.optimizer_g, self.optimizer_a):
+            for group in optimizer.param_groups:
+                group["fused"], group["foreach"] = levers.fused, False
+        if levers.compiled:
+            self.generator.compile()
+            self.adversary.compile()
+        self.batches = self._batches(loader)
+        self.cycle = module.adversary_steps
+        self.batch_index = 0
+        self.images_seen = 0
+
+    def _batches(self, loader: ResidentLoader) -> Iterator[Batch]:
+        """Batches without end, on the device."""
+        source = copy.copy(loader)
+        source.sampler = copy.copy(loader.sampler)
+        batches: ResidentLoader | DataLoader[tuple[Tensor, int]] = source
+        if not self.levers.resident:
+            batches = DataLoader(PILImages(source), loader.batch_size, shuffle=True, drop_last=True)
+        while True:
+            for images, labels in batches:
+                images = images.to(self.device, memory_format=self.format)
+                yield images, labels.to(self.device)
+
+    def draw(self, count: int, classes: Tensor) -> Tensor:
+        """Generated images of new latents."""
+        latents = torch.randn(count, self.module.latent_dim, device=self.device)
+        images: Tensor = self.generator(self.module.generator_input(latents, classes))
+        return images
+
+    def step(self) -> int:
+        """Train on a batch; its number of images."""
+        real, real_classes = next(self.batches)
+        count = len(real)
+        self.images_seen += count
+        fake_classes = torch.randint(self.module.num_classes, (count,), device=self.device)
+        self.batch_index += 1
+        generator_is_due = self.batch_index % self.cycle == 0
+        reuse = self.levers.reuse and generator_is_due
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            with torch.set_grad_enabled(reuse):
+                fake = self.draw(count, fake_classes)
+            loss = self.adversary_loss(real, real_classes, fake.detach(), fake_classes)
+        self._update(self.optimizer_a, loss)
+        if generator_is_due:
+            if self.levers.freeze:
+                self.adversary.requires_grad_(False)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                if not reuse:
+                    fake = self.draw(count, fake_classes)
+                loss = self.generator_loss(fake, fake_classes)
+            self._update(self.optimizer_g, loss)
+            self.adversary.requires_grad_(True)
+        if self.average is not None:
+            half_life = self.module.ema_half_life_images
+            half_lives = ema_half_lives(count, self.images_seen, half_life)
+            ema_update(self.average, self.generator, half_lives)
+        return count
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def adversary_loss(
+        self, real: Tensor, real_classes: Tensor, fake: Tensor, fake_classes: Tensor
+    ) -> Tensor:
+        """Loss of the discriminator or critic."""
+        module = self.module
+        if isinstance(module, WGANGP):
+            loss = wasserstein_critic(self.adversary(real), self.adversary(fake))
+            return loss + module.penalty_weight * gradient_penalty(self.adversary, real, fake)[0]
+        assert isinstance(module, GAN | ACGAN)
+        real = module.instance_noise.real(real, self.images_seen)
+        fake = module.instance_noise.fake(fake, self.images_seen)
+        if isinstance(module, GAN):
+            logits = module.batches(self.adversary, real, fake)
+            return module.discriminator_loss(*logits, *self._targets(module, *logits))
+        real_logits, real_class_logits = self.adversary(real)
+        fake_logits, fake_class_logits = self.adversary(fake)
+        targets = self._targets(module, real_logits, fake_logits)
+        class_loss = mean(
+            nn.functional.cross_entropy(real_class_logits.float(), real_classes),
+            nn.functional.cross_entropy(fake_class_logits.float(), fake_classes),
+            module.fake_class_weight,
+        )
+        return mean(bce_mean(real_logits, fake_logits, *targets), class_loss, module.class_weight)
+
+    @staticmethod
+    def _targets(module: GAN | ACGAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return module.label_flips(module.labels.real(real), module.labels.fake(fake))
+
+    def generator_loss(self, fake: Tensor, classes: Tensor) -> Tensor:
+        """Loss of the generator."""
+        module = self.module
+        if isinstance(module, WGANGP):
+            return wasserstein_generator(self.adversary(fake))
+        assert isinstance(module, GAN | ACGAN)
+        fake = module.instance_noise.fake(fake, self.images_seen)
+        if isinstance(module, GAN):
+            return module.generator_loss(self.adversary(fake))
+        logits, class_logits = self.adversary(fake)
+        class_loss = nn.functional.cross_entropy(class_logits.float(), classes)
+        return mean(non_saturating(logits), class_loss, module.class_weight)

@@ -1,0 +1,100 @@
+"""The loops that the project is measured against train the same thing, whatever their levers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, with_other
+from datamodules.loader import EpochShuffle, ResidentLoader
+from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.networks import (
+    ACGAN32Discriminator,
+    ACGAN32Generator,
+    Critic32,
+    DCGAN32Generator,
+)
+
+BATCH, CLASSES = 8, 3
+
+
+def sgd(parameters: object) -> torch.optim.Optimizer:
+    """Of Adam's first steps only the signs of the gradients would be seen."""
+    return torch.optim.SGD(parameters, lr=0.01)
+
+
+def build(variant: str) -> GANModule:
+    torch.manual_seed(0)
+    sizes = {"channels": 1, "image_size": 32, "num_classes": CLASSES, "latent_dim": 6}
+    if variant == "GAN":
+        return GAN(DCGAN32Generator, Critic32, sgd, sgd, **sizes, ema_half_life_images=100)
+    if variant == "WGANGP":
+        return WGANGP(DCGAN32Generator, Critic32, sgd, sgd, **sizes, critic_steps=2)
+
+    def discriminator(channels: int, image_size: int, classes: int) -> ACGAN32Discriminator:
+        return ACGAN32Discriminator(channels, image_size, classes, dropout=0.0)
+
+    return ACGAN(ACGAN32Generator, discriminator, sgd, sgd, **sizes)
+
+
+def loader() -> ResidentLoader:
+    random = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (20, 1, 32, 32), generator=random, dtype=torch.uint8)
+    labels = torch.randint(CLASSES, (20,), generator=random)
+    return ResidentLoader(images, labels, BATCH, EpochShuffle(20, BATCH))
+
+
+def trained(variant: str, levers: Levers, cycles: int = 2) -> list[torch.Tensor]:
+    loop = Loop(build(variant), loader(), levers, bfloat16=False)
+    torch.manual_seed(2)
+    for _ in range(cycles * loop.cycle):
+        assert loop.step() == BATCH
+    networks = [loop.generator, loop.adversary, *([loop.average] if loop.average else [])]
+    return [p.detach().contiguous() for network in networks for p in network.parameters()]
+
+
+@pytest.mark.parametrize("variant", ["GAN", "ACGAN", "WGANGP"])
+def test_levers_change_nothing_but_speed(variant: str) -> None:
+    before = trained(variant, PLAIN, cycles=0)
+    plain = trained(variant, replace(PLAIN, reuse=True))
+    fast = trained(variant, LIMIT)
+    assert distance(plain, before) > 1e-3
+    assert distance(fast, plain) < 0.01 * distance(plain, before)
+
+
+def distance(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    norms = [(a - b).norm() for a, b in zip(one, other, strict=True)]
+    return float(torch.stack(norms).norm())
+
+
+def test_without_reuse_the_generator_draws_anew() -> None:
+    """With the same random numbers its update must then differ."""
+    plain, reusing = trained("GAN", PLAIN), trained("GAN", replace(PLAIN, reuse=True))
+    assert distance(plain, reusing) > 1e-3
+
+
+def test_peers_see_the_same_images() -> None:
+    loops = [Loop(build("GAN"), loader(), levers, bfloat16=False) for levers in (PEERS, PLAIN)]
+    known = {image.numpy().tobytes() for image in loader().batch(torch.arange(20))[0]}
+    for loop in loops:
+        for _ in range(5):
+            images, labels = next(loop.batches)
+            assert len(images) == len(labels) == BATCH
+            pixels = ((images + 1) * 127.5).round() / 127.5 - 1
+            assert all(image.contiguous().numpy().tobytes() in known for image in pixels)
+
+
+def test_one_lever_is_changed() -> None:
+    assert with_other("reuse") == replace(LIMIT, reuse=False)
+    assert with_other("compiled") == replace(LIMIT, compiled=True)
+    assert all(hasattr(LIMIT, lever) for lever in LEVERS)
+
+
+def test_a_variant_without_a_loop_is_named() -> None:
+    class Other(GAN):
+        pass
+
+    module = build("GAN")
+    module.__class__ = Other
+    with pytest.raises(ValueError, match="no plain loop of Other"):
+        Loop(module, loader(), PLAIN, bfloat16=False)

@@ -1,0 +1,118 @@
+"""The work of a training step, counted: it depends on no machine, and may not grow unnoticed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import cli
+from benchmarks.counting import Work
+from gan_modules import ACGAN, GAN, WGANGP, GANModule
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
+    "fcgan_mnist": (GAN, 56),
+    "dcgan_mnist": (GAN, 32),
+    "dcgan96_folder": (GAN, 96),
+    "acgan_mnist": (ACGAN, 32),
+    "wgan_gp_mnist": (WGANGP, 32),
+}
+BATCH = 4
+
+
+def flop(function: Callable[[], Any]) -> int:
+    with Work() as work, torch.no_grad():
+        function()
+    return work.flop
+
+
+def test_work_of_a_linear_layer_is_counted() -> None:
+    layer, inputs = nn.Linear(5, 7), torch.randn(3, 5, requires_grad=True)
+    with Work() as work:
+        layer(inputs).sum().backward()
+    assert work.flop == 3 * (2 * 3 * 5 * 7)  # forward, input's gradient, weight's gradient
+    assert work.operations["aten.addmm"] == 1
+    assert work.operations["aten.mm"] == 2
+
+
+@pytest.fixture(scope="module", params=CASES)
+def cycle(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[GANModule, Work]:
+    """A model, and the work of one turn of its generator with the adversary's updates."""
+    variant, size = CASES[request.param]
+    work = Work()
+    models: list[GANModule] = []
+    original = variant.training_step
+
+    def counted(self: GANModule, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        models.append(self)
+        # Not in the first batches, which make the optimizers' states.
+        if self.adversary_steps < len(models) <= 2 * self.adversary_steps:
+            with work:
+                original(self, batch, batch_idx)
+        else:
+            original(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(variant, "training_step", counted)
+        patch.setattr("sys.argv", ["cli.py"])
+        cli.main(
+            [
+                *("fit", "--config", str(CONFIGS / f"{request.param}.yaml")),
+                *("--data", "datamodules.Digits", "--data.init_args.image_size", str(size)),
+                *("--data.init_args.batch_size", str(BATCH), "--trainer.accelerator", "cpu"),
+                *("--trainer.limit_train_batches", "15", "--trainer.limit_val_batches", "0"),
+                *("--trainer.log_every_n_steps", "1000", "--trainer.max_epochs", "1"),
+                *("--trainer.default_root_dir", str(tmp_path_factory.mktemp("run"))),
+            ]
+        )
+    return models[-1], work
+
+
+def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work]) -> None:
+    """Forward passes, and the gradients of what is updated: no pass twice, no gradient unused."""
+    model, work = cycle
+    adversary: nn.Module = getattr(model, model.adversary_name)
+    latents = torch.randn(BATCH, model.latent_dim)
+    labels = torch.zeros(BATCH, dtype=torch.long)
+    images = model(latents, labels)
+    g = flop(lambda: model(latents, labels))
+    d = flop(lambda: adversary(images))
+    first_g = first_layer(model.generator, model.generator_input(latents, labels))
+    first_d = first_layer(adversary, images)
+    generator_forward_and_backward = 3 * g - first_g
+    adversary_forward_and_backward = 3 * d - first_d
+    through_adversary = 2 * d
+    if isinstance(model, WGANGP):
+        last_d = 2 * BATCH * model.critic.layers[-1].in_features
+        penalty = 6 * d - 3 * last_d
+        updates = model.adversary_steps * (g + 2 * adversary_forward_and_backward + penalty)
+    else:
+        updates = 2 * adversary_forward_and_backward
+    assert work.flop == updates + generator_forward_and_backward + through_adversary
+
+
+def first_layer(network: nn.Module, inputs: Tensor) -> int:
+    """Work of the first layer's forward pass, whose input's gradient nobody needs."""
+    layer = next(
+        m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    )
+    shapes: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, args: shapes.append(args[0].detach()))
+    network(inputs)
+    hook.remove()
+    return flop(lambda: layer(shapes[0]))
+
+
+def test_a_step_fetches_no_number_from_the_device(cycle: tuple[GANModule, Work]) -> None:
+    """But for what only a CPU does: Adam reads its counts of steps, one_hot its classes."""
+    model, work = cycle
+    adversary: nn.Module = getattr(model, model.adversary_name)
+    counts = len(list(model.generator.parameters()))
+    counts += model.adversary_steps * len(list(adversary.parameters()))
+    one_hot = 2 * isinstance(model, ACGAN)
+    assert work.operations["aten._local_scalar_dense"] == counts + one_hot

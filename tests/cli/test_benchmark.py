@@ -1,0 +1,82 @@
+"""The benchmark command, through the command line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import cli
+from commands.benchmark import table
+
+
+def test_benchmark_writes_all_loops(
+    config: Callable[[str], str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "speed.json"
+    cli.main(
+        [
+            *("benchmark", "--output", str(output), "--rounds", "2", "--seconds", "0.2"),
+            *("--config", config("dcgan_digits"), "--data.init_args.batch_size", "16"),
+            *("--trainer.accelerator", "cpu"),
+        ]
+    )
+    measured = json.loads(output.read_text())
+    assert measured["batch_size"] == 16
+    assert measured["precision"] == "32-true"
+    assert measured["seconds_to_first_step"] > 0.5
+    assert measured["memory_bytes"] > 2**27
+    rates = measured["images_per_second"]
+    assert list(rates) == ["project", "peers", "plain", "limit"]
+    assert all(len(values) == 2 and min(values) > 0 for values in rates.values())
+    work = measured["flop_per_image"]
+    assert work["project"] == work["limit"] < work["plain"] == work["peers"]
+    printed = capfd.readouterr().out
+    assert "| project |" in printed
+    assert str(output) in printed
+    assert "Run:" not in printed
+
+
+def test_ratios_are_those_of_the_rounds() -> None:
+    measured = {
+        "variant": "GAN",
+        "batch_size": 4,
+        "precision": "32-true",
+        "device": "one",
+        "threads": 1,
+        "seconds_to_first_step": 2.0,
+        "memory_bytes": 2**20,
+        "flop_per_image": {"project": 1e6, "plain": 2e6, "limit": 1e6},
+        "images_per_second": {
+            "project": [100.0, 200.0, 900.0],
+            "plain": [50.0, 200.0, 300.0],
+            "limit": [100.0, 400.0, 450.0],
+        },
+        "matrix_product_flop_per_second": [1e9, 1e9, 2e9],
+    }
+    row = next(line for line in table(measured).splitlines() if line.startswith("| project"))
+    assert row == "| project | 200 (100, 900) | 2.00 | 1.00 | 0.2 | 20% |"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--rounds", "0"], "--rounds must be at least 1"),
+        (["--seconds", "0"], "--seconds positive"),
+        (["--output", "missing/speed.json"], "there is no folder missing"),
+        (["--trainer.precision", "16-true"], "choose from 32-true, bf16-mixed"),
+        (["--trainer.nothing", "1"], "nothing"),
+    ],
+)
+def test_wrong_input(
+    arguments: list[str], error: str, config: Callable[[str], str], tmp_path: Path
+) -> None:
+    output = tmp_path / "speed.json"
+    command = ["benchmark", "--output", str(output), "--config", config("dcgan_digits"), *arguments]
+    program = Path(cli.__file__)
+    done = subprocess.run([sys.executable, program, *command], capture_output=True, text=True)
+    assert done.returncode
+    assert error in done.stderr.splitlines()[-1]
+    assert not output.exists()
