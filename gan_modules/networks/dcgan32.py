@@ -8,7 +8,13 @@ section 4).
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import ConvTranspose1x1, Discriminator, Generator, initialize_dcgan
+from gan_modules.networks.base import (
+    ConvTranspose1x1,
+    Discriminator,
+    Generator,
+    LeakyReLU,
+    initialize_dcgan,
+)
 
 
 class DCGAN32Generator(Generator):
@@ -76,9 +82,9 @@ class Critic32(Discriminator):
         super().__init__(image_size)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            LeakyReLU(0.2),
             nn.Flatten(),
             nn.Linear(2 * width * 8 * 8, 1),
         )

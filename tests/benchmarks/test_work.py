@@ -89,7 +89,7 @@ def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work])
     through_adversary = 2 * d
     if isinstance(model, WGANGP):
         last_d = 2 * BATCH * model.critic.layers[-1].in_features
-        penalty = 6 * d - 3 * last_d
+        penalty = 4 * d - last_d
         updates = model.adversary_steps * (g + 2 * adversary_forward_and_backward + penalty)
     else:
         updates = 2 * adversary_forward_and_backward

@@ -20,7 +20,7 @@ from gan_modules.networks import (
     FCGenerator,
     Network,
 )
-from gan_modules.networks.base import ConvTranspose1x1
+from gan_modules.networks.base import ConvTranspose1x1, LeakyReLU
 
 Row = tuple[str, tuple[int, ...], int]
 """A layer as a table prints it: its kind, the shape it puts out, its numbers."""
@@ -279,6 +279,22 @@ def test_convolution_of_1x1_maps_is_the_transposed_convolution(bias: bool) -> No
         (network(maps) * weights).sum().backward()
     for mine, expected in zip(ours.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, expected.grad)
+
+
+def test_leaky_relu_is_torchs_with_its_derivatives() -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    ours, reference = LeakyReLU(0.2), nn.LeakyReLU(0.2)
+    assert torch.equal(ours(inputs), reference(inputs))
+    assert torch.autograd.gradcheck(ours, inputs)
+    assert torch.autograd.gradgradcheck(ours, inputs)
+    gradients = [
+        torch.autograd.grad(layer(inputs).square().sum(), inputs, create_graph=True)[0]
+        for layer in (ours, reference)
+    ]
+    assert torch.equal(*gradients)
+    second = [torch.autograd.grad(g.square().sum(), inputs)[0] for g in gradients]
+    torch.testing.assert_close(*second)
 
 
 @pytest.mark.parametrize("relu", [True, False])
