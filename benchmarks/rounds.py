@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
 from benchmarks.counting import Work
 from benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Loop, with_other
@@ -83,7 +84,11 @@ class Rounds(Callback):
             self.result["memory_bytes"] = self._memory(pl_module)
             self._build(trainer, pl_module)
             self._resume(pl_module)
-        elif self.loops and self._elapsed() >= self.seconds and self.batches % cycle == 0:
+        elif (
+            self.batches > 2 * cycle
+            and self._elapsed() >= self.seconds
+            and self.batches % cycle == 0
+        ):
             self._synchronize(pl_module)
             self._note("project", self.images / self._elapsed())
             for name, loop in self.loops.items():
@@ -96,6 +101,9 @@ class Rounds(Callback):
 
     def _build(self, trainer: Trainer, module: GANModule) -> None:
         """Make all loops, and run each for a while before it is timed."""
+        if type(module) not in Loop.variants:
+            rank_zero_info(f"There is no other loop of {type(module).__name__}: it runs alone.")
+            return
         levers = {"peers": PEERS, "plain": PLAIN, "limit": LIMIT}
         if self.each_lever:
             levers |= {f"limit, other {lever}": with_other(lever) for lever in LEVERS}
@@ -160,13 +168,11 @@ class Rounds(Callback):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def _write(self, trainer: Trainer, module: GANModule) -> None:
-        device = module.device
-        on_gpu = device.type == "cuda"
         self.result |= {
             "variant": type(module).__name__,
             "batch_size": self._loader(trainer).batch_size,
             "precision": str(trainer.precision),
-            "device": torch.cuda.get_device_name() if on_gpu else platform.processor(),
+            "device": device_name(module.device),
             "threads": torch.get_num_threads(),
             "versions": {package: version(package) for package in PACKAGES},
             "flop_per_image": self.flop,
@@ -174,3 +180,14 @@ class Rounds(Callback):
             "matrix_product_flop_per_second": self.rates.pop("matrix product"),
         }
         self.output.write_text(json.dumps(self.result, indent=2) + "\n")
+
+
+def device_name(device: torch.device) -> str:
+    """What the GPU or the processor is called."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # not Linux, or not x86
+        return platform.machine()

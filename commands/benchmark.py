@@ -72,15 +72,15 @@ def table(measured: dict[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, values in rates.items():
-        ratios = [
-            median(a / b for a, b in zip(values, rates[other], strict=True))
+        plain, limit = (
+            f"{median(a / b for a, b in zip(values, rates[other], strict=True)):.2f}"
             if other in rates
-            else float("nan")
+            else "-"
             for other in ("plain", "limit")
-        ]
+        )
         speed = median(values) * measured["flop_per_image"][name]
         lines.append(
             f"| {name} | {median(values):,.0f} ({min(values):,.0f}, {max(values):,.0f}) | "
-            f"{ratios[0]:.2f} | {ratios[1]:.2f} | {speed / 1e9:,.1f} | {speed / peak:.0%} |"
+            f"{plain} | {limit} | {speed / 1e9:,.1f} | {speed / peak:.0%} |"
         )
     return "\n".join(lines)

@@ -88,13 +88,3 @@ def test_one_lever_is_changed() -> None:
     assert with_other("reuse") == replace(LIMIT, reuse=False)
     assert with_other("compiled") == replace(LIMIT, compiled=True)
     assert all(hasattr(LIMIT, lever) for lever in LEVERS)
-
-
-def test_a_variant_without_a_loop_is_named() -> None:
-    class Other(GAN):
-        pass
-
-    module = build("GAN")
-    module.__class__ = Other
-    with pytest.raises(ValueError, match="no plain loop of Other"):
-        Loop(module, loader(), PLAIN, bfloat16=False)
