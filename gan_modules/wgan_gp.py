@@ -8,7 +8,6 @@ Deviations from the paper: none in the algorithm. An average of the generator ma
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
 from gan_modules.base import Batch, GANModule, OptimizerFactory
@@ -81,8 +80,7 @@ class WGANGP(GANModule):
         optimizer_g, optimizer_c = self.both_optimizers()
 
         with self.updating(self.critic):
-            with torch.no_grad():
-                fake = self(self.sample_latent(len(real)))
+            fake = self(self.sample_latent(len(real)))
             real_scores, fake_scores = self.critic(real), self.critic(fake)
             penalty, penalty_norm = gradient_penalty(self.critic, real, fake)
             loss_c = wasserstein_critic(real_scores, fake_scores) + self.penalty_weight * penalty

@@ -69,8 +69,23 @@ def distance(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
 
 def test_without_reuse_the_generator_draws_anew() -> None:
     """With the same random numbers its update must then differ."""
-    plain, reusing = trained("GAN", PLAIN), trained("GAN", replace(PLAIN, reuse=True))
-    assert distance(plain, reusing) > 1e-3
+    generator = slice(len(list(build("GAN").generator.parameters())))
+    levers = {"before": PLAIN, "plain": PLAIN, "reusing": replace(PLAIN, reuse=True)}
+    weights = {
+        name: trained("GAN", chosen, cycles=0 if name == "before" else 2)[generator]
+        for name, chosen in levers.items()
+    }
+    assert distance(weights["plain"], weights["before"]) > 1e-3
+    assert distance(weights["plain"], weights["reusing"]) > 1e-3
+
+
+def test_a_flat_critic_pays_the_whole_penalty() -> None:
+    """Its gradient's norm is 0, so that the loss is the weight times (0 - 1)^2."""
+    loop = Loop(build("WGANGP"), loader(), LIMIT, bfloat16=False)
+    for parameter in loop.adversary.parameters():
+        parameter.data.zero_()
+    real, labels = next(loop.batches)
+    assert loop.adversary_loss(real, labels, real, labels).item() == pytest.approx(10.0)
 
 
 def test_peers_see_the_same_images() -> None:
