@@ -40,7 +40,7 @@ class Levers:
         freeze: no gradients for the weights of the network that isn't updated.
         channels_last: memory format of networks and images.
         matrix: the generator's first transposed convolution as a matrix product.
-        fused: the optimizer's fused form.
+        fused: the optimizer's fused form, whatever the configuration says.
         compiled: networks through torch.compile.
     """
 
@@ -59,7 +59,6 @@ PLAIN = Levers()
 """How a good engineer writes it."""
 LIMIT = Levers(reuse=True, freeze=True, channels_last=True, matrix=True, fused=True)
 """All levers that help."""
-
 
 LEVERS = ("reuse", "freeze", "channels_last", "matrix", "fused", "compiled")
 
@@ -127,8 +126,9 @@ class Loop:
         self.optimizer_g = module.generator_optimizer(self.generator.parameters())
         self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
         for optimizer in (self.optimizer_g, self.optimizer_a):
-            for group in optimizer.param_groups:
-                group["fused"], group["foreach"] = levers.fused, False
+            if levers.fused:
+                for group in optimizer.param_groups:
+                    group["fused"], group["foreach"] = True, False
         if levers.compiled:
             self.generator.compile()
             self.adversary.compile()
@@ -169,11 +169,10 @@ class Loop:
                 fake = self.draw(count, fake_classes)
             loss = self.adversary_loss(real, real_classes, fake.detach(), fake_classes)
         self._update(self.optimizer_a, loss)
-        if generator_is_due:
-            if self.levers.freeze:
-                self.adversary.requires_grad_(False)
+        for update in range(self.module.generator_steps if generator_is_due else 0):
+            self.adversary.requires_grad_(not self.levers.freeze)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                if not reuse:
+                if update or not reuse:
                     fake = self.draw(count, fake_classes)
                 loss = self.generator_loss(fake, fake_classes)
             self._update(self.optimizer_g, loss)

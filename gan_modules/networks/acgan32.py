@@ -1,8 +1,8 @@
 """Class-conditional networks for 32x32 images.
 
-The generator follows the source's print of it; ReLU stands after every layer but the
-last. The source's discriminator is lost, so this is the paper's own for 32x32 images
-(Odena et al. 2017, appendix A, table 2, https://arxiv.org/abs/1610.09585).
+The generator follows the source's print of it; ReLU stands behind every layer but the
+last, behind the linear one by choice. The source's discriminator is lost, so this is the
+paper's own for 32x32 images (Odena et al. 2017, appendix A, table 2, https://arxiv.org/abs/1610.09585).
 """
 
 from itertools import pairwise
