@@ -19,8 +19,11 @@ BATCH, CLASSES = 8, 3
 
 
 def sgd(parameters: object) -> torch.optim.Optimizer:
-    """Of Adam's first steps only the signs of the gradients would be seen."""
-    return torch.optim.SGD(parameters, lr=0.01)
+    """Of Adam's first steps only the signs of the gradients would be seen.
+
+    Slow, since at higher rates batch norm makes much of the smallest rounding.
+    """
+    return torch.optim.SGD(parameters, lr=1e-4)
 
 
 def build(variant: str) -> GANModule:
@@ -58,7 +61,7 @@ def test_levers_change_nothing_but_speed(variant: str) -> None:
     before = trained(variant, PLAIN, cycles=0)
     plain = trained(variant, replace(PLAIN, reuse=True))
     fast = trained(variant, LIMIT)
-    assert distance(plain, before) > 1e-3
+    assert distance(plain, before) > 1e-5
     assert distance(fast, plain) < 0.01 * distance(plain, before)
 
 
@@ -75,8 +78,9 @@ def test_without_reuse_the_generator_draws_anew() -> None:
         name: trained("GAN", chosen, cycles=0 if name == "before" else 2)[generator]
         for name, chosen in levers.items()
     }
-    assert distance(weights["plain"], weights["before"]) > 1e-3
-    assert distance(weights["plain"], weights["reusing"]) > 1e-3
+    change = distance(weights["plain"], weights["before"])
+    assert change > 1e-5
+    assert distance(weights["plain"], weights["reusing"]) > 0.1 * change
 
 
 def test_a_flat_critic_pays_the_whole_penalty() -> None:
