@@ -151,7 +151,7 @@ class Loop:
 
     def draw(self, count: int, classes: Tensor) -> Tensor:
         """Generated images of new latents."""
-        latents = torch.randn(count, self.module.latent_dim, device=self.device)
+        latents = self.module.sample_latent(count)
         images: Tensor = self.generator(self.module.generator_input(latents, classes))
         return images
 
@@ -160,7 +160,7 @@ class Loop:
         real, real_classes = next(self.batches)
         count = len(real)
         self.images_seen += count
-        fake_classes = torch.randint(self.module.num_classes, (count,), device=self.device)
+        fake_classes = self.module.sample_labels(count)
         self.batch_index += 1
         generator_is_due = self.batch_index % self.cycle == 0
         reuse = self.levers.reuse and generator_is_due
