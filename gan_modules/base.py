@@ -218,7 +218,11 @@ class GANModule(LightningModule):
         self._batch_images = len(batch[0]) * self.trainer.world_size
         self.images_seen += self._batch_images
         entropy = np.random.SeedSequence([self._seed, self.images_seen, self.global_rank])
-        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        seed = int(entropy.generate_state(1, np.uint64)[0])
+        # torch.manual_seed formats a traceback for each kind of absent device: 0.5 ms.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
 

@@ -1,9 +1,10 @@
 """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, algorithm 1).
 
 https://arxiv.org/abs/1704.00028. Each batch is one critic update on its own real images;
-every `critic_steps` batches the generator is updated once, on fresh latents.
+every `critic_steps` batches the generator is updated once.
 
-Deviations from the paper: none in the algorithm. An average of the generator may be kept.
+Deviations from the paper: the generator's update reuses the images of the critic's last one,
+where the paper draws new latents. An average of the generator may be kept.
 """
 
 from collections.abc import Callable
@@ -78,10 +79,10 @@ class WGANGP(GANModule):
         """Update the critic; after every `critic_steps` of these, the generator."""
         real, _ = batch
         optimizer_g, optimizer_c = self.both_optimizers()
+        fake = self(self.sample_latent(len(real)))
 
         with self.updating(self.critic):
-            fake = self(self.sample_latent(len(real)))
-            real_scores, fake_scores = self.critic(real), self.critic(fake)
+            real_scores, fake_scores = self.critic(real), self.critic(fake.detach())
             penalty, penalty_norm = gradient_penalty(self.critic, real, fake)
             loss_c = wasserstein_critic(real_scores, fake_scores) + self.penalty_weight * penalty
             optimizer_c.zero_grad()
@@ -90,7 +91,6 @@ class WGANGP(GANModule):
 
         for _ in range(self.generator_updates_due()):
             with self.updating(self.generator):
-                fake = self(self.sample_latent(len(real)))
                 loss_g = wasserstein_generator(self.critic(fake))
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)

@@ -204,17 +204,16 @@ def test_wgan_gp_is_its_algorithm() -> None:
         images_seen += len(real)
         seed_batch(3, images_seen)
         count = len(real)
-        fake = hand.generator(torch.randn(count, LATENT)).detach()
-        scores_real, scores_fake = hand.adversary(real), hand.adversary(fake)
+        fake = hand.generator(torch.randn(count, LATENT))
+        scores_real, scores_fake = hand.adversary(real), hand.adversary(fake.detach())
         epsilon = torch.rand(count, 1, 1, 1)
-        mix = (epsilon * real + (1 - epsilon) * fake).requires_grad_(True)
+        mix = (epsilon * real + (1 - epsilon) * fake.detach()).requires_grad_(True)
         scores = hand.adversary(mix)
         gradient = torch.autograd.grad(scores.sum(), mix, create_graph=True)[0]
         norm = gradient.pow(2).sum(dim=(1, 2, 3)).sqrt()
         loss = scores_fake.mean() - scores_real.mean() + 7 * ((norm - 1) ** 2).mean()
         hand.step(loss, hand.adversary)
-        if index % 2 == 1:  # every second batch, on fresh latents
-            fake = hand.generator(torch.randn(count, LATENT))
+        if index % 2 == 1:  # every second batch, on the critic's images
             hand.step(-hand.adversary(fake).mean(), hand.generator)
         after_each.append({n: p.detach().clone() for n, p in hand.generator.named_parameters()})
 
