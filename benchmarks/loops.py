@@ -19,7 +19,6 @@ from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.acgan import mean
 from gan_modules.base import Batch
 from gan_modules.ema import ema_half_lives, ema_update
-from gan_modules.images import to_uint8
 from gan_modules.losses import (
     bce_mean,
     non_saturating,
@@ -69,17 +68,24 @@ def with_other(lever: str) -> Levers:
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
-    """A loader's images as PIL ones, each transformed when it is asked for."""
+    """Images as PIL ones, each transformed when it is asked for.
 
-    def __init__(self, loader: ResidentLoader) -> None:
-        images, labels = loader.batch(torch.arange(loader.dataset_size))
-        pixels = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
-        channels = pixels.shape[3]
-        self.images = [Image.fromarray(p[..., 0] if channels == 1 else p) for p in pixels]
+    Args:
+        images: uint8 `[N, C, H, W]`, in the size that their files have.
+        labels: int64 `[N]`.
+        channels: 1 or 3, of what is given out.
+        image_size: side in pixels of what is given out.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, channels: int, image_size: int) -> None:
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        self.images = [Image.fromarray(p.squeeze(2) if p.shape[2] == 1 else p) for p in pixels]
         self.labels = labels.tolist()
         self.transform = transforms.Compose(
             [
-                transforms.Resize(pixels.shape[1]),
+                transforms.Resize(image_size),
+                transforms.CenterCrop(image_size),
+                *([transforms.Grayscale(channels)] if channels != pixels.shape[3] else []),
                 transforms.ToTensor(),
                 transforms.Normalize([0.5] * channels, [0.5] * channels),
             ]
@@ -100,6 +106,7 @@ class Loop:
     Args:
         module: whose networks are copied and whose settings are used.
         loader: the images.
+        dataset: the images one by one, for the loop that isn't resident.
         levers: what is done for speed.
         bfloat16: run the forward passes under autocast to bfloat16.
     """
@@ -107,7 +114,12 @@ class Loop:
     variants = (GAN, ACGAN, WGANGP)
 
     def __init__(
-        self, module: GANModule, loader: ResidentLoader, levers: Levers, bfloat16: bool
+        self,
+        module: GANModule,
+        loader: ResidentLoader,
+        dataset: PILImages,
+        levers: Levers,
+        bfloat16: bool,
     ) -> None:
         self.module = module
         self.levers = levers
@@ -132,18 +144,19 @@ class Loop:
         if levers.compiled:
             self.generator.compile()
             self.adversary.compile()
-        self.batches = self._batches(loader)
+        self.batches = self._batches(loader, dataset)
         self.cycle = module.adversary_steps
         self.batch_index = 0
         self.images_seen = 0
 
-    def _batches(self, loader: ResidentLoader) -> Iterator[Batch]:
+    def _batches(self, loader: ResidentLoader, dataset: PILImages) -> Iterator[Batch]:
         """Batches without end, on the device."""
-        source = copy.copy(loader)
-        source.sampler = copy.copy(loader.sampler)
-        batches: ResidentLoader | DataLoader[tuple[Tensor, int]] = source
-        if not self.levers.resident:
-            batches = DataLoader(PILImages(source), loader.batch_size, shuffle=True, drop_last=True)
+        batches: ResidentLoader | DataLoader[tuple[Tensor, int]]
+        if self.levers.resident:
+            batches = copy.copy(loader)
+            batches.sampler = copy.copy(loader.sampler)
+        else:
+            batches = DataLoader(dataset, loader.batch_size, shuffle=True, drop_last=True)
         while True:
             for images, labels in batches:
                 images = images.to(self.device, memory_format=self.format)

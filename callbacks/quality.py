@@ -10,6 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
 
 from datamodules import ImageDataModule
@@ -72,6 +73,12 @@ class Quality(Callback):
         self.neighbours: Tensor | None = None
         self._weights: Path | None = None
         self._scorer: Scorer | None = None
+
+    def save_neighbours(self, file: Path) -> None:
+        """Picture of a test's neighbours, four pairs a row: drawn, and nearest training image."""
+        assert self.neighbours is not None, "a test finds them"
+        file.parent.mkdir(exist_ok=True)
+        save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), file)
 
     @property
     def score_name(self) -> str:

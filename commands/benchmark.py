@@ -62,13 +62,13 @@ def table(measured: dict[str, Any]) -> str:
     The ratios are medians over the rounds, each loop against the plain one of its own round.
     """
     rates = measured["images_per_second"]
-    peak = median(measured["matrix_product_flop_per_second"])
+    peak = median(measured["peak_flop_per_second"])
     lines = [
         f"{measured['variant']}, batch {measured['batch_size']}, {measured['precision']}, "
         f"{measured['device']}, {measured['threads']} threads: first step after "
         f"{measured['seconds_to_first_step']:.1f} s, {measured['memory_bytes'] / 2**20:,.0f} MiB, "
-        f"matrix product {peak / 1e9:,.0f} GFLOP/s\n",
-        "| loop | images/s (least, greatest) | x plain | x limit | GFLOP/s | of the product's |",
+        f"peak {peak / 1e9:,.0f} GFLOP/s\n",
+        "| loop | images/s (least, greatest) | x plain | x limit | GFLOP/s | of the peak |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, values in rates.items():

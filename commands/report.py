@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from torchvision.utils import make_grid, save_image
-
 FILE = "metrics.json"
 HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
-PAIRS_A_ROW = 4
 
 
 def run_folder(checkpoint: Path) -> Path:
@@ -29,14 +25,12 @@ def better(score: str) -> str:
     return "higher" if score in HIGHER or score.rpartition("_")[0] in HIGHER else "lower"
 
 
-def write_report(checkpoint: Path, report: Mapping[str, Any], neighbours: Tensor | None) -> Path:
+def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     """Put a checkpoint's report into its run's `metrics.json`, beside those of the others.
 
     Args:
         checkpoint: its name without suffix is the report's.
         report: scores, references and protocol.
-        neighbours: images uint8 `[n, 2, C, H, W]`, generated ones beside their nearest
-            training images, for `pictures/nearest_NAME.png`.
 
     Returns:
         The file.
@@ -47,10 +41,6 @@ def write_report(checkpoint: Path, report: Mapping[str, Any], neighbours: Tensor
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(reports, indent=2) + "\n")
     os.replace(partial, file)
-    if neighbours is not None:
-        (folder / "pictures").mkdir(exist_ok=True)
-        pairs = make_grid(neighbours.flatten(0, 1).float() / 255, 2 * PAIRS_A_ROW)
-        save_image(pairs, folder / "pictures" / f"nearest_{checkpoint.stem}.png")
     return file
 
 

@@ -114,11 +114,19 @@ class ImageDataModule(LightningDataModule, ABC):
             if self.decodes_to_size and size != self.image_size:
                 images, labels = self.split(train)
             else:
-                images, labels = self._select(*self.load(train))
+                images, labels = self.originals(train)
             name = f"{type(self).__name__} {'training' if train else 'held-out'} images"
             images = conform(images, self.channels, size, f"Resizing {name}")
             self._splits[train, size] = self._place(images), labels
         return self._splits[train, size]
+
+    def originals(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Read a split's images of the selected classes anew, in the size that `load` gives them.
+
+        Returns:
+            Images uint8 `[N, 1 or 3, H, W]`, and their labels int64 `[N]`.
+        """
+        return self._select(*self.load(train))
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Leave out the other classes, and number the selected ones as they were given."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, with_other
+from benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, PILImages, with_other
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import (
@@ -40,15 +40,19 @@ def build(variant: str) -> GANModule:
     return ACGAN(ACGAN32Generator, discriminator, sgd, sgd, **sizes)
 
 
-def loader() -> ResidentLoader:
+def data() -> tuple[torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(1)
     images = torch.randint(256, (20, 1, 32, 32), generator=random, dtype=torch.uint8)
-    labels = torch.randint(CLASSES, (20,), generator=random)
-    return ResidentLoader(images, labels, BATCH, EpochShuffle(20, BATCH))
+    return images, torch.randint(CLASSES, (20,), generator=random)
+
+
+def make_loop(variant: str, levers: Levers) -> Loop:
+    loader = ResidentLoader(*data(), BATCH, EpochShuffle(20, BATCH))
+    return Loop(build(variant), loader, PILImages(*data(), 1, 32), levers, bfloat16=False)
 
 
 def trained(variant: str, levers: Levers, cycles: int = 2) -> list[torch.Tensor]:
-    loop = Loop(build(variant), loader(), levers, bfloat16=False)
+    loop = make_loop(variant, levers)
     torch.manual_seed(2)
     for _ in range(cycles * loop.cycle):
         assert loop.step() == BATCH
@@ -85,7 +89,7 @@ def test_without_reuse_the_generator_draws_anew() -> None:
 
 def test_a_flat_critic_pays_the_whole_penalty() -> None:
     """Its gradient's norm is 0, so that the loss is the weight times (0 - 1)^2."""
-    loop = Loop(build("WGANGP"), loader(), LIMIT, bfloat16=False)
+    loop = make_loop("WGANGP", LIMIT)
     for parameter in loop.adversary.parameters():
         parameter.data.zero_()
     real, labels = next(loop.batches)
@@ -93,14 +97,22 @@ def test_a_flat_critic_pays_the_whole_penalty() -> None:
 
 
 def test_peers_see_the_same_images() -> None:
-    loops = [Loop(build("GAN"), loader(), levers, bfloat16=False) for levers in (PEERS, PLAIN)]
-    known = {image.numpy().tobytes() for image in loader().batch(torch.arange(20))[0]}
-    for loop in loops:
+    known = {image.numpy().tobytes() for image in data()[0]}
+    for levers in (PEERS, PLAIN):
+        loop = make_loop("GAN", levers)
         for _ in range(5):
             images, labels = next(loop.batches)
             assert len(images) == len(labels) == BATCH
-            pixels = ((images + 1) * 127.5).round() / 127.5 - 1
+            pixels = ((images + 1) * 127.5).round().to(torch.uint8)
             assert all(image.contiguous().numpy().tobytes() in known for image in pixels)
+
+
+def test_peers_transform_each_image() -> None:
+    colour = data()[0].expand(-1, 3, -1, -1)[..., :24]  # 32x24 pixels
+    images, label = PILImages(colour, data()[1], channels=1, image_size=12)[3]
+    assert images.shape == (1, 12, 12)
+    assert label == data()[1][3]
+    assert -1 <= images.min() < images.max() <= 1
 
 
 def test_one_lever_is_changed() -> None:

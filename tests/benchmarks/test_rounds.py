@@ -44,4 +44,4 @@ def test_a_variant_without_a_loop_runs_alone(tmp_path: Path) -> None:
     assert measured["variant"] == "OtherGAN"
     assert list(measured["images_per_second"]) == ["project"]
     assert len(measured["images_per_second"]["project"]) == 3
-    assert len(measured["matrix_product_flop_per_second"]) == 3
+    assert len(measured["peak_flop_per_second"]) == 3

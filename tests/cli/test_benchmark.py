@@ -52,7 +52,7 @@ def test_ratios_are_those_of_the_rounds() -> None:
             "plain": [50.0, 200.0, 300.0],
             "limit": [100.0, 400.0, 450.0],
         },
-        "matrix_product_flop_per_second": [1e9, 1e9, 2e9],
+        "peak_flop_per_second": [1e9, 1e9, 2e9],
     }
     row = next(line for line in table(measured).splitlines() if line.startswith("| project"))
     assert row == "| project | 200 (100, 900) | 2.00 | 1.00 | 0.2 | 20% |"

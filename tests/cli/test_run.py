@@ -129,7 +129,7 @@ class TestSample:
             path.write_bytes(b"half a picture")
             raise OSError("No space left on device")
 
-        monkeypatch.setattr("commands.sample.save_image", full)
+        monkeypatch.setattr("commands.drawing.save_image", full)
         with pytest.raises(SystemExit, match="No space left"):
             self.run(trained, tmp_path / "grid.png")
         assert list(tmp_path.iterdir()) == []
