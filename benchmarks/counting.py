@@ -1,9 +1,11 @@
-"""Counts the work of a step: operations by name, and floating point operations."""
+"""Counts the work of a step: operations, floating point operations, and allocations."""
 
 from collections import Counter
 from typing import Any
 
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
@@ -13,15 +15,18 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
     torch's own FlopCounterMode can't be entered around a gradient penalty's double backward.
 
     Attributes:
-        operations: how often each operation ran, by its name (`aten.convolution`).
+        operations: how often each operation ran, by its name (`aten.convolution`), each of them
+            one kernel or a few; without views, which run none.
         flop: floating point operations of matrix products and convolutions, a
             multiply-and-add as two.
+        allocations: tensors that were given memory of their own.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operations: Counter[str] = Counter()
         self.flop = 0
+        self.allocations = 0
 
     def __torch_dispatch__(
         self,
@@ -34,7 +39,17 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         packet = func._overloadpacket
-        self.operations[str(packet)] += 1
+        if func.namespace == "aten" and not func.is_view:
+            self.operations[str(packet)] += 1
+            given = {t.untyped_storage()._cdata for t in tensors((args, kwargs))}
+            self.allocations += sum(
+                t.untyped_storage()._cdata not in given for t in tensors(output)
+            )
         if packet in flop_registry:
             self.flop += flop_registry[packet](*args, **kwargs, out_val=output)
         return output
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """All tensors in nested values."""
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]

@@ -113,7 +113,8 @@ class ACGAN(GANModule):
         """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
         loss = F.cross_entropy(class_logits.float(), classes)
         self.observed[f"loss_class/{images}"] = loss
-        self.observed[f"accuracy/class_{images}"] = accuracy(class_logits, classes)
+        if self.logging_due:
+            self.observed[f"accuracy/class_{images}"] = accuracy(class_logits, classes)
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

@@ -65,6 +65,7 @@ class GANModule(LightningModule):
 
     Attributes:
         observed: the newest scalars of the step by log name, logged at the interval.
+        logging_due: whether this batch is logged; what only the log needs can wait for it.
         images_seen: real images trained on so far, the current batch included, all ranks.
     """
 
@@ -110,7 +111,7 @@ class GANModule(LightningModule):
         self.generator_steps = generator_steps
         self.images_seen = 0
         self.observed: dict[str, Tensor] = {}
-        self._logging_due = False
+        self.logging_due = False
         self._clock = (0.0, 0)
 
     # Images
@@ -224,7 +225,7 @@ class GANModule(LightningModule):
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self._logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
+        self.logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the count of images, and what the classes are called."""
@@ -250,7 +251,7 @@ class GANModule(LightningModule):
                 self._batch_images, self.images_seen, self.ema_half_life_images
             )
             ema_update(self.generator_ema, self.generator, half_lives)
-        if not self._logging_due:
+        if not self.logging_due:
             return
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)
         values: dict[str, Tensor | float] = {
@@ -274,7 +275,7 @@ class GANModule(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note the norm of the gradients that are about to be used, their scaling undone."""
-        if self._logging_due:
+        if self.logging_due:
             name = self._network_names[self.trainer.optimizers.index(optimizer)]
             gradients = [
                 parameter.grad

@@ -20,6 +20,13 @@ CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
     "acgan_mnist": (ACGAN, 32),
     "wgan_gp_mnist": (WGANGP, 32),
 }
+MOST = {  # operations that run kernels, those of them that only copy, allocated tensors
+    "fcgan_mnist": (167, 0, 132),
+    "dcgan_mnist": (122, 12, 123),
+    "dcgan96_folder": (221, 19, 225),
+    "acgan_mnist": (392, 13, 391),
+    "wgan_gp_mnist": (621, 71, 570),
+}
 BATCH = 4
 
 
@@ -36,6 +43,15 @@ def test_work_of_a_linear_layer_is_counted() -> None:
     assert work.flop == 3 * (2 * 3 * 5 * 7)  # forward, input's gradient, weight's gradient
     assert work.operations["aten.addmm"] == 1
     assert work.operations["aten.mm"] == 2
+
+
+def test_views_are_no_operations_and_in_place_ones_no_allocations() -> None:
+    values = torch.ones(2, 3)
+    with Work() as work:
+        values.t()[0].add_(1)
+        values.clone()
+    assert work.operations == {"aten.add_": 1, "aten.clone": 1}
+    assert work.allocations == 1
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -113,3 +129,15 @@ def test_a_step_fetches_no_number_from_the_device(cycle: tuple[GANModule, Work])
     """But for one_hot, which looks for the least and the greatest class on a CPU."""
     model, work = cycle
     assert work.operations["aten._local_scalar_dense"] == 2 * isinstance(model, ACGAN)
+
+
+def test_a_step_runs_no_more_operations_than_it_did(
+    cycle: tuple[GANModule, Work], request: pytest.FixtureRequest
+) -> None:
+    """Without what is logged; a turn of WGAN-GP's generator holds five updates of the critic."""
+    work = cycle[1]
+    operations, copies, allocations = MOST[request.node.callspec.params["cycle"]]
+    copied = sum(work.operations[f"aten.{name}"] for name in ("copy_", "_to_copy", "clone"))
+    assert work.operations.total() <= operations
+    assert copied <= copies
+    assert work.allocations <= allocations
