@@ -160,7 +160,9 @@ class TestManifolds:
     def test_the_same_images(self) -> None:
         points = normal(200, 4, 0)
         values = manifold_scores(points, points.flip(0))
-        assert values == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
+        # A ball ends at a point, which rounding may let in: with k = 5 that is a fifth of a ball.
+        assert values.pop("density") == pytest.approx(1, abs=0.01)
+        assert values == {"precision": 1, "recall": 1, "coverage": 1}
 
     def test_far_away(self) -> None:
         values = manifold_scores(normal(50, 4, 0), normal(50, 4, 1, 100))
