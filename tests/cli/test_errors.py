@@ -19,7 +19,7 @@ CASES = {
     "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
     "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "parsing config"),
     "no config": (["fit"], "fit.model"),
-    "no such command": (["train"], "invalid choice: 'train'"),
+    "no such command": (["train"], "there is no command train: choose from fit"),
     "no MNIST": (["fit", "--config", "dcgan_mnist", f"{DATA}.root", "{tmp}"], f"{DATA}.root"),
     "no folder": ([*FOLDER, "{tmp}/nowhere"], f"{DATA}.root is '"),
     "empty folder": ([*FOLDER, "{tmp}/empty"], "no images"),
