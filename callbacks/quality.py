@@ -71,6 +71,7 @@ class Quality(Callback):
         self.seed = seed
         self.report: dict[str, Any] = {}
         self.neighbours: Tensor | None = None
+        self._references: dict[str, dict[str, float]] = {}
         self._weights: Path | None = None
         self._scorer: Scorer | None = None
 
@@ -179,39 +180,51 @@ class Quality(Callback):
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images
     ) -> dict[str, Any]:
         """Scores of the generated images and of the references, and how they were made."""
-        features, data, scorer = str(self.features), _data(trainer), self._prepared(trainer, module)
+        data, scorer = _data(trainer), self._prepared(trainer, module)
+        if not self._references:  # the same for all checkpoints
+            self._references = self._scored_references(data, scorer, real)
+        scores, index = self._scored(data, scorer, real, fake)
+        latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
+        asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+        drawn = self._draw(trainer, module, latents, asked).cpu()
+        training, _ = data.split(train=True)
+        copies = training[index[:PICTURED].to(training.device)].cpu()
+        self.neighbours = torch.stack([drawn, copies], dim=1)
+        report = {
+            "scores": scores,
+            "references": self._references,
+            "protocol": self._protocol(trainer, module, scorer, len(real.features)),
+        }
+        if fake.labels is not None:
+            report["classes"] = score_by_class(real, fake, data.class_names, str(self.features))
+        return report
+
+    def _scored_references(
+        self, data: ImageDataModule, scorer: Scorer, real: Images
+    ) -> dict[str, dict[str, float]]:
+        """Scores of training images and of noise, as if they were generated."""
         training, labels = data.split(train=True)
         random = torch.Generator().manual_seed(self.seed)
         some = torch.randperm(len(training), generator=random)[: self.count]
         noise = torch.randint(256, (self.count, *training.shape[1:]), generator=random).byte()
+        usual, _ = nearest(real.features, scorer.real(data, train=True).features)
+        self._usual_distance = usual.median()
         sets = {
-            "generated": fake,
             "training images": scorer.see_all(
                 training[some.to(training.device)], "training images", labels[some]
             ),
             "noise": scorer.see_all(noise, "noise"),
         }
-        known = scorer.real(data, train=True)
-        usual, _ = nearest(real.features, known.features)
-        results = {}
-        for name, images in sets.items():
-            distance, index = nearest(images.features, known.features)
-            results[name] = score(real, images, features, self.seed)
-            results[name][f"nearest_{features}"] = float(distance.median() / usual.median())
-            if name == "generated":
-                latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
-                asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
-                drawn = self._draw(trainer, module, latents, asked).cpu()
-                copies = training[index[:PICTURED].to(training.device)].cpu()
-                self.neighbours = torch.stack([drawn, copies], dim=1)
-        report = {
-            "scores": results.pop("generated"),
-            "references": results,
-            "protocol": self._protocol(trainer, module, scorer, len(real.features)),
-        }
-        if fake.labels is not None:
-            report["classes"] = score_by_class(real, fake, data.class_names, features)
-        return report
+        return {name: self._scored(data, scorer, real, one)[0] for name, one in sets.items()}
+
+    def _scored(
+        self, data: ImageDataModule, scorer: Scorer, real: Images, images: Images
+    ) -> tuple[dict[str, float], Tensor]:
+        """All scores of images, and which training image is nearest to each, int64 `[N]`."""
+        distance, index = nearest(images.features, scorer.real(data, train=True).features)
+        scores = score(real, images, str(self.features), self.seed)
+        scores[f"nearest_{self.features}"] = float(distance.median() / self._usual_distance)
+        return scores, index
 
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
