@@ -39,7 +39,7 @@ class Levers:
         freeze: no gradients for the weights of the network that isn't updated.
         channels_last: memory format of networks and images.
         matrix: the generator's first transposed convolution as a matrix product.
-        fused: the optimizer's fused form, whatever the configuration says.
+        fused: the optimizer's fused form, or without it; None is as the configuration says.
         compiled: networks through torch.compile.
     """
 
@@ -48,7 +48,7 @@ class Levers:
     freeze: bool = False
     channels_last: bool = False
     matrix: bool = False
-    fused: bool = False
+    fused: bool | None = None
     compiled: bool = False
 
 
@@ -138,12 +138,13 @@ class Loop:
         self.optimizer_g = module.generator_optimizer(self.generator.parameters())
         self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
         for optimizer in (self.optimizer_g, self.optimizer_a):
-            if levers.fused:
+            if levers.fused is not None:
                 for group in optimizer.param_groups:
-                    group["fused"], group["foreach"] = True, False
+                    group["fused"], group["foreach"] = levers.fused or None, None
         if levers.compiled:
             self.generator.compile()
-            self.adversary.compile()
+            if not isinstance(module, WGANGP):  # nothing compiled can be differentiated twice
+                self.adversary.compile()
         self.batches = self._batches(loader, dataset)
         self.cycle = module.adversary_steps
         self.batch_index = 0

@@ -115,6 +115,18 @@ def test_peers_transform_each_image() -> None:
     assert -1 <= images.min() < images.max() <= 1
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_lever_overrules_the_configurations_optimizer(fused: bool) -> None:
+    module = build("GAN")
+    module.generator_optimizer = lambda parameters: torch.optim.Adam(parameters, fused=not fused)
+    loader = ResidentLoader(*data(), BATCH, EpochShuffle(20, BATCH))
+    levers = {"lever": replace(LIMIT, fused=fused), "none": replace(LIMIT, fused=None)}
+    for name, chosen in levers.items():
+        loop = Loop(module, loader, PILImages(*data(), 1, 32), chosen, bfloat16=False)
+        assert bool(loop.optimizer_g.param_groups[0]["fused"]) == (fused == (name == "lever"))
+        loop.step()
+
+
 def test_one_lever_is_changed() -> None:
     assert with_other("reuse") == replace(LIMIT, reuse=False)
     assert with_other("compiled") == replace(LIMIT, compiled=True)
