@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from commands.benchmark import table
+from commands.benchmark import summary, table
 
 
 def test_benchmark_writes_all_loops(
@@ -18,10 +18,13 @@ def test_benchmark_writes_all_loops(
         [
             *("benchmark", "--output", str(output), "--rounds", "2", "--seconds", "0.2"),
             *("--config", config("dcgan_digits"), "--data.init_args.batch_size", "16"),
-            *("--trainer.accelerator", "cpu"),
+            *("--trainer.accelerator", "cpu", "--config", config("dcgan_digits")),
         ]
     )
-    measured = json.loads(output.read_text())
+    written = json.loads(output.read_text())
+    assert written["command"][:2] == ["cli.py", "benchmark"]
+    assert [result["config"] for result in written["results"]] == ["dcgan_digits"] * 2
+    measured = written["results"][1]
     assert measured["batch_size"] == 16
     assert measured["precision"] == "32-true"
     assert measured["seconds_to_first_step"] > 0.5
@@ -32,7 +35,8 @@ def test_benchmark_writes_all_loops(
     work = measured["flop_per_image"]
     assert work["project"] == work["limit"] < work["plain"] == work["peers"]
     printed = capfd.readouterr().out
-    assert "| project |" in printed
+    assert printed.count("| project |") == 2
+    assert printed.count("| dcgan_digits, 16 | 32-true |") == 2
     assert str(output) in printed
     assert "Run:" not in printed
 
@@ -56,6 +60,10 @@ def test_ratios_are_those_of_the_rounds() -> None:
     }
     row = next(line for line in table(measured).splitlines() if line.startswith("| project"))
     assert row == "| project | 200 (100, 900) | 2.00 | 1.00 | 0.2 | 20% |"
+    heads, _, row = summary([{"config": "mine", **measured}]).splitlines()
+    assert heads.count("|") == row.count("|")
+    known = "200 (100, 900) | - | 200 | 400 | 2.00 | 1.00 | - | 0, 20% | 2.0 | 1 |"
+    assert row == f"| mine, 4 | 32-true | {known}"
 
 
 @pytest.mark.parametrize(
