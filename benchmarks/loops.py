@@ -25,7 +25,7 @@ from gan_modules.losses import (
     wasserstein_critic,
     wasserstein_generator,
 )
-from gan_modules.networks.base import ConvTranspose1x1
+from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
 from gan_modules.penalties import gradient_penalty
 
 
@@ -38,7 +38,7 @@ class Levers:
         reuse: the adversary's generated images serve the generator's update too.
         freeze: no gradients for the weights of the network that isn't updated.
         channels_last: memory format of networks and images.
-        matrix: the generator's first transposed convolution as a matrix product.
+        layers: the project's own layers where they are faster than torch's.
         fused: the optimizer's fused form, or without it; None is as the configuration says.
         compiled: networks through torch.compile.
     """
@@ -47,7 +47,7 @@ class Levers:
     reuse: bool = False
     freeze: bool = False
     channels_last: bool = False
-    matrix: bool = False
+    layers: bool = False
     fused: bool | None = None
     compiled: bool = False
 
@@ -56,10 +56,10 @@ PEERS = Levers(resident=False)
 """How most public code trains."""
 PLAIN = Levers()
 """How a good engineer writes it."""
-LIMIT = Levers(reuse=True, freeze=True, channels_last=True, matrix=True, fused=True)
+LIMIT = Levers(reuse=True, freeze=True, channels_last=True, layers=True, fused=True)
 """All levers that help."""
 
-LEVERS = ("reuse", "freeze", "channels_last", "matrix", "fused", "compiled")
+LEVERS = ("reuse", "freeze", "channels_last", "layers", "fused", "compiled")
 
 
 def with_other(lever: str) -> Levers:
@@ -100,6 +100,14 @@ class PILImages(Dataset[tuple[Tensor, int]]):
         return self.transform(self.images[index]), self.labels[index]
 
 
+def use_torchs_layers(network: nn.Module) -> None:
+    """Put torch's own layers in the place of the project's faster ones."""
+    for own in (ConvTranspose2d, Dropout, LeakyReLU):
+        for layer in network.modules():
+            if isinstance(layer, own):
+                layer.__class__ = own.__base__  # type: ignore[assignment]
+
+
 class Loop:
     """One of the three variants' training.
 
@@ -131,10 +139,8 @@ class Loop:
         self.format = torch.channels_last if levers.channels_last else torch.contiguous_format
         for network in (self.generator, self.adversary):
             network.requires_grad_(True).train().to(memory_format=self.format)
-            if not levers.matrix:
-                for layer in network.modules():
-                    if isinstance(layer, ConvTranspose1x1):
-                        layer.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+            if not levers.layers:
+                use_torchs_layers(network)
         self.optimizer_g = module.generator_optimizer(self.generator.parameters())
         self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
         for optimizer in (self.optimizer_g, self.optimizer_a):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from gan_modules.networks.base import (
     ClassifyingDiscriminator,
-    ConvTranspose1x1,
     Generator,
     initialize_dcgan,
 )
+from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout
 
 
 class ACGAN32Generator(Generator):
@@ -43,13 +43,13 @@ class ACGAN32Generator(Generator):
             ConvTranspose1x1(768, 384, 4, stride=2),
             nn.BatchNorm2d(384),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(384, 192, 4, stride=2, padding=1),
+            ConvTranspose2d(384, 192, 4, stride=2, padding=1),
             nn.BatchNorm2d(192),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(192, 96, 4, stride=2, padding=1),
+            ConvTranspose2d(192, 96, 4, stride=2, padding=1),
             nn.BatchNorm2d(96),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(96, channels, 4, stride=2, padding=1),
+            ConvTranspose2d(96, channels, 4, stride=2, padding=1),
             nn.Tanh(),
         )
         initialize_dcgan(self)
@@ -76,7 +76,7 @@ class ACGAN32Discriminator(ClassifyingDiscriminator):
                 nn.Conv2d(width_in, width_out, 3, stride=2 - index % 2, padding=1),
                 nn.BatchNorm2d(width_out) if index else nn.Identity(),
                 nn.LeakyReLU(0.2, inplace=True),
-                nn.Dropout(dropout),
+                Dropout(dropout),
             ]
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.source_head = nn.Linear(512 * 4 * 4, 1)

@@ -1,9 +1,9 @@
 """What every generator and discriminator promises to the variants that train it."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class Network(nn.Module):
@@ -46,51 +46,6 @@ class ClassifyingDiscriminator(Network):
 
     A subclass takes `channels, image_size, num_classes` first, in this order.
     """
-
-
-class ConvTranspose1x1(nn.ConvTranspose2d):
-    """Transposed convolution of 1x1 maps without padding, as the matrix product that it is.
-
-    The same function of the same parameters, several times faster on a CPU.
-    """
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Maps `[N, C_in, 1, 1]` to `[N, C_out, k, k]`, in channels_last memory."""
-        weight = self.weight.permute(0, 2, 3, 1)  # [C_in, k, k, C_out]
-        maps = (input.flatten(1) @ weight.flatten(1)).view(-1, *weight.shape[1:])
-        return (maps if self.bias is None else maps + self.bias).permute(0, 3, 1, 2)
-
-
-class _LeakyReLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, slope: float) -> Tensor:
-        outputs = nn.functional.leaky_relu(inputs, slope)
-        ctx.save_for_backward(outputs)
-        ctx.slope = slope
-        ctx.set_materialize_grads(False)
-        return outputs
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None) -> Any:
-        if gradient is None:
-            return None, None
-        (outputs,) = ctx.saved_tensors
-        # Detached, since the slope at a point doesn't change with the point.
-        backward = torch.ops.aten.leaky_relu_backward
-        return backward(gradient, outputs.detach(), ctx.slope, True), None
-
-
-class LeakyReLU(nn.LeakyReLU):
-    """Leaky ReLU for critics, whose double backward takes no detour.
-
-    The second derivative is zero. torch's own sends these zeros through all layers before, a
-    third of a gradient penalty's work.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Any shape; the same values and gradients as torch's own."""
-        outputs: Tensor = _LeakyReLU.apply(input, self.negative_slope)
-        return outputs
 
 
 def initialize_dcgan(network: nn.Module) -> None:

@@ -9,12 +9,11 @@ section 4).
 from torch import Tensor, nn
 
 from gan_modules.networks.base import (
-    ConvTranspose1x1,
     Discriminator,
     Generator,
-    LeakyReLU,
     initialize_dcgan,
 )
+from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, LeakyReLU
 
 
 class DCGAN32Generator(Generator):
@@ -28,13 +27,13 @@ class DCGAN32Generator(Generator):
             ConvTranspose1x1(latent_dim, 4 * width, 3, stride=2),
             nn.BatchNorm2d(4 * width),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(4 * width, 2 * width, 3, stride=2),
+            ConvTranspose2d(4 * width, 2 * width, 3, stride=2),
             nn.BatchNorm2d(2 * width),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(2 * width, width, 3, stride=2),
+            ConvTranspose2d(2 * width, width, 3, stride=2),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(width, channels, 4, stride=2),
+            ConvTranspose2d(width, channels, 4, stride=2),
             nn.Tanh(),
         )
         initialize_dcgan(self)

@@ -7,6 +7,7 @@ sigmoid behind the discriminator's last layer, which here belongs to the loss.
 from torch import Tensor, nn
 
 from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
+from gan_modules.networks.layers import Dropout
 
 
 def _upsample(width_in: int, width_out: int, stride: int, dropout: float = 0.0) -> list[nn.Module]:
@@ -17,7 +18,7 @@ def _upsample(width_in: int, width_out: int, stride: int, dropout: float = 0.0) 
         ),
         nn.BatchNorm2d(width_out),
         nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
+        Dropout(dropout),
     ]
 
 

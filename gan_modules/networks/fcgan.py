@@ -9,6 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gan_modules.networks.base import Discriminator, Generator
+from gan_modules.networks.layers import Dropout
 
 
 class FCGenerator(Generator):
@@ -47,7 +48,7 @@ class FCDiscriminator(Discriminator):
             layers += [
                 nn.Linear(width_in, width_out),
                 nn.LeakyReLU(slope, inplace=True),
-                nn.Dropout(dropout),
+                Dropout(dropout),
             ]
         self.layers = nn.Sequential(*layers, nn.Linear(256, 1))
 

@@ -131,3 +131,15 @@ def test_one_lever_is_changed() -> None:
     assert with_other("reuse") == replace(LIMIT, reuse=False)
     assert with_other("compiled") == replace(LIMIT, compiled=True)
     assert all(hasattr(LIMIT, lever) for lever in LEVERS)
+
+
+def test_plain_loops_have_torchs_layers() -> None:
+    for variant in ("GAN", "ACGAN", "WGANGP"):
+        kinds = {
+            layers: {type(m) for n in (loop.generator, loop.adversary) for m in n.modules()}
+            for layers in (False, True)
+            if (loop := make_loop(variant, replace(PLAIN, layers=layers)))
+        }
+        own = {kind for kind in kinds[True] if kind.__module__ == "gan_modules.networks.layers"}
+        assert len(own) >= 2
+        assert not own & kinds[False]

@@ -20,7 +20,7 @@ from gan_modules.networks import (
     FCGenerator,
     Network,
 )
-from gan_modules.networks.base import ConvTranspose1x1, LeakyReLU
+from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout, LeakyReLU
 
 Row = tuple[str, tuple[int, ...], int]
 """A layer as a table prints it: its kind, the shape it puts out, its numbers."""
@@ -265,20 +265,32 @@ def test_convolutions_are_configured_as_printed(name: str) -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_convolution_of_1x1_maps_is_the_transposed_convolution(bias: bool) -> None:
+@pytest.mark.parametrize(
+    ("layer", "options", "side"),
+    [
+        (ConvTranspose1x1, {"kernel_size": 4, "stride": 2}, 1),
+        (ConvTranspose2d, {"kernel_size": 4, "stride": 2, "padding": 1}, 5),
+        (ConvTranspose2d, {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}, 3),
+    ],
+)
+def test_transposed_convolutions_are_torchs(
+    layer: type[ConvTranspose2d], options: dict[str, int], side: int, bias: bool
+) -> None:
     torch.manual_seed(0)
-    reference = nn.ConvTranspose2d(5, 3, 4, stride=2, bias=bias)
-    ours = ConvTranspose1x1(5, 3, 4, stride=2, bias=bias).to(memory_format=torch.channels_last)
+    reference = nn.ConvTranspose2d(5, 3, **options, bias=bias).double()
+    ours = layer(5, 3, **options, bias=bias).double().to(memory_format=torch.channels_last)
     ours.load_state_dict(reference.state_dict())
-    maps = torch.randn(7, 5, 1, 1)
+    maps = torch.randn(7, 5, side, side).double().to(memory_format=torch.channels_last)
     outputs = ours(maps)
     assert outputs.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(outputs, reference(maps))
-    weights = torch.randn(7, 3, 4, 4)
+    weights = torch.randn_like(outputs)
     for network in (ours, reference):
         (network(maps) * weights).sum().backward()
     for mine, expected in zip(ours.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, expected.grad)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours.float()(maps.float()).dtype == torch.bfloat16
 
 
 def test_leaky_relu_is_torchs_with_its_derivatives() -> None:
@@ -295,6 +307,33 @@ def test_leaky_relu_is_torchs_with_its_derivatives() -> None:
     assert torch.equal(*gradients)
     second = [torch.autograd.grad(g.square().sum(), inputs)[0] for g in gradients]
     torch.testing.assert_close(*second)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 1 - 1e-6])
+def test_dropout_keeps_the_mean(p: float) -> None:
+    torch.manual_seed(0)
+    inputs = torch.full((101, 7, 30, 47), 3.0).to(memory_format=torch.channels_last)
+    inputs.requires_grad_()
+    outputs = Dropout(p)(inputs)
+    count = inputs.numel()
+    kept = int((outputs != 0).sum())
+    p = min(round(p * 2**16), 2**16 - 1) / 2**16
+    assert abs(kept - (1 - p) * count) < 5 * (p * (1 - p) * count) ** 0.5
+    torch.testing.assert_close(outputs[outputs != 0], torch.full((kept,), 3 / (1 - p)))
+    assert outputs.stride() == inputs.stride()
+    outputs.sum().backward()
+    torch.testing.assert_close(inputs.grad * 3, outputs.detach())
+    neighbours = (outputs != 0).permute(0, 2, 3, 1).flatten().float()
+    together = (neighbours[1:] * neighbours[:-1]).mean()  # as often as if independent
+    assert abs(float(together) - (1 - p) ** 2) < 5 / count**0.5
+
+
+def test_dropout_of_what_is_not_dense_and_in_eval_mode() -> None:
+    layer = Dropout(0.5)
+    assert set(layer(torch.ones(1, 5).expand(8, 5)).unique().tolist()) == {0.0, 2.0}
+    assert layer(torch.ones(0, 3)).shape == (0, 3)
+    assert torch.equal(layer.eval()(torch.ones(4)), torch.ones(4))
+    assert torch.equal(Dropout(1.0)(torch.ones(4)), torch.zeros(4))
 
 
 @pytest.mark.parametrize("relu", [True, False])
