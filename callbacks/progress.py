@@ -30,4 +30,6 @@ class Progress(TQDMProgressBar):
         """What the module logs for the bar, under short names."""
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
+        if (speed := metrics.get("time/images_per_second")) is not None:
+            metrics["time/images_per_second"] = f"{speed:,.0f}"  # tqdm would write 1.1e+3
         return {SHORT_NAMES.get(name, name): value for name, value in metrics.items()}

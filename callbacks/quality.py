@@ -20,9 +20,10 @@ from metrics import (
     Images,
     Scorer,
     inception_weights,
+    make_references,
     make_scorer,
-    nearest,
     score,
+    score_beside_training,
     score_by_class,
 )
 from metrics.scorer import BATCH
@@ -71,7 +72,6 @@ class Quality(Callback):
         self.seed = seed
         self.report: dict[str, Any] = {}
         self.neighbours: Tensor | None = None
-        self._references: dict[str, dict[str, float]] = {}
         self._weights: Path | None = None
         self._scorer: Scorer | None = None
 
@@ -181,9 +181,10 @@ class Quality(Callback):
     ) -> dict[str, Any]:
         """Scores of the generated images and of the references, and how they were made."""
         data, scorer = _data(trainer), self._prepared(trainer, module)
-        if not self._references:  # the same for all checkpoints
-            self._references = self._scored_references(data, scorer, real)
-        scores, index = self._scored(data, scorer, real, fake)
+        references = make_references(data, scorer, real, self.count, self.seed)
+        scores, index = score_beside_training(
+            data, scorer, real, fake, self.seed, references.usual_distance
+        )
         latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
         asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
         drawn = self._draw(trainer, module, latents, asked).cpu()
@@ -192,39 +193,12 @@ class Quality(Callback):
         self.neighbours = torch.stack([drawn, copies], dim=1)
         report = {
             "scores": scores,
-            "references": self._references,
+            "references": references.scores,
             "protocol": self._protocol(trainer, module, scorer, len(real.features)),
         }
         if fake.labels is not None:
             report["classes"] = score_by_class(real, fake, data.class_names, str(self.features))
         return report
-
-    def _scored_references(
-        self, data: ImageDataModule, scorer: Scorer, real: Images
-    ) -> dict[str, dict[str, float]]:
-        """Scores of training images and of noise, as if they were generated."""
-        training, labels = data.split(train=True)
-        random = torch.Generator().manual_seed(self.seed)
-        some = torch.randperm(len(training), generator=random)[: self.count]
-        noise = torch.randint(256, (self.count, *training.shape[1:]), generator=random).byte()
-        usual, _ = nearest(real.features, scorer.real(data, train=True).features)
-        self._usual_distance = usual.median()
-        sets = {
-            "training images": scorer.see_all(
-                training[some.to(training.device)], "training images", labels[some]
-            ),
-            "noise": scorer.see_all(noise, "noise"),
-        }
-        return {name: self._scored(data, scorer, real, one)[0] for name, one in sets.items()}
-
-    def _scored(
-        self, data: ImageDataModule, scorer: Scorer, real: Images, images: Images
-    ) -> tuple[dict[str, float], Tensor]:
-        """All scores of images, and which training image is nearest to each, int64 `[N]`."""
-        distance, index = nearest(images.features, scorer.real(data, train=True).features)
-        scores = score(real, images, str(self.features), self.seed)
-        scores[f"nearest_{self.features}"] = float(distance.median() / self._usual_distance)
-        return scores, index
 
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int

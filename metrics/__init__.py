@@ -4,8 +4,9 @@ from metrics.classifier import DomainClassifier, domain_classifier
 from metrics.features import FeatureNetwork
 from metrics.inception import InceptionFeatures, inception_weights
 from metrics.pixels import PixelFeatures
+from metrics.references import make_references, score_beside_training
 from metrics.scorer import Scorer, make_scorer
-from metrics.scores import Images, nearest, score, score_by_class
+from metrics.scores import Images, score, score_by_class
 
 __all__ = [
     "DomainClassifier",
@@ -16,8 +17,9 @@ __all__ = [
     "Scorer",
     "domain_classifier",
     "inception_weights",
+    "make_references",
     "make_scorer",
-    "nearest",
     "score",
+    "score_beside_training",
     "score_by_class",
 ]

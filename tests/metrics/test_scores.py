@@ -12,7 +12,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from metrics import Images, nearest, score, score_by_class
+from metrics import Images, score, score_by_class
 from metrics.scores import (
     class_entropy,
     class_match,
@@ -20,6 +20,7 @@ from metrics.scores import (
     inception_score,
     kernel_distance,
     manifold_scores,
+    nearest,
     symmetric_frechet_distance,
 )
 
