@@ -330,10 +330,12 @@ def test_dropout_keeps_the_mean(p: float) -> None:
 
 def test_dropout_of_what_is_not_dense_and_in_eval_mode() -> None:
     layer = Dropout(0.5)
-    assert set(layer(torch.ones(1, 5).expand(8, 5)).unique().tolist()) == {0.0, 2.0}
+    rows = layer(torch.ones(1, 50).expand(8, 50))
+    assert set(rows.unique().tolist()) == {0.0, 2.0}
+    assert len(rows.unique(dim=0)) == 8
     assert layer(torch.ones(0, 3)).shape == (0, 3)
     assert torch.equal(layer.eval()(torch.ones(4)), torch.ones(4))
-    assert torch.equal(Dropout(1.0)(torch.ones(4)), torch.zeros(4))
+    assert not Dropout(1.0)(torch.ones(10**6)).any()
 
 
 @pytest.mark.parametrize("relu", [True, False])
