@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +15,8 @@ from metrics import scores
 from metrics.cache import Tensors, cached, fingerprint
 from metrics.scorer import Scorer
 from metrics.scores import Images, nearest, score
+
+CODE = (scores, sys.modules[__name__])  # what is kept was made by these
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def make_references(
         "classifier": scorer.classifier and scorer.classifier.identity(),
         "count": count,
         "seed": seed,
-        "code": hashlib.sha256(inspect.getsource(scores).encode()).hexdigest(),
+        "code": [hashlib.sha256(inspect.getsource(module).encode()).hexdigest() for module in CODE],
         "torchmetrics": version("torchmetrics"),
     }
     values = {name: value.item() for name, value in cached("references", key, make).items()}

@@ -1,5 +1,6 @@
 """Training images and noise are scored once, and never taken for those of another protocol."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -44,6 +45,11 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ({"size": 56}, {"count": COUNT + 1}, {"seed": 1}):
         with pytest.raises(AssertionError, match="scored again"):
             references(**other)
-    monkeypatch.setattr("metrics.references.inspect.getsource", lambda module: "changed")
-    with pytest.raises(AssertionError, match="scored again"):
-        references()
+    original = inspect.getsource
+    for changed in ("metrics.scores", "metrics.references"):
+        monkeypatch.setattr(
+            "metrics.references.inspect.getsource",
+            lambda module, changed=changed: original(module) + "#" * (module.__name__ == changed),
+        )
+        with pytest.raises(AssertionError, match="scored again"):
+            references()
