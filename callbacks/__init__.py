@@ -1,8 +1,19 @@
 """Callbacks that serve every variant."""
 
-from callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from callbacks.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from callbacks.finite import Finite
 from callbacks.pictures import Pictures
 from callbacks.progress import Progress
 from callbacks.quality import Quality
+from callbacks.signals import Signals
 
-__all__ = ["BestCheckpoint", "LastCheckpoint", "Pictures", "Progress", "Quality"]
+__all__ = [
+    "BestCheckpoint",
+    "Finite",
+    "LastCheckpoint",
+    "Pictures",
+    "Progress",
+    "Quality",
+    "Signals",
+    "WholeCheckpoints",
+]

@@ -33,3 +33,11 @@ class Progress(TQDMProgressBar):
         if (speed := metrics.get("time/images_per_second")) is not None:
             metrics["time/images_per_second"] = f"{speed:,.0f}"  # tqdm would write 1.1e+3
         return {SHORT_NAMES.get(name, name): value for name, value in metrics.items()}
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """End the bar's line, so that what is said about the end stands below it."""
+        for bar in (self._train_progress_bar, self._val_progress_bar):
+            if bar is not None:
+                bar.close()

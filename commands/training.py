@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
 from commands.report import run_folder, score_table, write_report
+from commands.resuming import newest_checkpoint
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
@@ -74,6 +76,12 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(callbacks.Progress, "progress")
         parser.add_lightning_class_args(callbacks.BestCheckpoint, "checkpoint_best")
         parser.add_lightning_class_args(callbacks.LastCheckpoint, "checkpoint_last")
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            default=False,
+            help="fit: go on with the run in --trainer.default_root_dir, if it holds one",
+        )
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
@@ -94,9 +102,13 @@ class GANCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
+        if self.config.subcommand == "fit":
+            self._choose_checkpoint()
         self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        self._images_seen = 0
         for path in self._checkpoints():
             checkpoint = read_checkpoint(path)
+            self._images_seen = checkpoint["images_seen"]
             shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
             self._held_shapes[path] = shapes
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
@@ -105,6 +117,19 @@ class GANCLI(LightningCLI):
                     f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config "
                     "that it was trained with (config.yaml in its run's folder), or another "
                     "checkpoint"
+                )
+
+    def _choose_checkpoint(self) -> None:
+        """Find the run's own newest checkpoint if it is to be resumed."""
+        last, folder = self._setting("ckpt_path") == "last", self._run_folder()
+        if last or self._setting("resume"):
+            newest = newest_checkpoint(folder)
+            if newest is not None:
+                self.config.fit.ckpt_path = str(newest)
+            elif last:
+                raise ValueError(
+                    f"--ckpt_path last: there is no checkpoint in {folder}/checkpoints. Name the "
+                    "run's folder with --trainer.default_root_dir, or leave --ckpt_path out"
                 )
 
     def before_instantiate_classes(self) -> None:
@@ -136,10 +161,17 @@ class GANCLI(LightningCLI):
         if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
             settings.enable_progress_bar = True
             self._get(self.config_init, "progress").disable()
+        if not settings.plugins:
+            kwargs["plugins"] = [callbacks.WholeCheckpoints()]
         if settings.logger is None or settings.logger is True:
             folder = self._run_folder()
-            fit_logger = TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
-            kwargs["logger"] = fit_logger if self.subcommand == "fit" else False
+            kwargs["logger"] = False
+            if self.subcommand == "fit":
+                # Hides what a killed run logged after the checkpoint that it goes on from.
+                purge = self._images_seen + 1 if self._resumes(folder) else None
+                kwargs["logger"] = TensorBoardLogger(
+                    folder, name="", version="", default_hp_metric=False, purge_step=purge
+                )
         if settings.strategy in ("auto", "ddp") and str(settings.devices) not in ("1", "auto"):
             # In each update one of the two networks gets no gradient.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
@@ -148,13 +180,11 @@ class GANCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
-        checkpoint = self._setting("ckpt_path")
-        path = self._checkpoint_path()
-        resumed = checkpoint if path is None else Path(path).absolute().parent.parent == folder
+        resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
             raise ValueError(
                 f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
-                f"the run with --ckpt_path {folder}/checkpoints/last.ckpt, or delete it"
+                "the run with --resume true, or delete it"
             )
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -165,6 +195,11 @@ class GANCLI(LightningCLI):
             ) from error
         try:
             self.trainer.fit(**kwargs)
+        except Exception:
+            launcher = self.trainer.strategy.launcher
+            if launcher is not None:  # there are ranks that would wait for this one
+                launcher.kill(signal.SIGTERM)
+            raise
         finally:
             if self.trainer.is_global_zero and self.trainer.global_step:
                 self._say_where(folder)
@@ -193,6 +228,13 @@ class GANCLI(LightningCLI):
                 print(f"\n{path}, after {seen:,} images:\n\n{score_table(quality.report)}\n")
                 print(f"Scores: {file}  Nearest: {pairs}")
 
+    def _resumes(self, folder: Path) -> bool:
+        """Whether the training goes on in the folder of its own run."""
+        path = self._checkpoint_path()
+        if path is None:  # nothing was saved yet
+            return bool(self._setting("resume"))
+        return Path(path).absolute().parent.parent == folder
+
     def _say_where(self, folder: Path) -> None:
         best = self._callback(callbacks.BestCheckpoint)
         scored = (
@@ -200,8 +242,9 @@ class GANCLI(LightningCLI):
             if best.best_model_score is None
             else (f"{folder}/checkpoints/best.ckpt ({best.monitor} {best.best_model_score:.4g})")
         )
+        last = folder / "checkpoints" / "last.ckpt"
         print(
-            f"Run: {folder}  Last checkpoint: {folder}/checkpoints/last.ckpt  "
+            f"Run: {folder}  Last checkpoint: {last if last.is_file() else 'none'}  "
             f"Best checkpoint: {scored}  Pictures: {folder}/pictures"
         )
 
@@ -229,7 +272,7 @@ class GANCLI(LightningCLI):
         return found
 
     def _checkpoint_path(self) -> str | None:
-        """The checkpoint that was asked for by its path, not by `last` or `best`."""
+        """The checkpoint that was asked for by its path, not by `best`."""
         path = self._setting("ckpt_path")
         return None if path in ("last", "best", "hpc", "registry") else path
 
@@ -274,7 +317,10 @@ def main(arguments: list[str] | None = None) -> None:
             save_config_callback=SaveConfig,
             save_config_kwargs={"overwrite": True},
             auto_configure_optimizers=False,
-            trainer_defaults={"devices": 1},
+            trainer_defaults={
+                "devices": 1,
+                "callbacks": [callbacks.Signals(), callbacks.Finite()],
+            },
             parser_class=Parser,
             parser_kwargs={
                 **strict,

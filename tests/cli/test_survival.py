@@ -1,0 +1,238 @@
+"""Runs that are killed, stopped, diverge or meet a full disk, and go on."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import cli
+from callbacks import WholeCheckpoints
+
+ROOT = Path(__file__).parents[2]
+TRICKS = [
+    *("--model.init_args.label_flips", "LabelFlips"),
+    *("--model.init_args.label_flips.probability", "0.1"),
+    *("--model.init_args.instance_noise", "InstanceNoise"),
+    *("--model.init_args.instance_noise.std", "0.1"),
+]
+
+
+def command(folder: Path, *options: str) -> list[str]:
+    """A training of three epochs of 25 batches, saved after every five batches."""
+    return [
+        *(sys.executable, "cli.py", "fit", "--config", "configs/dcgan_digits.yaml", *TRICKS),
+        *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "3", "--quality.count", "100"),
+        *("--quality.features", "pixels", "--trainer.check_val_every_n_epoch", "1"),
+        *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "320"),
+        *("--trainer.default_root_dir", str(folder), "--resume", "true", *options),
+    ]
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MINMAX_CACHE": str(folder.parent)}
+    pipe = subprocess.PIPE
+    arguments = command(folder, *options)
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def wait_for_images(process: subprocess.Popen[str], folder: Path, images: int) -> None:
+    """Until a checkpoint after so many images is whole."""
+    file, end = folder / "checkpoints" / "last.ckpt", time.monotonic() + 100
+    while time.monotonic() < end and process.poll() is None:
+        if file.is_file() and load(file)["images_seen"] >= images:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"ended before {images} images were seen: {process.communicate()}")
+
+
+def load(file: Path) -> dict:
+    return torch.load(file, weights_only=True)
+
+
+def values(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """All scalars but the speed."""
+    events = EventAccumulator(str(folder)).Reload()
+    names = [name for name in events.Tags()["scalars"] if not name.startswith("time/")]
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in names}
+
+
+def differences(one: object, other: object, path: str = "") -> list[str]:
+    """Where two nested states differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [line for key in one for line in differences(one[key], other[key], f"{path}.{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [line for key, (a, b) in pairs for line in differences(a, b, f"{path}.{key}")]
+    same = torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    return [] if same else [path]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    process = start(folder)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return folder
+
+
+def assert_same_end(folder: Path, uninterrupted: Path) -> None:
+    ends = [load(run / "checkpoints" / "last.ckpt") for run in (folder, uninterrupted)]
+    for name in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "global_step"):
+        assert differences(ends[0][name], ends[1][name], name) == []
+    assert values(folder) == values(uninterrupted)
+
+
+def test_killed_again_and_again(uninterrupted, tmp_path):
+    """SIGKILL, in the midst of the first and of the second epoch."""
+    folder = tmp_path / "run"
+    for images in (640, 2240):
+        process = start(folder)
+        wait_for_images(process, folder, images)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    process = start(folder)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_end(folder, uninterrupted)
+
+
+def stop(number: signal.Signals, folder: Path) -> str:
+    """Send a signal in the second epoch; no other save comes after the first epoch's."""
+    process = start(folder, "--checkpoint_last.every_images", "1000000")
+    wait_for_images(process, folder, 1600)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert process.returncode == 128 + number, errors
+    assert "Traceback" not in errors
+    seen = load(folder / "checkpoints" / "last.ckpt")["images_seen"]
+    assert 1600 < seen < 4800
+    assert f"Stopped by {number.name} after {seen:,} images" in output
+    assert output.strip().splitlines()[-1].startswith(f"Run: {folder}  Last checkpoint: {folder}")
+    return output
+
+
+def test_asked_to_stop(uninterrupted, tmp_path):
+    stop(signal.SIGTERM, tmp_path / "run")
+    process = start(tmp_path / "run")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_end(tmp_path / "run", uninterrupted)
+
+
+def test_control_c(tmp_path):
+    stop(signal.SIGINT, tmp_path / "run")
+
+
+def test_slurm_requeues(tmp_path, monkeypatch):
+    """With a stand-in for SLURM's command."""
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/requeued\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    output = stop(signal.SIGUSR1, tmp_path / "run")
+    assert (tmp_path / "requeued").read_text() == "requeue 77\n"
+    assert "SLURM job 77 is requeued." in output
+
+
+def test_a_damaged_checkpoint_is_passed_over(uninterrupted, tmp_path, fit):
+    folder = tmp_path / "run"
+    fit("dcgan_digits", "--trainer.max_steps", "10", "--checkpoint_last.every_images", "320")
+    last, previous = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
+    assert (load(previous)["images_seen"], load(last)["images_seen"]) == (320, 640)
+    last.write_bytes(last.read_bytes()[:-1000])
+    with pytest.warns(UserWarning, match=r"last.ckpt is passed over"):
+        fit("dcgan_digits", "--trainer.max_steps", "12", "--resume", "true")
+    assert load(last)["images_seen"] == 12 * 64
+    for file in (last, previous):
+        file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(SystemExit, match=r"--resume: none of .* is whole"):
+        fit("dcgan_digits", "--trainer.max_steps", "14", "--resume", "true")
+
+
+def test_the_last_checkpoint_by_name(fit):
+    with pytest.raises(SystemExit, match="--ckpt_path last: there is no checkpoint"):
+        fit("dcgan_digits", "--trainer.max_steps", "2", "--ckpt_path", "last")
+    folder = fit("dcgan_digits", "--trainer.max_steps", "2")
+    fit("dcgan_digits", "--trainer.max_steps", "4", "--ckpt_path", "last")
+    assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 4 * 64
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("name", ["dcgan_digits", "wgan_gp_mnist", "acgan_mnist"])
+    def test_a_loss_that_is_not_finite(self, name, fit, monkeypatch):
+        from gan_modules import GANModule
+
+        sample = GANModule.sample_latent
+
+        def poisoned(self: GANModule, count: int) -> torch.Tensor:
+            latent = sample(self, count)
+            return latent * float("nan") if self.trainer.global_step == 6 else latent
+
+        monkeypatch.setattr(GANModule, "sample_latent", poisoned)
+        options = ["--data", "datamodules.Digits", "--data.init_args.batch_size", "8"]
+        options += ["--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"]
+        options += ["--trainer.limit_val_batches", "0", "--trainer.max_steps", "20"]
+        with pytest.raises(SystemExit, match=r"is nan since batch 7: .*--resume true") as caught:
+            fit(name, *options)
+        assert re.match("error: loss(_class)?/", str(caught.value))
+
+    def test_weights_that_are_not_finite_are_not_saved(self, tmp_path):
+        file = tmp_path / "last.ckpt"
+        checkpoint = {"state_dict": {"generator.weight": torch.ones(3)}, "images_seen": 64}
+        WholeCheckpoints().save_checkpoint(checkpoint, file)
+        good = file.read_bytes()
+        checkpoint["state_dict"]["generator.weight"][1] = torch.inf
+        with pytest.raises(ValueError, match=r"generator\.weight is not finite after 64 images"):
+            WholeCheckpoints().save_checkpoint(checkpoint, file)
+        assert file.read_bytes() == good
+        assert list(tmp_path.iterdir()) == [file]
+
+
+class TestDisk:
+    def test_a_full_one_loses_nothing(self, fit, monkeypatch, tmp_path):
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        folder = fit("dcgan_digits", "--trainer.max_steps", "2")
+        file = folder / "checkpoints" / "last.ckpt"
+        before = file.read_bytes()
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(SystemExit, match=r"last.ckpt can't be written .*No space left.*resume"):
+            fit("dcgan_digits", "--trainer.max_steps", "4", "--resume", "true")
+        assert file.read_bytes() == before
+        assert [path.name for path in file.parent.iterdir()] == ["last.ckpt"]
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+    def test_torchs_writer_on_a_full_one(self, tmp_path):
+        part = tmp_path / "last.ckpt.part"
+        part.symlink_to("/dev/full")
+        checkpoint = {"state_dict": {"weight": torch.ones(10**6)}, "images_seen": 64}
+        with pytest.raises(ValueError, match=r"last.ckpt can't be written"):
+            WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_not_resumed_is_not_trained_over(fit):
+    fit("dcgan_digits", "--trainer.max_steps", "2")
+    with pytest.raises(SystemExit, match="--resume true"):
+        fit("dcgan_digits", "--trainer.max_steps", "4")
+
+
+def test_resume_is_false_by_default(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--config", "configs/dcgan_digits.yaml", "--print_config"])
+    assert "resume: false" in capsys.readouterr().out
