@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
+from commands.plan import plan
 from commands.report import run_folder, score_table, write_report
 from commands.resuming import newest_checkpoint
 from datamodules import ImageDataModule
@@ -81,6 +82,12 @@ class GANCLI(LightningCLI):
             type=bool,
             default=False,
             help="fit: go on with the run in --trainer.default_root_dir, if it holds one",
+        )
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="fit: print devices, batches, images and memory, and train nothing",
         )
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
@@ -180,6 +187,13 @@ class GANCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
+        if self._setting("dry_run"):
+            held = self._checkpoint_path()
+            print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
+            print(
+                f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
+            )
+            return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
             raise ValueError(

@@ -236,3 +236,44 @@ def test_resume_is_false_by_default(capsys):
     with pytest.raises(SystemExit):
         cli.main(["fit", "--config", "configs/dcgan_digits.yaml", "--print_config"])
     assert "resume: false" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_would_be_done(fit, capsys, tmp_path):
+    fit("dcgan_digits", "--dry_run", "true", "--trainer.devices", "2", "--trainer.max_steps", "40")
+    plan = dict(re.findall(r"^(\w+)  +(.*)$", capsys.readouterr().out, re.MULTILINE))
+    assert plan["devices"].startswith("2 x cpu on 1 node(s)")
+    assert plan["batch"] == "64 images a device, 128 in all"
+    assert plan["epoch"] == "12 batches, 1,536 of 1,618 images"
+    assert plan["training"] == "40 batches, 5,120 images"
+    assert plan["parameters"].startswith("generator 601,409, discriminator ")
+    assert plan["run"] == f"{tmp_path / 'run'}, from the start"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_activations_are_those_of_the_closed_form():
+    """Of linear layers: each keeps its input, and a leaky ReLU its output."""
+    from torch import nn
+
+    from commands.plan import TRIED, activation_bytes
+    from tests.gan_modules.helpers import make_model
+
+    class Linear(nn.Module):
+        def __init__(self, *sizes: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(16, 1, bias=False)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.layer(images.flatten(1)).squeeze(1)
+
+    class Generator(nn.Module):
+        def __init__(self, latent_dim: int, *sizes: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(latent_dim, 16, bias=False)
+
+        def forward(self, latent: torch.Tensor) -> torch.Tensor:
+            return self.layer(latent).view(-1, 1, 4, 4)
+
+    model = make_model(generator=Generator, discriminator=Linear)
+    # The latents, and the images once: real, fake and detached fake ones, the last two alike.
+    expected = 4 * TRIED * (5 + 16 + 16)
+    assert activation_bytes(model, model.discriminator) == expected

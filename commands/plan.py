@@ -1,0 +1,68 @@
+"""`fit --dry_run true`: what a training would do, and need, without training."""
+
+import math
+
+import torch
+from lightning import Trainer
+from torch import Tensor, nn
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+
+MIB = 2**20
+TRIED = 2
+
+
+def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
+    """A line for each thing that is decided by several options together."""
+    ranks, images = trainer.world_size, len(data.split(train=True)[0])
+    batch = data.batch_size * ranks
+    batches = images // batch
+    limit = trainer.limit_train_batches
+    if limit is not None:
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    epochs = math.inf if trainer.max_epochs in (None, -1) else float(trainer.max_epochs or 0)
+    total = batches * epochs
+    if trainer.max_steps >= 0:
+        total = min(total, trainer.max_steps)
+    length = "until it is stopped"
+    if total < math.inf:
+        length = f"{int(total):,} batches, {int(total) * batch:,} images"
+    adversary: nn.Module = getattr(model, model.adversary_name)
+    networks = {"generator": model.generator, model.adversary_name: adversary}
+    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    # Weights, gradients and Adam's two moments; an average of the generator.
+    weights = 16 * sum(sizes.values()) + (4 * sizes["generator"] if model.generator_ema else 0)
+    activations = activation_bytes(model, adversary) * data.batch_size // TRIED
+    pixels = images * data.channels * data.image_size**2
+    needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}
+    lines = {
+        "devices": f"{ranks} x {trainer.strategy.root_device.type} on {trainer.num_nodes} node(s), "
+        f"{type(trainer.strategy).__name__}, {trainer.precision}",
+        "batch": f"{data.batch_size:,} images a device, {batch:,} in all",
+        "epoch": f"{batches:,} batches, {batches * batch:,} of {images:,} images",
+        "training": length,
+        "parameters": ", ".join(f"{name} {size:,}" for name, size in sizes.items()),
+        "memory": f"about {sum(needs.values()) / MIB:,.0f} MiB a device beside the libraries: "
+        + ", ".join(f"{name} {size / MIB:,.0f}" for name, size in needs.items())
+        + " (float32; a gradient penalty needs two to three times the activations)",
+    }
+    return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
+
+
+def activation_bytes(model: GANModule, adversary: nn.Module) -> int:
+    """Bytes that are kept for the backward passes of a step of `TRIED` images."""
+    kept: dict[int, int] = {}
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in weights:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        fake = model(model.sample_latent(TRIED), model.sample_labels(TRIED))
+        graphs = adversary(fake), adversary(fake.detach()), adversary(torch.zeros_like(fake))
+        total = sum(kept.values())
+    del graphs
+    return total
