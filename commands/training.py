@@ -179,9 +179,9 @@ class GANCLI(LightningCLI):
                 kwargs["logger"] = TensorBoardLogger(
                     folder, name="", version="", default_hp_metric=False, purge_step=purge
                 )
-        if settings.strategy in ("auto", "ddp") and str(settings.devices) not in ("1", "auto"):
-            # In each update one of the two networks gets no gradient.
-            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        several = settings.num_nodes > 1 or str(settings.devices) not in ("1", "auto")
+        if settings.strategy in ("auto", "ddp") and several:
+            kwargs["strategy"] = "gan_ddp"
         return super().instantiate_trainer(**kwargs)
 
     def fit(self, **kwargs: Any) -> None:

@@ -210,6 +210,15 @@ class GANModule(LightningModule):
         """Start the clock of images per second."""
         self._clock = perf_counter(), self.images_seen
 
+    def on_validation_start(self) -> None:
+        """Take rank 0's running statistics of batch norm, so that all ranks draw with the same.
+
+        In manual optimization nothing else shares them. Trainings don't use them.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def on_validation_end(self) -> None:
         """Start the clock anew: validation is not training."""
         self._clock = perf_counter(), self.images_seen

@@ -12,8 +12,8 @@ def gradient_penalty(
     """E[(|grad_x D(x)| - 1)^2] between real and fake images (Gulrajani et al. 2017, eq. 3).
 
     Each image has its own epsilon from U[0, 1] and its own norm, over all its pixels.
-    Computed in float32, whatever the precision around it: the double backward loses
-    percents in bfloat16. https://arxiv.org/abs/1704.00028
+    Computed in float32 (float64 if the images are), whatever the precision around it: the double
+    backward loses percents in bfloat16. https://arxiv.org/abs/1704.00028
 
     Args:
         critic: maps images to scores `[N]`; must not mix images (no batch norm).
@@ -24,8 +24,9 @@ def gradient_penalty(
         The penalty, a scalar that can be differentiated, and the mean norm, which can't.
     """
     with torch.autocast(real.device.type, enabled=False):
-        real, fake = real.detach().float(), fake.detach().float()
-        epsilon = torch.rand(len(real), 1, 1, 1, device=real.device)
+        dtype = torch.promote_types(real.dtype, torch.float32)
+        real, fake = real.detach().to(dtype), fake.detach().to(dtype)
+        epsilon = torch.rand(len(real), 1, 1, 1, dtype=dtype, device=real.device)
         mix = torch.lerp(fake, real, epsilon).requires_grad_(True)
         (gradient,) = torch.autograd.grad(critic(mix).sum(), mix, create_graph=True)
         norm = gradient.flatten(1).norm(dim=1)

@@ -1,0 +1,144 @@
+"""Training on several devices: gradients of one network at a time, and joint batch norm."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.overrides.distributed import prepare_for_backward
+from lightning.pytorch.plugins.layer_sync import LayerSync
+from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from torch import Tensor, nn
+from torch.distributed.nn import functional as collective
+from torch.nn.parallel import DistributedDataParallel
+
+
+def summed(part: Tensor) -> Tensor:
+    """Sum over all ranks, which can be differentiated."""
+    total: Tensor = collective.all_reduce(part)  # type: ignore[no-untyped-call]
+    return total
+
+
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the batches of all ranks, on any device.
+
+    (torch's own refuses CPUs.) The mean first, then the variance around it, both in float32 at
+    least: in one pass the difference of two large numbers would lose digits.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any with the channels second."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps `[N, C, ...]`, with the same N on every rank."""
+        if not self.training or not torch.distributed.is_initialized():
+            return super().forward(input)
+        others = [axis for axis in range(input.dim()) if axis != 1]
+        shape = [-1 if axis == 1 else 1 for axis in range(input.dim())]
+        count = input.numel() // input.shape[1] * torch.distributed.get_world_size()
+        with torch.autocast(input.device.type, enabled=False):
+            maps = input.to(torch.promote_types(input.dtype, torch.float32))
+            mean = summed(maps.sum(others)) / count
+            centred = maps - mean.view(shape)
+            variance = summed(centred.square().sum(others)) / count
+            self._remember(mean.detach(), variance.detach() * count / (count - 1))
+            outputs = centred * (variance + self.eps).rsqrt().view(shape)
+            if self.affine:
+                outputs = outputs * self.weight.view(shape) + self.bias.view(shape)
+            return outputs.to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        if not self.track_running_stats:
+            return
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = self.momentum
+        if momentum is None:  # a plain average of all batches
+            momentum = 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+class JointBatchNorm(LayerSync):
+    """What `--trainer.sync_batchnorm true` does to a model."""
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Change the layers in place: they keep their weights, buffers and names."""
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.__class__ = SyncBatchNorm
+        return model
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Nothing: without other ranks these layers are torch's own."""
+        return model
+
+
+class GANDDP(DDPStrategy):
+    """Distributed data parallel with a reducer for each network: `--trainer.strategy gan_ddp`.
+
+    Lightning's has one for the whole model, which waits for gradients of the network that is
+    frozen. Here a backward pass sends those of the network that is updated, and no others.
+
+    Raises:
+        ValueError: options or models with which gradients would silently not be shared.
+    """
+
+    def setup(self, trainer: Trainer) -> None:
+        """Put the joint batch norm in the place of torch's."""
+        if self._layer_sync is not None:
+            self._layer_sync = JointBatchNorm()
+        super().setup(trainer)
+
+    def _setup_model(self, model: nn.Module) -> LightningModule:  # type: ignore[override]
+        assert isinstance(model, LightningModule)
+        for option in ("static_graph", "find_unused_parameters"):
+            if self._ddp_kwargs.get(option):
+                raise ValueError(
+                    f"--trainer.strategy gan_ddp can't have {option}: its networks take turns. "
+                    "Leave the option out, or choose ddp_find_unused_parameters_true"
+                )
+        own = [name for name, _ in model.named_parameters(recurse=False)]
+        if own:
+            raise ValueError(
+                f"--trainer.strategy gan_ddp shares the gradients of networks, and {own[0]} belongs"
+                " to none: put it into one, or choose ddp_find_unused_parameters_true"
+            )
+        devices = self.determine_ddp_device_ids()
+        self._reducers = []
+        for network in model.children():
+            if any(parameter.requires_grad for parameter in network.parameters()):
+                self._reducers.append(
+                    DistributedDataParallel(
+                        network, device_ids=devices, broadcast_buffers=False, **self._ddp_kwargs
+                    )
+                )
+        with torch.no_grad():
+            for state in model.state_dict().values():  # the average too starts as rank 0's
+                torch.distributed.broadcast(state, 0)
+        self._synchronising = True
+        return model  # itself: the checkpoint's keys stay
+
+    def _register_ddp_hooks(self) -> None:
+        """None: they are for one reducer."""
+
+    def pre_backward(self, closure_loss: Tensor) -> None:
+        """Prepare the reducer of the network that isn't frozen."""
+        for reducer in self._reducers if self._synchronising else []:
+            if any(parameter.requires_grad for parameter in reducer.module.parameters()):
+                prepare_for_backward(reducer, closure_loss)
+
+    @contextmanager
+    def block_backward_sync(self) -> Iterator[None]:
+        """Keep the gradients of backward passes to this rank."""
+        self._synchronising = False
+        try:
+            yield
+        finally:
+            self._synchronising = True
+
+
+StrategyRegistry.register("gan_ddp", GANDDP, description=GANDDP.__doc__, override=True)

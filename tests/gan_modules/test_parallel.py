@@ -1,0 +1,261 @@
+"""Two processes with half the batch each are one process with all of it."""
+
+import os
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
+from gan_modules.parallel import SyncBatchNorm
+
+ROOT = Path(__file__).parents[2]
+if __name__ == "__main__":  # one of the two processes: an installed package may be called tests
+    sys.modules["tests"] = ModuleType("tests")
+    sys.modules["tests"].__path__ = [str(ROOT / "tests")]
+
+from tests.gan_modules.helpers import (  # noqa: E402
+    AfterBatch,
+    Batches,
+    OptimizerSteps,
+    TinyClassifier,
+    TinyDiscriminator,
+    copied,
+    equal,
+    fit,
+    make_batches,
+    make_model,
+)
+
+
+class Classifier(TinyClassifier):
+    """Without dropout, whose zeros would be each rank's own."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__(*shape)
+        self.body[3] = nn.Identity()
+
+
+PLAIN = {"discriminator": partial(TinyDiscriminator, dropout=0.0), "ema_half_life_images": 30}
+CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
+    "GAN": (GAN, PLAIN),
+    "GAN, two steps of both": (GAN, PLAIN | {"discriminator_steps": 2, "generator_steps": 2}),
+    "ACGAN": (ACGAN, {"discriminator": Classifier}),
+    "WGANGP": (WGANGP, {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 1}),
+    "WGANGP, two critic steps": (
+        WGANGP,
+        {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 2},
+    ),
+}
+
+
+def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
+    """Train on these rows of six batches of eight images, with these rows of all random draws."""
+    batches = [(images[ranks], labels[ranks]) for images, labels in make_batches(6)]
+    patch = pytest.MonkeyPatch()
+    for name in ("randn", "rand"):
+        draw = getattr(torch, name)
+        whole = lambda count, *rest, draw=draw, **kind: draw(8, *rest, **kind)[ranks]  # noqa: E731
+        patch.setattr(torch, name, whole)
+    patch.setattr(
+        torch,
+        "randint",
+        lambda high, size, draw=torch.randint, **kind: draw(high, (8,), **kind)[ranks],
+    )
+    patch.setattr(GANModule, "global_rank", 0)
+    variant, arguments = CASES[case]
+    try:
+        model = make_model(variant, **arguments)
+        fit(model, Batches(batches), precision="64-true", **options)
+    finally:
+        patch.undo()
+    return copied(model)
+
+
+class Unfrozen:
+    """Notes which networks get gradients in each backward pass."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[str, str]] = set()
+
+    def note(self, model: GANModule, stepped: str) -> None:
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and parameter.requires_grad:
+                self.seen.add((stepped, name.split(".")[0]))
+
+
+class Running(nn.Module):
+    """Batch norm alone, and the gradient of its inputs."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def results(self, maps: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        inputs = maps.clone().requires_grad_(True)
+        outputs = self.layer(inputs)
+        (outputs * weights).sum().backward()
+        assert inputs.grad is not None
+        return {"outputs": outputs.detach(), "gradient": inputs.grad, **copied(self.layer)}
+
+
+def maps() -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(5)
+    values, weights = torch.randn(2, 8, 3, 4, 4, generator=random, dtype=torch.float64)
+    return 100 + values, weights
+
+
+def batch_norm() -> nn.BatchNorm2d:
+    torch.manual_seed(2)
+    layer = nn.BatchNorm2d(3).double()
+    nn.init.normal_(layer.weight)
+    return layer
+
+
+def work(port: int, folder: Path, rank: int) -> None:
+    """What each of the two processes does; its results go into a file."""
+    torch.set_num_threads(1)
+    os.environ |= {
+        **{"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "WORLD_SIZE": "2"},
+        **{"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        **{"TORCHELASTIC_RUN_ID": "test", "PL_GLOBAL_SEED": "3"},
+    }
+    rows = slice(rank, None, 2)
+    several: dict[str, Any] = {"devices": 2}
+    results: dict[str, Any] = {}
+    for case in CASES:
+        for joint in (True, False):
+            results[case, joint] = train(
+                case, rows, **several, strategy=GANDDP(), sync_batchnorm=joint
+            )
+    # Nothing patched: own images, latents and dropout.
+    model, latents, unfrozen = make_model(ema_half_life_images=30), [], Unfrozen()
+    model.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
+    nothing = OptimizerSteps(unfrozen.note)
+    reduced: list[int] = []
+
+    def count(_: Any, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
+        reduced.append(bucket.buffer().numel())
+        return (
+            torch.distributed.all_reduce(bucket.buffer(), async_op=True)
+            .get_future()
+            .then(lambda done: done.value()[0] / 2)
+        )
+
+    class Counted(GANDDP):
+        def _setup_model(self, model: nn.Module) -> Any:
+            model = super()._setup_model(model)
+            for reducer in self._reducers:
+                reducer.register_comm_hook(None, count)
+            return model
+
+    batches = list(make_batches(6))[rank::2]
+    before: list[Any] = []
+    fit(
+        model, Batches(batches), [nothing, AfterBatch(lambda m: before.append(copied(m)))],
+        **several, strategy=Counted(), limit_val_batches=1,
+    )  # fmt: skip
+    results["own"] = copied(model)
+    results["latents"], results["reduced"], results["unfrozen"] = latents, reduced, unfrozen.seen
+    model.trainer.strategy.barrier()
+    model.on_validation_start()
+    results["shared"] = copied(model)
+    values, weights = maps()
+    layer = batch_norm()
+    layer.__class__ = SyncBatchNorm
+    results["batch norm"] = Running(layer).results(values[rows], weights[rows])
+    torch.save(results, folder / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, __file__, str(port), str(folder)]
+    processes = [subprocess.Popen([*arguments, str(rank)], env=environment) for rank in (0, 1)]
+    assert [process.wait() for process in processes] == [0, 0]
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+def weights_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if "running" not in name}
+
+
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name].double() - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_halves_are_the_whole(
+    case: str, ranks: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    whole = train(case, slice(None))
+    for rank in ranks:
+        assert distance(rank[case, True], whole) < 1e-12
+        # Each rank's own batch norm is another training, though the same one on both ranks.
+        assert distance(rank[case, False], whole) > 1e-4
+    assert equal(weights_of(ranks[0][case, False]), weights_of(ranks[1][case, False]))
+
+
+def test_ranks_share_weights_and_nothing_else(ranks: list[dict[str, Any]]) -> None:
+    one, other = ranks
+    assert equal(weights_of(one["own"]), weights_of(other["own"]))
+    assert any("generator_ema" in name for name in one["own"])
+    assert not equal(one["own"], other["own"]), "running statistics are each rank's own"
+    for mine, yours in zip(one["latents"], other["latents"], strict=True):
+        assert not torch.isin(mine, yours).any()
+
+
+def test_validation_begins_with_the_first_ranks_statistics(ranks: list[dict[str, Any]]) -> None:
+    assert equal(ranks[0]["shared"], ranks[1]["shared"])
+    assert equal(ranks[0]["shared"], ranks[0]["own"])
+
+
+def test_only_the_network_that_is_updated_is_sent(ranks: list[dict[str, Any]]) -> None:
+    model = make_model()
+    sizes = {
+        name: sum(p.numel() for p in network.parameters())
+        for name, network in (("d", model.discriminator), ("g", model.generator))
+    }
+    for rank in ranks:
+        assert rank["reduced"] == [sizes["d"], sizes["g"]] * 3
+        assert rank["unfrozen"] == {(name, name) for name in ("generator", "discriminator")}
+
+
+def test_batch_norm_over_both_ranks(ranks: list[dict[str, Any]]) -> None:
+    values, weights = maps()
+    expected = Running(batch_norm()).results(values, weights)
+    for rank, rows in zip(ranks, (slice(0, None, 2), slice(1, None, 2)), strict=True):
+        found = rank["batch norm"]
+        for name, value in expected.items():
+            wanted = value[rows] if name in ("outputs", "gradient") else value
+            torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("option", ["static_graph", "find_unused_parameters"])
+def test_options_that_share_nothing_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match=f"gan_ddp can't have {option}"):
+        GANDDP(**{option: True})._setup_model(make_model())
+
+
+def test_parameters_outside_of_networks_are_refused() -> None:
+    model = make_model()
+    model.temperature = nn.Parameter(torch.ones(()))
+    with pytest.raises(ValueError, match="temperature belongs to none"):
+        GANDDP()._setup_model(model)
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
