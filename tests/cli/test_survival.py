@@ -77,78 +77,56 @@ def differences(one: object, other: object, path: str = "") -> list[str]:
     return [] if same else [path]
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "run"
+def interrupt(folder: Path, number: signal.Signals, images: int) -> str:
+    """Send a signal after so many images, and check how the run ends; what it printed."""
     process = start(folder)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return folder
-
-
-def assert_same_end(folder: Path, uninterrupted: Path) -> None:
-    ends = [load(run / "checkpoints" / "last.ckpt") for run in (folder, uninterrupted)]
-    for name in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "global_step"):
-        assert differences(ends[0][name], ends[1][name], name) == []
-    assert values(folder) == values(uninterrupted)
-
-
-def test_killed_again_and_again(uninterrupted, tmp_path):
-    """SIGKILL, in the midst of the first and of the second epoch."""
-    folder = tmp_path / "run"
-    for images in (640, 2240):
-        process = start(folder)
-        wait_for_images(process, folder, images)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    process = start(folder)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert_same_end(folder, uninterrupted)
-
-
-def stop(number: signal.Signals, folder: Path) -> str:
-    """Send a signal in the second epoch; no other save comes after the first epoch's."""
-    process = start(folder, "--checkpoint_last.every_images", "1000000")
-    wait_for_images(process, folder, 1600)
+    wait_for_images(process, folder, images)
     process.send_signal(number)
     output, errors = process.communicate()
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        return output
     assert process.returncode == 128 + number, errors
     assert "Traceback" not in errors
     seen = load(folder / "checkpoints" / "last.ckpt")["images_seen"]
-    assert 1600 < seen < 4800
+    assert images <= seen < 4800
     assert f"Stopped by {number.name} after {seen:,} images" in output
     assert output.strip().splitlines()[-1].startswith(f"Run: {folder}  Last checkpoint: {folder}")
     return output
 
 
-def test_asked_to_stop(uninterrupted, tmp_path):
-    stop(signal.SIGTERM, tmp_path / "run")
-    process = start(tmp_path / "run")
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert_same_end(tmp_path / "run", uninterrupted)
+def assert_same_end(folder: Path, uninterrupted: Path) -> None:
+    ends = [load(run / "checkpoints" / "last.ckpt") for run in (folder, uninterrupted)]
+    assert ends[1]["images_seen"] == 4800
+    for name in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "global_step"):
+        assert differences(ends[0][name], ends[1][name], name) == []
+    assert values(folder) == values(uninterrupted)
 
 
-def test_control_c(tmp_path):
-    stop(signal.SIGINT, tmp_path / "run")
-
-
-def test_slurm_requeues(tmp_path, monkeypatch):
-    """With a stand-in for SLURM's command."""
+def test_interrupted_again_and_again(tmp_path, monkeypatch):
+    """The last signal comes from SLURM, whose command has a stand-in."""
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
     scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/requeued\n')
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    whole = start(tmp_path / "whole")
+    folder = tmp_path / "run"
+    interrupt(folder, signal.SIGKILL, 320)
+    interrupt(folder, signal.SIGTERM, 1280)
+    interrupt(folder, signal.SIGINT, 2240)
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    output = stop(signal.SIGUSR1, tmp_path / "run")
+    output = interrupt(folder, signal.SIGUSR1, 3200)
     assert (tmp_path / "requeued").read_text() == "requeue 77\n"
     assert "SLURM job 77 is requeued." in output
+    monkeypatch.delenv("SLURM_JOB_ID")
+    for process in (whole, start(folder)):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert_same_end(folder, tmp_path / "whole")
 
 
-def test_a_damaged_checkpoint_is_passed_over(uninterrupted, tmp_path, fit):
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
     folder = tmp_path / "run"
     fit("dcgan_digits", "--trainer.max_steps", "10", "--checkpoint_last.every_images", "320")
     last, previous = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))

@@ -1,9 +1,11 @@
 """Two processes with half the batch each are one process with all of it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from callbacks import LastCheckpoint, Signals
 from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
 from gan_modules.parallel import SyncBatchNorm
 
@@ -27,6 +30,7 @@ from tests.gan_modules.helpers import (  # noqa: E402
     OptimizerSteps,
     TinyClassifier,
     TinyDiscriminator,
+    TinyImages,
     copied,
     equal,
     fit,
@@ -119,6 +123,30 @@ def batch_norm() -> nn.BatchNorm2d:
     return layer
 
 
+def survive(folder: Path, stop: bool) -> tuple[list[int], dict[str, Tensor]]:
+    """Train twelve batches; when to stop, rank 0 has a signal after the third, and then resumes."""
+    seen: list[int] = []
+
+    def note(model: GANModule) -> None:
+        seen.append(model.images_seen)
+        if stop and len(seen) == 3 and model.trainer.is_global_zero:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    options: dict[str, Any] = {
+        **{"max_epochs": -1, "max_steps": 12, "devices": 2, "enable_checkpointing": True},
+        "default_root_dir": folder,
+    }
+    for checkpoint in [None, folder / "checkpoints" / "last.ckpt"][: 1 + stop]:
+        model = make_model(seed=0 if checkpoint is None else 7, ema_half_life_images=30)
+        callbacks = [AfterBatch(note), Signals(), LastCheckpoint()]
+        ended = (
+            pytest.raises(SystemExit, match="143") if stop and checkpoint is None else nullcontext()
+        )
+        with ended:
+            fit(model, TinyImages(), callbacks, checkpoint=checkpoint, strategy=GANDDP(), **options)
+    return seen, copied(model)
+
+
 def work(port: int, folder: Path, rank: int) -> None:
     """What each of the two processes does; its results go into a file."""
     torch.set_num_threads(1)
@@ -167,6 +195,8 @@ def work(port: int, folder: Path, rank: int) -> None:
     model.trainer.strategy.barrier()
     model.on_validation_start()
     results["shared"] = copied(model)
+    for name in ("whole", "stopped"):
+        results[name] = survive(folder / name, stop=name == "stopped")
     values, weights = maps()
     layer = batch_norm()
     layer.__class__ = SyncBatchNorm
@@ -232,6 +262,12 @@ def test_only_the_network_that_is_updated_is_sent(ranks: list[dict[str, Any]]) -
     for rank in ranks:
         assert rank["reduced"] == [sizes["d"], sizes["g"]] * 3
         assert rank["unfrozen"] == {(name, name) for name in ("generator", "discriminator")}
+
+
+def test_ranks_stop_at_the_same_batch_and_go_on(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["whole"][0] == rank["stopped"][0] == [16 * (batch + 1) for batch in range(12)]
+        assert equal(weights_of(rank["whole"][1]), weights_of(rank["stopped"][1]))
 
 
 def test_batch_norm_over_both_ranks(ranks: list[dict[str, Any]]) -> None:
