@@ -165,6 +165,7 @@ def work(port: int, folder: Path, rank: int) -> None:
             )
     # Nothing patched: own images, latents and dropout; not even the weights are equal at first.
     model, latents, unfrozen = make_model(seed=rank, ema_half_life_images=30), [], Unfrozen()
+    model.images_seen = 1000  # the average no longer forgets its beginning at once
     model.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
     nothing = OptimizerSteps(unfrozen.note)
     reduced: list[int] = []
