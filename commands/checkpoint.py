@@ -1,5 +1,6 @@
 """Safe reading of checkpoints, with errors that say what to do."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 
 from gan_modules import GANModule
+
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -51,6 +54,27 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     return class_path
 
 
+def refuse_foreign_code(options: Any, path: str | Path) -> None:
+    """Refuse class paths that lead into Python's own modules, before any is imported.
+
+    What else they lead to must be of the type that the variant asks for; jsonargparse checks that
+    after the import.
+
+    Raises:
+        ValueError: there is such a path, or a way of building the model other than Lightning's.
+    """
+    items = options.items() if isinstance(options, dict) else enumerate(options)
+    for key, value in items:
+        if isinstance(value, dict | list | tuple):
+            refuse_foreign_code(value, path)
+        elif isinstance(value, str) and (
+            "." in value and value.partition(".")[0] in sys.stdlib_module_names
+        ):
+            raise ValueError(f"{path} is refused: its {key} {value} is no part of a GAN")
+    if isinstance(options, dict) and options.get("_instantiator", INSTANTIATOR) != INSTANTIATOR:
+        raise ValueError(f"{path} is refused: it asks to be built by {options['_instantiator']}")
+
+
 def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     """Build the model of a checkpoint, in eval mode, and the names of its classes.
 
@@ -60,6 +84,7 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     """
     checkpoint = read_checkpoint(path)
     class_path = variant_of(checkpoint, path)
+    refuse_foreign_code(checkpoint["hyper_parameters"], path)
     module, _, name = class_path.rpartition(".")
     try:
         variant = getattr(import_module(module), name)
