@@ -27,8 +27,10 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     """Every scalar of a run by log name: the images seen, and the values.
 
     Raises:
-        ValueError: the folder holds no scalars.
+        ValueError: there is no such folder, or it holds no scalars.
     """
+    if not run.is_dir():
+        raise ValueError(f"{run} is no folder: give the folder of a run")
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     names = events.Tags()["scalars"]
     if not names:

@@ -343,5 +343,9 @@ def main(arguments: list[str] | None = None) -> None:
             },
             args=arguments,
         )
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"a --config is no YAML text ({error}): give a file like configs/*"
+        ) from error
     except (ValueError, MisconfigurationException) as error:
         raise ValueError(one_line(str(error))) from error

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import cli
+import commands.training  # noqa: F401  (its loggers keep the stream of now, not of a test)
 
 DIGITS = ["fit", "--config", "dcgan_digits"]
 FOLDER = ["fit", "--config", "dcgan96_folder", "--data.init_args.root"]
@@ -93,6 +95,84 @@ CASES = {
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.jpg"],
         "must end in .png or .npz",
     ),
+    "unknown precision": ([*DIGITS, "--trainer.precision", "8-mixed"], "precision"),
+    "unknown strategy": ([*DIGITS, "--trainer.strategy", "dpp"], "strategy"),
+    "unknown accelerator": ([*DIGITS, "--trainer.accelerator", "gpus"], "accelerator"),
+    "no devices": ([*DIGITS, "--trainer.devices", "0"], "devices"),
+    "negative epochs": ([*DIGITS, "--trainer.max_epochs", "-5"], "max_epochs"),
+    "images of no size": ([*DIGITS, f"{DATA}.image_size", "0"], "--data.init_args.image_size is 0"),
+    "no batch": ([*DIGITS, f"{DATA}.batch_size", "0"], "--data.init_args.batch_size is 0"),
+    "no classes": ([*DIGITS, f"{DATA}.classes", "[]"], "--data.init_args.classes is an empty"),
+    "a class twice": ([*DIGITS, f"{DATA}.classes", "[3, 3]"], "twice"),
+    "unknown optimizer": (
+        [*DIGITS, f"{MODEL}.generator_optimizer", "torch.optim.Adamm"],
+        "generator_optimizer",
+    ),
+    "negative learning rate": (
+        [*DIGITS, f"{MODEL}.generator_optimizer.init_args.lr", "-1"],
+        "learning rate",
+    ),
+    "a shape that is no number": ([*DIGITS, f"{MODEL}.latent_dim", "1.5"], "latent_dim"),
+    "no latents": ([*DIGITS, f"{MODEL}.latent_dim", "0"], f"{MODEL}.latent_dim must"),
+    "negative half-life": (
+        [*DIGITS, f"{MODEL}.ema_half_life_images", "-1"],
+        f"{MODEL}.ema_half_life_images must",
+    ),
+    "negative noise": (
+        [*DIGITS, f"{MODEL}.instance_noise", "InstanceNoise", f"{MODEL}.instance_noise.std", "-1"],
+        "std",
+    ),
+    "unknown loss": ([*DIGITS, f"{MODEL}.generator_loss", "hinge"], "generator_loss"),
+    "too much held out": (
+        [*FOLDER, "{tmp}/plain", f"{DATA}.val_fraction", "2"],
+        "--data.init_args.val_fraction is 2",
+    ),
+    "no colour": (
+        [*FOLDER, "{tmp}/plain", f"{DATA}.background", "nocolour"],
+        "--data.init_args.background",
+    ),
+    "no pictures in a row": ([*DIGITS, "--pictures.columns", "0"], "--pictures.columns"),
+    "saves after no images": (
+        [*DIGITS, "--checkpoint_last.every_images", "0"],
+        "--checkpoint_last.every_images must",
+    ),
+    "resume what is not there": ([*DIGITS, "--ckpt_path", "last"], "--ckpt_path last: there is"),
+    "resume without a truth value": ([*DIGITS, "--resume", "maybe"], "resume"),
+    "config is a folder": (["fit", "--config", "{tmp}/plain"], "config"),
+    "config is a picture": (["fit", "--config", "{tmp}/plain/a.png"], "config"),
+    "config is a list": (["fit", "--config", "{tmp}/list.yaml"], "config"),
+    "shared gradients that are not": (
+        [*DIGITS, "--trainer.strategy", "gan_ddp", "--trainer.strategy.static_graph", "true"],
+        "strategy",
+    ),
+    "validate without a checkpoint": (
+        ["validate", "--config", "dcgan_digits", "--trainer.default_root_dir", "{tmp}/plain"],
+        "validate needs a checkpoint: give --ckpt_path",
+    ),
+    "test what is no checkpoint": (
+        ["test", "--config", "dcgan_digits", "--ckpt_path", "{tmp}/plain/a.png"],
+        "a.png is refused",
+    ),
+    "an empty checkpoint": (
+        ["sample", "--checkpoint", "{tmp}/zero.ckpt", "--output", "{tmp}/x.png"],
+        "zero.ckpt is refused",
+    ),
+    "a stranger's weights": (
+        ["sample", "--checkpoint", "{tmp}/weights.ckpt", "--output", "{tmp}/x.png"],
+        "weights.ckpt is no checkpoint of this project",
+    ),
+    "sample nothing": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--count", "0"],
+        "--count must",
+    ),
+    "sample no batches": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--batch-size", "-3"],
+        "--batch-size must",
+    ),
+    "compare a file": (["compare", "{tmp}/plain/a.png"], "a.png"),
+    "compare damaged scores": (["compare", "{tmp}/scored"], "metrics.json"),
+    "curves of nothing": (["curves", "{tmp}/plain", "--output", "{tmp}/x.png"], "plain"),
+    "curves of no folder": (["curves", "{tmp}/nowhere", "--output", "{tmp}/x.png"], "nowhere"),
     "sample without checkpoint": (
         ["sample", "--checkpoint", "{tmp}/no.ckpt", "--output", "{tmp}/x.png"],
         "no checkpoint at",
@@ -109,6 +189,11 @@ def data(tmp_path: Path) -> Path:
         for index in range(40):
             Image.new("RGB", (8, 8)).save(tmp_path / folder / f"a{index or ''}.png")
     (tmp_path / "broken" / "b.png").write_bytes(b"\x89PNG no more")
+    (tmp_path / "list.yaml").write_text("[1, 2]\n")
+    (tmp_path / "zero.ckpt").touch()
+    torch.save({"weight": torch.ones(2)}, tmp_path / "weights.ckpt")
+    (tmp_path / "scored").mkdir()
+    (tmp_path / "scored" / "metrics.json").write_text('{"best": {')
     (tmp_path / "broken.yaml").write_text("trainer: [\n")
     return tmp_path
 
