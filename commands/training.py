@@ -245,8 +245,8 @@ class GANCLI(LightningCLI):
     def _resumes(self, folder: Path) -> bool:
         """Whether the training goes on in the folder of its own run."""
         path = self._checkpoint_path()
-        if path is None:  # nothing was saved yet
-            return bool(self._setting("resume"))
+        if path is None:  # by name, or nothing was saved yet
+            return bool(self._setting("ckpt_path") or self._setting("resume"))
         return Path(path).absolute().parent.parent == folder
 
     def _say_where(self, folder: Path) -> None:

@@ -24,7 +24,7 @@ def gradient_penalty(
         The penalty, a scalar that can be differentiated, and the mean norm, which can't.
     """
     with torch.autocast(real.device.type, enabled=False):
-        dtype = torch.promote_types(real.dtype, torch.float32)
+        dtype = torch.float64 if real.dtype == torch.float64 else torch.float32
         real, fake = real.detach().to(dtype), fake.detach().to(dtype)
         epsilon = torch.rand(len(real), 1, 1, 1, dtype=dtype, device=real.device)
         mix = torch.lerp(fake, real, epsilon).requires_grad_(True)

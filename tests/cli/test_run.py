@@ -23,7 +23,8 @@ def events(trained):
 def test_the_run_folder_holds_everything(trained):
     names = {path.name for path in trained.iterdir() if not path.name.startswith("events")}
     assert names == {"checkpoints", "pictures", "config.yaml", "hparams.yaml"}
-    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    checkpoints = {path.name for path in (trained / "checkpoints").iterdir()}
+    assert checkpoints == {"last.ckpt", "previous.ckpt", "best.ckpt"}
     pictures = {path.name for path in (trained / "pictures").iterdir()}
     # 25 batches of 64 an epoch: 1,000 images are passed at the 16th batch, 2,000 at the 32nd.
     schedule = {"fake_000000000.png", "fake_000001024.png", "fake_000002048.png"}
