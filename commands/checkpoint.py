@@ -9,8 +9,6 @@ import torch
 
 from gan_modules import GANModule
 
-INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
-
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of this project, without running any code in it.
@@ -61,7 +59,7 @@ def refuse_foreign_code(options: Any, path: str | Path) -> None:
     after the import.
 
     Raises:
-        ValueError: there is such a path, or a way of building the model other than Lightning's.
+        ValueError: there is such a path.
     """
     items = options.items() if isinstance(options, dict) else enumerate(options)
     for key, value in items:
@@ -71,8 +69,6 @@ def refuse_foreign_code(options: Any, path: str | Path) -> None:
             "." in value and value.partition(".")[0] in sys.stdlib_module_names
         ):
             raise ValueError(f"{path} is refused: its {key} {value} is no part of a GAN")
-    if isinstance(options, dict) and options.get("_instantiator", INSTANTIATOR) != INSTANTIATOR:
-        raise ValueError(f"{path} is refused: it asks to be built by {options['_instantiator']}")
 
 
 def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
