@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.overrides.distributed import prepare_for_backward
+from lightning.pytorch.overrides.distributed import _sync_module_states, prepare_for_backward
 from lightning.pytorch.plugins.layer_sync import LayerSync
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
@@ -20,25 +20,27 @@ def summed(part: Tensor) -> Tensor:
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batches of all ranks, on any device.
+    """Batch norm over the batches of all ranks, on CPUs (which torch's own refuses) and GPUs alike.
 
-    (torch's own refuses CPUs.) The mean first, then the variance around it, both in float32 at
-    least: in one pass the difference of two large numbers would lose digits.
+    The mean first, then the variance around it, both in float32 at least: in one pass the
+    difference of two large numbers would lose digits.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any with the channels second."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps `[N, C, ...]`, with the same N on every rank."""
+        """Maps `[N, C, ...]`; each rank may have its own N."""
         if not self.training or not torch.distributed.is_initialized():
             return super().forward(input)
         others = [axis for axis in range(input.dim()) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(input.dim())]
-        count = input.numel() // input.shape[1] * torch.distributed.get_world_size()
         with torch.autocast(input.device.type, enabled=False):
             maps = input.to(torch.promote_types(input.dtype, torch.float32))
-            mean = summed(maps.sum(others)) / count
+            values = maps.new_full((1,), input.numel() // input.shape[1])
+            sums = summed(torch.cat([maps.sum(others), values]))
+            count = sums[-1].detach()
+            mean = sums[:-1] / count
             centred = maps - mean.view(shape)
             variance = summed(centred.square().sum(others)) / count
             self._remember(mean.detach(), variance.detach() * count / (count - 1))
@@ -101,24 +103,22 @@ class GANDDP(DDPStrategy):
                     f"--trainer.strategy gan_ddp can't have {option}: its networks take turns. "
                     "Leave the option out, or choose ddp_find_unused_parameters_true"
                 )
-        own = [name for name, _ in model.named_parameters(recurse=False)]
+        own = [
+            name for name, weight in model.named_parameters(recurse=False) if weight.requires_grad
+        ]
         if own:
             raise ValueError(
                 f"--trainer.strategy gan_ddp shares the gradients of networks, and {own[0]} belongs"
                 " to none: put it into one, or choose ddp_find_unused_parameters_true"
             )
         devices = self.determine_ddp_device_ids()
-        self._reducers = []
+        self._reducers: list[DistributedDataParallel] = []
         for network in model.children():
             if any(parameter.requires_grad for parameter in network.parameters()):
                 self._reducers.append(
-                    DistributedDataParallel(
-                        network, device_ids=devices, broadcast_buffers=False, **self._ddp_kwargs
-                    )
+                    DistributedDataParallel(network, device_ids=devices, **self._ddp_kwargs)
                 )
-        with torch.no_grad():
-            for state in model.state_dict().values():  # the average too starts as rank 0's
-                torch.distributed.broadcast(state, 0)
+        _sync_module_states(model)  # the average, which has no reducer, starts as rank 0's too
         self._synchronising = True
         return model  # itself: the checkpoint's keys stay
 
@@ -139,6 +139,11 @@ class GANDDP(DDPStrategy):
             yield
         finally:
             self._synchronising = True
+
+    def teardown(self) -> None:
+        """Let go of the reducers and their copies of the gradients."""
+        self._reducers = []
+        super().teardown()
 
 
 StrategyRegistry.register("gan_ddp", GANDDP, description=GANDDP.__doc__, override=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from callbacks import LastCheckpoint, Signals
 from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
-from gan_modules.parallel import SyncBatchNorm
+from gan_modules.parallel import JointBatchNorm
 
 ROOT = Path(__file__).parents[2]
 if __name__ == "__main__":  # one of the two processes: an installed package may be called tests
@@ -30,6 +30,7 @@ from tests.gan_modules.helpers import (  # noqa: E402
     OptimizerSteps,
     TinyClassifier,
     TinyDiscriminator,
+    TinyGenerator,
     TinyImages,
     copied,
     equal,
@@ -47,10 +48,19 @@ class Classifier(TinyClassifier):
         self.body[3] = nn.Identity()
 
 
+class Unnormed(TinyGenerator):
+    """Without batch norm: each image for itself."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__(*shape)
+        self.layers[1] = nn.Identity()
+
+
 PLAIN = {"discriminator": partial(TinyDiscriminator, dropout=0.0), "ema_half_life_images": 30}
 CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "GAN": (GAN, PLAIN),
     "GAN, two steps of both": (GAN, PLAIN | {"discriminator_steps": 2, "generator_steps": 2}),
+    "GAN without batch norm": (GAN, PLAIN | {"generator": Unnormed}),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
     "WGANGP": (WGANGP, {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 1}),
     "WGANGP, two critic steps": (
@@ -102,9 +112,10 @@ class Running(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def results(self, maps: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    def results(self, maps: Tensor, weights: Tensor, autocast: bool = False) -> dict[str, Tensor]:
         inputs = maps.clone().requires_grad_(True)
-        outputs = self.layer(inputs)
+        with torch.autocast("cpu", enabled=autocast):
+            outputs = self.layer(inputs)
         (outputs * weights).sum().backward()
         assert inputs.grad is not None
         return {"outputs": outputs.detach(), "gradient": inputs.grad, **copied(self.layer)}
@@ -116,9 +127,13 @@ def maps() -> tuple[Tensor, Tensor]:
     return 100 + values, weights
 
 
-def batch_norm() -> nn.BatchNorm2d:
+UNEVEN = slice(0, 3), slice(3, None)
+"""Rows of the maps that the two ranks have."""
+
+
+def batch_norm(dtype: torch.dtype = torch.float64, momentum: float | None = 0.1) -> nn.BatchNorm2d:
     torch.manual_seed(2)
-    layer = nn.BatchNorm2d(3).double()
+    layer = nn.BatchNorm2d(3, momentum=momentum).to(dtype)
     nn.init.normal_(layer.weight)
     return layer
 
@@ -147,6 +162,26 @@ def survive(folder: Path, stop: bool) -> tuple[list[int], dict[str, Tensor]]:
     return seen, copied(model)
 
 
+def mixed(rank: int, folder: Path) -> dict[str, Any]:
+    """Train in bfloat16, save, and let statistics drift before a test and before a validation."""
+    model = make_model(seed=rank, ema_half_life_images=30)
+    names = list(model.state_dict())
+    batches = Batches(list(make_batches(6))[rank::2])
+    trainer = fit(
+        model, batches, precision="bf16-mixed", devices=2, strategy=GANDDP(), sync_batchnorm=True
+    )
+    trainer.save_checkpoint(folder / "mixed.ckpt")
+    saved = torch.load(folder / "mixed.ckpt", weights_only=False)["state_dict"]
+    results: dict[str, Any] = {"names": (names, list(saved)), "fit": copied(model)}
+    for stage, action in (("test", trainer.test), ("validate", trainer.validate)):
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.running_mean += rank
+        action(model, batches, verbose=False)
+        results[stage] = copied(model)
+    return results
+
+
 def work(port: int, folder: Path, rank: int) -> None:
     """What each of the two processes does; its results go into a file."""
     torch.set_num_threads(1)
@@ -161,14 +196,21 @@ def work(port: int, folder: Path, rank: int) -> None:
     for case in CASES:
         for joint in (True, False):
             results[case, joint] = train(
-                case, rows, **several, strategy=GANDDP(), sync_batchnorm=joint
+                case, rows, **several, strategy="gan_ddp", sync_batchnorm=joint
             )
+    options = {"gradient_as_bucket_view": True, "broadcast_buffers": False}
+    results["options"] = train(
+        "GAN", rows, **several, strategy=GANDDP(**options), sync_batchnorm=True
+    )
     # Nothing patched: own images, latents and dropout; not even the weights are equal at first.
     model, latents, unfrozen = make_model(seed=rank, ema_half_life_images=30), [], Unfrozen()
+    model.fixed = nn.Parameter(torch.tensor(float(rank)), requires_grad=False)
+    model.discriminator.register_buffer("unsaved", torch.tensor(float(rank)), persistent=False)
     model.images_seen = 1000  # the average no longer forgets its beginning at once
     model.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
     nothing = OptimizerSteps(unfrozen.note)
     reduced: list[int] = []
+    views: list[bool] = []
 
     def count(_: Any, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
         reduced.append(bucket.buffer().numel())
@@ -183,25 +225,32 @@ def work(port: int, folder: Path, rank: int) -> None:
             model = super()._setup_model(model)
             for reducer in self._reducers:
                 reducer.register_comm_hook(None, count)
+                views.append(reducer.gradient_as_bucket_view)
             return model
 
     batches = list(make_batches(6))[rank::2]
     before: list[Any] = []
     fit(
         model, Batches(batches), [nothing, AfterBatch(lambda m: before.append(copied(m)))],
-        **several, strategy=Counted(), limit_val_batches=1,
+        **several, strategy=Counted(**options), limit_val_batches=1,
     )  # fmt: skip
     results["own"] = copied(model)
+    results["views"] = views
+    results["unsaved"] = float(model.discriminator.unsaved)
+    results["left"] = len(model.trainer.strategy._reducers)
     results["latents"], results["reduced"], results["unfrozen"] = latents, reduced, unfrozen.seen
     model.trainer.strategy.barrier()
     model.on_validation_start()
     results["shared"] = copied(model)
     for name in ("whole", "stopped"):
         results[name] = survive(folder / name, stop=name == "stopped")
-    values, weights = maps()
-    layer = batch_norm()
-    layer.__class__ = SyncBatchNorm
-    results["batch norm"] = Running(layer).results(values[rows], weights[rows])
+    results["mixed"] = mixed(rank, folder)
+    values, weights = (part[UNEVEN[rank]] for part in maps())
+    for momentum in (0.1, None):
+        layer = JointBatchNorm().apply(batch_norm(momentum=momentum))
+        results["batch norm", momentum] = Running(layer).results(values, weights)
+    layer = JointBatchNorm().apply(batch_norm(torch.float32))
+    results["mixed batch norm"] = Running(layer).results(values.bfloat16(), weights, autocast=True)
     torch.save(results, folder / f"{rank}.pt")
 
 
@@ -214,7 +263,11 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, __file__, str(port), str(folder)]
     processes = [subprocess.Popen([*arguments, str(rank)], env=environment) for rank in (0, 1)]
-    assert [process.wait() for process in processes] == [0, 0]
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
@@ -236,8 +289,16 @@ def test_two_halves_are_the_whole(
     for rank in ranks:
         assert distance(rank[case, True], whole) < 1e-12
         # Each rank's own batch norm is another training, though the same one on both ranks.
-        assert distance(rank[case, False], whole) > 1e-4
+        apart = distance(weights_of(rank[case, False]), weights_of(whole))
+        assert apart < 1e-12 if case == "GAN without batch norm" else apart > 1e-4
+    assert equal(ranks[0][case, True], ranks[1][case, True])
     assert equal(weights_of(ranks[0][case, False]), weights_of(ranks[1][case, False]))
+
+
+def test_options_of_reducers_are_passed_on(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        assert rank["views"] == [True, True]
+        assert distance(rank["options"], rank["GAN", True]) < 1e-12
 
 
 def test_ranks_share_weights_and_nothing_else(ranks: list[dict[str, Any]]) -> None:
@@ -245,6 +306,8 @@ def test_ranks_share_weights_and_nothing_else(ranks: list[dict[str, Any]]) -> No
     assert equal(weights_of(one["own"]), weights_of(other["own"]))
     assert any("generator_ema" in name for name in one["own"])
     assert not equal(one["own"], other["own"]), "running statistics are each rank's own"
+    assert one["unsaved"] == other["unsaved"] == 0
+    assert one["left"] == other["left"] == 0, "reducers are dropped when a training has ended"
     for mine, yours in zip(one["latents"], other["latents"], strict=True):
         assert not torch.isin(mine, yours).any()
 
@@ -265,20 +328,44 @@ def test_only_the_network_that_is_updated_is_sent(ranks: list[dict[str, Any]]) -
         assert rank["unfrozen"] == {(name, name) for name in ("generator", "discriminator")}
 
 
+def test_mixed_precision_and_what_follows_a_training(ranks: list[dict[str, Any]]) -> None:
+    one, other = (rank["mixed"] for rank in ranks)
+    assert one["names"][0] == one["names"][1], "checkpoints know nothing of ranks"
+    for stage in ("fit", "test", "validate"):
+        assert equal(one[stage], other[stage])
+        assert equal(one[stage], one["fit"])
+    assert all(value.isfinite().all() for value in one["fit"].values())
+    assert not equal(one["fit"], copied(make_model(seed=0, ema_half_life_images=30)))
+
+
 def test_ranks_stop_at_the_same_batch_and_go_on(ranks: list[dict[str, Any]]) -> None:
     for rank in ranks:
         assert rank["whole"][0] == rank["stopped"][0] == [16 * (batch + 1) for batch in range(12)]
         assert equal(weights_of(rank["whole"][1]), weights_of(rank["stopped"][1]))
 
 
-def test_batch_norm_over_both_ranks(ranks: list[dict[str, Any]]) -> None:
-    values, weights = maps()
-    expected = Running(batch_norm()).results(values, weights)
-    for rank, rows in zip(ranks, (slice(0, None, 2), slice(1, None, 2)), strict=True):
-        found = rank["batch norm"]
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_over_both_ranks(momentum: float | None, ranks: list[dict[str, Any]]) -> None:
+    expected = Running(batch_norm(momentum=momentum)).results(*maps())
+    for rank, rows in zip(ranks, UNEVEN, strict=True):
+        found = rank["batch norm", momentum]
         for name, value in expected.items():
             wanted = value[rows] if name in ("outputs", "gradient") else value
             torch.testing.assert_close(found[name], wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_batch_norm_of_bfloat16_counts_in_float32(ranks: list[dict[str, Any]]) -> None:
+    values, weights = maps()
+    expected = Running(batch_norm(torch.float32)).results(values.bfloat16().float(), weights)
+    for rank, rows in zip(ranks, UNEVEN, strict=True):
+        found = rank["mixed batch norm"]
+        assert found["outputs"].dtype == torch.bfloat16
+        for name in ("outputs", "gradient"):
+            torch.testing.assert_close(
+                found[name].float(), expected[name][rows].float(), rtol=0.01, atol=0.01
+            )
+        for name in ("running_mean", "running_var"):
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("option", ["static_graph", "find_unused_parameters"])
