@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from commands.report import aligned, better, comma_separated, markdown, read_reports, shown
+from commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
 
 FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}
 # What two scores must share to be compared.

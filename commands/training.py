@@ -19,8 +19,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
 from commands.plan import plan
-from commands.report import run_folder, score_table, write_report
 from commands.resuming import newest_checkpoint
+from commands.scores import run_folder, score_table, write_report
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
