@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import shtab
+import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -112,10 +115,10 @@ class GANCLI(LightningCLI):
         if self.config.subcommand == "fit":
             self._choose_checkpoint()
         self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-        self._images_seen = 0
+        self._held_images: dict[str, int] = {}
         for path in self._checkpoints():
             checkpoint = read_checkpoint(path)
-            self._images_seen = checkpoint["images_seen"]
+            self._held_images[path] = checkpoint["images_seen"]
             shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
             self._held_shapes[path] = shapes
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
@@ -175,11 +178,17 @@ class GANCLI(LightningCLI):
             kwargs["logger"] = False
             if self.subcommand == "fit":
                 # Hides what a killed run logged after the checkpoint that it goes on from.
-                purge = self._images_seen + 1 if self._resumes(folder) else None
+                seen = max(self._held_images.values(), default=0)
+                purge = seen + 1 if self._resumes(folder) else None
                 kwargs["logger"] = TensorBoardLogger(
                     folder, name="", version="", default_hp_metric=False, purge_step=purge
                 )
-        several = settings.num_nodes > 1 or str(settings.devices) not in ("1", "auto")
+        started = any(
+            environment.detect() and environment().world_size() > 1
+            for environment in (SLURMEnvironment, TorchElasticEnvironment)
+        )
+        alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
+        several = started or settings.num_nodes > 1 or str(settings.devices) not in alone
         if settings.strategy in ("auto", "ddp") and several:
             kwargs["strategy"] = "gan_ddp"
         return super().instantiate_trainer(**kwargs)
@@ -225,21 +234,25 @@ class GANCLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
+        scored: dict[int, dict[str, Any]] = {}
         for path in map(Path, self._held_shapes):
             if not os.access(run_folder(path), os.W_OK):
                 raise ValueError(
                     f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
                     "the run, and give the copy's --ckpt_path"
                 )
-            kwargs |= {"ckpt_path": str(path), "verbose": False}
-            self.trainer.test(**kwargs)
-            quality = self._callback(callbacks.Quality)
-            if quality.report:
-                file = write_report(path, quality.report)
+            quality, seen = self._callback(callbacks.Quality), self._held_images[str(path)]
+            if seen not in scored:  # else the last checkpoint of a run is its best one
+                kwargs |= {"ckpt_path": str(path), "verbose": False}
+                self.trainer.test(**kwargs)
+                scored[seen] = quality.report
+            report = scored[seen]
+            if report:
+                report = report | {"protocol": report["protocol"] | {"checkpoint": str(path)}}
+                file = write_report(path, report)
                 pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
                 quality.save_neighbours(pairs)
-                seen = quality.report["protocol"]["images_seen"]
-                print(f"\n{path}, after {seen:,} images:\n\n{score_table(quality.report)}\n")
+                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 print(f"Scores: {file}  Nearest: {pairs}")
 
     def _resumes(self, folder: Path) -> bool:

@@ -11,6 +11,7 @@ from gan_modules.networks.base import (
 from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
 from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
 from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
+from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
 
 __all__ = [
     "ACGAN32Discriminator",
@@ -26,5 +27,7 @@ __all__ = [
     "FCGenerator",
     "Generator",
     "Network",
+    "StackedDiscriminator",
+    "StackedGenerator",
     "initialize_dcgan",
 ]

@@ -1,0 +1,99 @@
+"""Convolutional networks of any depth, to ask what another layer does (docs/studies.md).
+
+Each layer doubles or halves the side of the images, and halves or doubles the width, so that a
+generator without a layer starts from larger and narrower maps.
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
+from gan_modules.networks.layers import ConvTranspose2d, LeakyReLU
+
+
+def side(image_size: int, depth: int) -> int:
+    """Side of the smallest maps of a network.
+
+    Raises:
+        ValueError: the images can't be halved as often.
+    """
+    if depth < 1 or image_size % 2**depth:
+        raise ValueError(
+            f"depth {depth} needs images whose side can be halved as often, at least once: "
+            f"{image_size} can't. Choose another depth, or --data.init_args.image_size"
+        )
+    return int(image_size // 2**depth)
+
+
+class StackedGenerator(Generator):
+    """A linear layer, then `depth` transposed convolutions.
+
+    Args:
+        latent_dim: length of the latents.
+        channels: of the images.
+        image_size: side of the images in pixels, a multiple of 2^depth.
+        depth: number of transposed convolutions.
+        width: channels before the last of them.
+    """
+
+    def __init__(
+        self, latent_dim: int, channels: int, image_size: int, depth: int = 3, width: int = 64
+    ) -> None:
+        super().__init__(image_size)
+        start, widths = side(image_size, depth), [width * 2**n for n in reversed(range(depth))]
+        self.project = nn.Linear(latent_dim, widths[0] * start**2)
+        self.shape = (widths[0], start, start)
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+        for width_in, width_out in pairwise(widths):
+            layers += [
+                ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1),
+                nn.BatchNorm2d(width_out),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [ConvTranspose2d(width, channels, 4, stride=2, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        initialize_dcgan(self)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
+        images: Tensor = self.layers(self.project(latent).view(-1, *self.shape))
+        return images
+
+
+class StackedDiscriminator(Discriminator):
+    """`depth` convolutions, then one linear logit.
+
+    Args:
+        channels: of the images.
+        image_size: side of the images in pixels, a multiple of 2^depth.
+        depth: number of convolutions.
+        width: channels behind the first of them. With depth 2 this is `Critic32`.
+        batch_norm: behind all convolutions but the first.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        image_size: int,
+        depth: int = 2,
+        width: int = 32,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__(image_size)
+        end = side(image_size, depth)
+        layers: list[nn.Module] = []
+        for n in range(depth):
+            layers += [
+                nn.Conv2d(channels, width * 2**n, 4, stride=2, padding=1),
+                nn.BatchNorm2d(width * 2**n) if batch_norm and n else nn.Identity(),
+                LeakyReLU(0.2),
+            ]
+            channels = width * 2**n
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * end**2, 1))
+        initialize_dcgan(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` to logits `[N]`."""
+        logits: Tensor = self.layers(images)
+        return logits.squeeze(1)
