@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from callbacks.finite import Finite
 from callbacks.quality import Quality
 from gan_modules import GANModule
 
@@ -57,7 +58,16 @@ class WholeCheckpoints(TorchCheckpointIO):
             ) from error
 
 
-class LastCheckpoint(ModelCheckpoint):
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint in the run's folder, whatever logger there is."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose `checkpoints/` in the run's folder."""
+        self.dirpath = self.dirpath or os.path.join(trainer.default_root_dir, "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(RunCheckpoint):
     """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
 
     Args:
@@ -109,12 +119,15 @@ class LastCheckpoint(ModelCheckpoint):
         """Save now, unless nothing was trained since the newest save."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Finite):  # notes of batches that were not logged
+                callback.look(trainer, cast(GANModule, trainer.lightning_module))
         if trainer.global_step != self._last_global_step_saved and self.dirpath:
             trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
             self._last_global_step_saved = trainer.global_step
 
 
-class BestCheckpoint(ModelCheckpoint):
+class BestCheckpoint(RunCheckpoint):
     """Save `best.ckpt` whenever a validation score is better than all before it.
 
     Args:

@@ -34,6 +34,8 @@ class Signals(Callback):
         """Listen. Lightning's teardown puts the handlers of before back."""
         if trainer.received_sigterm:  # while the data was read
             self.received = signal.SIGTERM
+        # Lightning's ranks ask for SIGTERM in every batch, for which a GPU would have to wait.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
         def handle(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.received:

@@ -1,6 +1,7 @@
 """`python cli.py fit`, `validate` and `test`: train a GAN, and score it."""
 
 import ctypes
+import logging
 import os
 import platform
 import re
@@ -18,6 +19,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
@@ -27,6 +29,10 @@ from commands.scores import run_folder, score_table, write_report
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 
+IDLE = "Tip:|`weights_only` was not set"
+"""What Lightning says at each start and at each save, and nobody can act on."""
+LOST = "by peer|remote process|socketTimeout"
+"""What gloo and NCCL say of a process that is gone."""
 RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 Kind = TypeVar("Kind", bound=Callback)
 LINKED = ("channels", "image_size", "num_classes")
@@ -78,6 +84,7 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(callbacks.Pictures, "pictures")
         parser.add_lightning_class_args(callbacks.Quality, "quality")
         parser.add_lightning_class_args(callbacks.Progress, "progress")
+        parser.add_lightning_class_args(callbacks.Finite, "finite")
         parser.add_lightning_class_args(callbacks.BestCheckpoint, "checkpoint_best")
         parser.add_lightning_class_args(callbacks.LastCheckpoint, "checkpoint_last")
         parser.add_argument(
@@ -171,8 +178,10 @@ class GANCLI(LightningCLI):
         if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
             settings.enable_progress_bar = True
             self._get(self.config_init, "progress").disable()
-        if not settings.plugins:
-            kwargs["plugins"] = [callbacks.WholeCheckpoints()]
+        plugins = settings.plugins or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, callbacks.WholeCheckpoints()]
         if settings.logger is None or settings.logger is True:
             folder = self._run_folder()
             kwargs["logger"] = False
@@ -218,10 +227,15 @@ class GANCLI(LightningCLI):
             ) from error
         try:
             self.trainer.fit(**kwargs)
-        except Exception:
+        except Exception as error:
             launcher = self.trainer.strategy.launcher
             if launcher is not None:  # there are ranks that would wait for this one
                 launcher.kill(signal.SIGTERM)
+            if self.trainer.world_size > 1 and re.search(LOST, str(error)):
+                raise ValueError(
+                    "another process of this training has ended, and this one can't go on alone: "
+                    "look at its messages. The same command with --resume true goes on"
+                ) from error
             raise
         finally:
             if self.trainer.is_global_zero and self.trainer.global_step:
@@ -334,6 +348,9 @@ def keep_freed_memory() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Hand the arguments, or those of the process, to Lightning's command line."""
     keep_freed_memory()
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        messages = logging.getLogger(f"lightning.pytorch.{name}")
+        messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))
     strict = {"allow_abbrev": False}
     try:
         GANCLI(
@@ -346,7 +363,7 @@ def main(arguments: list[str] | None = None) -> None:
             auto_configure_optimizers=False,
             trainer_defaults={
                 "devices": 1,
-                "callbacks": [callbacks.Signals(), callbacks.Finite()],
+                "callbacks": [callbacks.Signals()],
             },
             parser_class=Parser,
             parser_kwargs={

@@ -151,3 +151,11 @@ class TestSample:
     def test_classes_of_a_model_without(self, trained, tmp_path):
         with pytest.raises(SystemExit, match="not class-conditional"):
             self.run(trained, tmp_path / "x.png", "--classes", "3")
+
+
+def test_processes_of_torchrun_are_not_trainings_of_their_own(fit, monkeypatch):
+    started = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in (started | {"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="devices"):
+        fit("dcgan_digits", "--trainer.max_steps", "2")

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import cli
 from callbacks import WholeCheckpoints
+from gan_modules import GANModule
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
@@ -95,9 +96,9 @@ def interrupt(folder: Path, number: signal.Signals, images: int) -> str:
     return output
 
 
-def assert_same_end(folder: Path, uninterrupted: Path) -> None:
+def assert_same_end(folder: Path, uninterrupted: Path, images: int = 4800) -> None:
     ends = [load(run / "checkpoints" / "last.ckpt") for run in (folder, uninterrupted)]
-    assert ends[1]["images_seen"] == 4800
+    assert ends[1]["images_seen"] == images
     for name in ("state_dict", "optimizer_states", "lr_schedulers", "images_seen", "global_step"):
         assert differences(ends[0][name], ends[1][name], name) == []
     assert values(folder) == values(uninterrupted)
@@ -126,6 +127,24 @@ def test_interrupted_again_and_again(tmp_path, monkeypatch):
     assert_same_end(folder, tmp_path / "whole")
 
 
+def test_one_of_two_ranks_is_killed(tmp_path):
+    """The other one ends, in seconds and with one line; both go on to the same bits."""
+    options = ["--trainer.devices", "2", "--trainer.max_epochs", "2"]
+    whole, folder = start(tmp_path / "whole", *options), tmp_path / "run"
+    process = start(folder, *options)
+    wait_for_images(process, folder, 768)
+    children = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    assert errors.strip().splitlines()[-1].startswith("error: another process of this training")
+    for process in (whole, start(folder, *options)):
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert_same_end(folder, tmp_path / "whole", images=2 * 12 * 128)
+
+
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
     folder = tmp_path / "run"
     fit("dcgan_digits", "--trainer.max_steps", "10", "--checkpoint_last.every_images", "320")
@@ -149,24 +168,64 @@ def test_the_last_checkpoint_by_name(fit):
     assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 4 * 64
 
 
+def poison(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
+    """Latents that are not finite, in these batches."""
+    sample = GANModule.sample_latent
+
+    def poisoned(self: GANModule, count: int) -> torch.Tensor:
+        latent = sample(self, count)
+        return latent * float("nan") if self.trainer.global_step + 1 in batches else latent
+
+    monkeypatch.setattr(GANModule, "sample_latent", poisoned)
+
+
 class TestDivergence:
+    OPTIONS = (
+        *("--data", "datamodules.Digits", "--data.init_args.batch_size", "8"),
+        *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"),
+        *("--trainer.limit_val_batches", "0"),
+    )
+
     @pytest.mark.parametrize("name", ["dcgan_digits", "wgan_gp_mnist", "acgan_mnist"])
     def test_a_loss_that_is_not_finite(self, name, fit, monkeypatch):
-        from gan_modules import GANModule
-
-        sample = GANModule.sample_latent
-
-        def poisoned(self: GANModule, count: int) -> torch.Tensor:
-            latent = sample(self, count)
-            return latent * float("nan") if self.trainer.global_step == 6 else latent
-
-        monkeypatch.setattr(GANModule, "sample_latent", poisoned)
-        options = ["--data", "datamodules.Digits", "--data.init_args.batch_size", "8"]
-        options += ["--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"]
-        options += ["--trainer.limit_val_batches", "0", "--trainer.max_steps", "20"]
-        with pytest.raises(SystemExit, match=r"is nan since batch 7: .*--resume true") as caught:
-            fit(name, *options)
+        poison(monkeypatch, 7)
+        with pytest.raises(SystemExit, match=r"finite since batch 7: .*--resume true") as caught:
+            fit(name, *self.OPTIONS, "--trainer.max_steps", "20")
         assert re.match("error: loss(_class)?/", str(caught.value))
+
+    def test_the_run_returns_to_its_checkpoint(self, fit, monkeypatch):
+        """Batches 7 and 12 are noticed with the logs of batches 10 and 15, just before saves."""
+        poison(monkeypatch, 7, 12)
+        options = [*self.OPTIONS, "--finite.returns", "2"]
+        with pytest.warns(UserWarning, match=r"again those after 40 images, .*\(return 1 of 2\)"):
+            folder = fit("dcgan_digits", *options, "--trainer.max_steps", "10")
+        last, previous = (load(folder / "checkpoints" / f"{n}.ckpt") for n in ("last", "previous"))
+        assert (previous["images_seen"], last["images_seen"]) == (40, 80)
+        assert differences(last["state_dict"], previous["state_dict"]) == []
+        rates = [state["param_groups"][0].pop("lr") for state in last["optimizer_states"]]
+        before = [state["param_groups"][0].pop("lr") for state in previous["optimizer_states"]]
+        assert rates == [rate / 2 for rate in before]
+        assert differences(last["optimizer_states"], previous["optimizer_states"]) == []
+        # The count of returns and the lower rates are in the checkpoint.
+        options += ["--resume", "true"]
+        with pytest.warns(UserWarning, match=r"after 80 images.*\(return 2 of 2\)"):
+            fit("dcgan_digits", *options, "--trainer.max_steps", "16")
+        last = load(folder / "checkpoints" / "last.ckpt")
+        assert last["optimizer_states"][0]["param_groups"][0]["lr"] == before[0] / 4
+        poison(monkeypatch, 18)
+        with pytest.raises(SystemExit, match="finite since batch 18"):
+            fit("dcgan_digits", *options, "--trainer.max_steps", "25")
+
+    def test_a_save_between_logs_looks_first(self, fit, monkeypatch):
+        poison(monkeypatch, 7)
+        options = [*self.OPTIONS, "--trainer.log_every_n_steps", "50", "--finite.returns", "1"]
+        with pytest.warns(UserWarning, match="again those after 40 images"):
+            fit("dcgan_digits", *options, "--trainer.max_steps", "12")
+
+    def test_nothing_to_return_to_yet(self, fit, monkeypatch):
+        poison(monkeypatch, 2)
+        with pytest.raises(SystemExit, match=r"There is no .*last\.ckpt to return to yet"):
+            fit("dcgan_digits", *self.OPTIONS, "--finite.returns", "1", "--trainer.max_steps", "8")
 
     def test_weights_that_are_not_finite_are_not_saved(self, tmp_path):
         file = tmp_path / "last.ckpt"
@@ -178,6 +237,34 @@ class TestDivergence:
             WholeCheckpoints().save_checkpoint(checkpoint, file)
         assert file.read_bytes() == good
         assert list(tmp_path.iterdir()) == [file]
+
+
+def test_beside_the_users_own_logger_plugins_and_callbacks(fit, monkeypatch, tmp_path):
+    """Checkpoints are whole and in the run's folder, and signals are heard."""
+    begin = GANModule.on_train_batch_start
+
+    def interrupted(self: GANModule, batch: object, batch_idx: int) -> None:
+        begin(self, batch, batch_idx)
+        if self.trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(GANModule, "on_train_batch_start", interrupted)
+    logs = tmp_path / "logs"
+    options = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", str(logs)]
+    options += ["--trainer.plugins", "lightning.fabric.plugins.environments.LightningEnvironment"]
+    options += [
+        "--trainer.callbacks+",
+        "LearningRateMonitor",
+        "--checkpoint_last.every_images",
+        "64",
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        fit("dcgan_digits", *options, "--trainer.max_steps", "9")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert load(checkpoints / "last.ckpt")["images_seen"] == 4 * 64
+    assert load(checkpoints / "previous.ckpt")["images_seen"] == 3 * 64
+    assert list(logs.rglob("metrics.csv"))
 
 
 class TestDisk:
