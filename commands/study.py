@@ -21,7 +21,8 @@ import yaml
 from commands.scores import FILE, aligned, read_reports
 
 CLI = Path(__file__).parent.parent / "cli.py"
-STOPS = {128 + number for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STOPS = {128 + number for number in SIGNALS} | {-number for number in SIGNALS}
 KEPT = 2000
 """Characters of a failed run's last words."""
 
@@ -64,6 +65,11 @@ class Run:
         if (self.folder / "failed.txt").is_file():
             return "failed"
         return "begun" if (self.folder / "config.yaml").is_file() else "waiting"
+
+    @property
+    def lock(self) -> Path:
+        """A file that the process which works on the run holds locked."""
+        return self.folder.with_suffix(".lock")
 
     def __str__(self) -> str:
         return f"{self.variant}, seed {self.seed}"
@@ -191,15 +197,23 @@ def train(runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
 
 @contextmanager
 def claimed(run: Run) -> Iterator[bool]:
-    """Hold the run, so that another process passes it over; whether nobody else holds it."""
+    """Hold the run's lock, so that other processes pass it over; False if one of them holds it."""
     run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.folder.with_suffix(".lock").open("w") as file:
+    with run.lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
             yield True
+
+
+def in_other_hands(run: Run) -> bool:
+    """Whether another process works on the run."""
+    if not run.lock.is_file():
+        return False
+    with claimed(run) as mine:
+        return not mine
 
 
 def carry_out(run: Run) -> None:
@@ -210,8 +224,9 @@ def carry_out(run: Run) -> None:
         ["test", "--config", str(run.folder / "config.yaml")],
     ):
         code, words = follow([sys.executable, str(CLI), *command])
-        if code < 0 or code in STOPS:
-            sys.exit(f"stopped in {run}; the same command goes on")
+        if code in STOPS:
+            print(f"The study was stopped in {run}; the same command goes on.", flush=True)
+            sys.exit(code if code > 0 else 128 - code)
         if code:
             run.folder.mkdir(parents=True, exist_ok=True)
             (run.folder / "failed.txt").write_text(f"{command[0]}: {words}\n")
@@ -241,11 +256,13 @@ def follow(command: Sequence[str]) -> tuple[int, str]:
             for number, handler in before.items():
                 signal.signal(number, handler)
     lines = kept.decode(errors="replace").strip().splitlines()
-    return code, lines[-1].strip() if lines else f"exit code {code}"
+    return code, lines[-1].strip() if lines and code > 0 else f"exit code {code}"
 
 
 def overview(runs: Sequence[Run]) -> str:
     """All runs with their numbers and states."""
     rows = [["run", "variant", "seed", "state"]]
-    rows += [[str(n), r.variant, str(r.seed), r.state] for n, r in enumerate(runs, start=1)]
+    for number, run in enumerate(runs, start=1):
+        state = "running" if in_other_hands(run) else run.state
+        rows.append([str(number), run.variant, str(run.seed), state])
     return aligned(rows)
