@@ -1,0 +1,79 @@
+"""The README's two commands come first; docs/add_a_variant.md does what it says."""
+
+import re
+import shlex
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+import cli
+from commands.study import read_plan, runs_of
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "add_a_variant.md").read_text()
+BRIEF = [
+    *("--trainer.max_steps", "3", "--trainer.accelerator", "cpu", "--quality.features", "pixels"),
+    *("--quality.count", "100"),
+]
+
+
+def test_two_commands_come_first():
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "cli.py fit --config configs/dcgan_digits.yaml" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with the page's files where it puts them; its modules are found by their names."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    for name, text in re.findall(r"`(\w+/\S+\.\w+)`\W[^`]*```\w+\n(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("gan_modules", "gan_modules.networks", "datamodules"):
+        package, own = import_module(name), tmp_path / name.replace(".", "/")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(own)])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    yield tmp_path
+    for name in ("gan_modules.lsgan", "gan_modules.networks.linear", "datamodules.stripes"):
+        sys.modules.pop(name, None)
+
+
+def test_commands_of_the_page(project):
+    """Each fit, in three batches and of the digits where it wants MNIST, and what follows it."""
+    commands = re.findall(r"^python cli\.py (.*)$", PAGE, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["fit", "test", "sample", "fit", "fit"]
+    for command in commands:
+        arguments = shlex.split(command)
+        if arguments[0] == "fit":
+            arguments += BRIEF
+        if "configs/lsgan_mnist.yaml" in arguments:
+            arguments += ["--data", "datamodules.Digits"]
+        cli.main(arguments)
+    assert (project / "lsgan.png").is_file()
+    for run in ("lsgan_mnist", "linear", "stripes"):
+        assert (project / "runs" / run / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_the_study_of_the_page(project):
+    plan = read_plan(Path("studies/lsgan.yaml"))
+    runs = runs_of(plan, "quick", Path("study"), ["--data", "datamodules.Digits"])
+    assert [run.variant for run in runs[:2]] == ["dcgan", "lsgan"]
+    cli.main(["fit", *runs[1].arguments, *BRIEF])
+    assert (project / "study" / "lsgan" / "seed_0" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_the_data_of_the_page(project):
+    data = import_module("datamodules.stripes").Stripes(image_size=16)
+    images, labels = data.split(train=True)
+    assert images.shape == (2000, 1, 16, 16)
+    bright = images.float().mean(dim=1) > 127
+    for image, label in zip(bright, labels, strict=True):
+        rows, columns = image.all(dim=1).any(), image.all(dim=0).any()
+        assert (rows, columns) == ((True, False) if label else (False, True))
+    assert torch.bincount(labels).min() > 900
