@@ -1,5 +1,6 @@
 """The README's two commands come first; docs/add_a_variant.md does what it says."""
 
+import inspect
 import re
 import shlex
 import shutil
@@ -11,7 +12,12 @@ import pytest
 import torch
 
 import cli
+import datamodules
+import gan_modules.networks as nets
+from callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
 from commands.study import read_plan, runs_of
+from datamodules import ImageDataModule
+from gan_modules import ACGAN, GAN, WGANGP, tricks
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "add_a_variant.md").read_text()
@@ -77,3 +83,58 @@ def test_the_data_of_the_page(project):
         rows, columns = image.all(dim=1).any(), image.all(dim=0).any()
         assert (rows, columns) == ((True, False) if label else (False, True))
     assert torch.bincount(labels).min() > 900
+
+
+def options_of(class_: type) -> list[tuple[str, str]]:
+    """Options with their defaults, but those taken from the data."""
+    linked = {"channels", "image_size", "num_classes", "latent_dim", "available_classes"}
+    linked = {"available_classes"} if issubclass(class_, ImageDataModule) else linked
+    return [
+        (name, "" if option.default is inspect.Parameter.empty else str(option.default))
+        for name, option in inspect.signature(class_).parameters.items()
+        if name not in linked
+    ]
+
+
+def rows_of(page: str) -> list[tuple[str, list[str]]]:
+    """Rows of all tables of a page, each with the heading that it stands under."""
+    rows = []
+    for part in re.split(r"^#+ ", (ROOT / page).read_text(), flags=re.MULTILINE)[1:]:
+        heading, *lines = part.splitlines()
+        tables = [line.replace("`", "").strip("|").split("|") for line in lines if line[:1] == "|"]
+        rows += [(heading, [cell.strip() for cell in cells]) for cells in tables]
+    return rows
+
+
+def test_every_option_of_a_variant_stands_in_its_page():
+    named = {"bce_mean": "bce_mean", "non_saturating": "non_saturating"}
+    rows = rows_of("docs/options.md")
+    for class_ in (GAN, ACGAN, WGANGP):
+        held = {
+            cells[0]: cells[1].split(":")[0]
+            for heading, cells in rows
+            if heading in (class_.__name__, "GAN")  # what isn't said again is GAN's
+        }
+        for name, default in options_of(class_):
+            shown = next((short for short in named if f" {short} " in default), default)
+            assert held[name] == {"None": "none"}.get(shown, shown), (class_, name)
+
+
+def test_every_other_option_stands_in_its_page():
+    rows = [cells for _, cells in rows_of("docs/options.md")]
+    groups = {"quality": Quality, "pictures": Pictures, "progress": Progress, "finite": Finite}
+    groups |= {"checkpoint_best": BestCheckpoint, "checkpoint_last": LastCheckpoint}
+    for group, class_ in groups.items():
+        for name, default in options_of(class_):
+            assert [f"--{group}.{name}", default] in [row[:2] for row in rows]
+    for module in (tricks, nets):
+        for class_name, class_ in inspect.getmembers(module, inspect.isclass):
+            for name, default in options_of(class_) if "gan_modules" in class_.__module__ else []:
+                assert [class_name, name, default] in [row[:3] for row in rows]
+    for class_name, class_ in inspect.getmembers(datamodules, inspect.isclass):
+        for name, default in options_of(class_) if class_ is not ImageDataModule else []:
+            places = [row[0] for row in rows if row[1:3] == [name, default]]
+            assert any(
+                class_name in place if "all" not in place else class_name not in place
+                for place in places
+            ), (class_name, name)
