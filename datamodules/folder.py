@@ -169,7 +169,7 @@ def _list_files(folder: Path) -> tuple[list[str], Files]:
     direct = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.is_file() and entry.name[0] != "." and entry.name.lower().endswith(EXTENSIONS)
+        if not entry.is_dir() and entry.name[0] != "." and entry.name.lower().endswith(EXTENSIONS)
     )
     classes = {name: list(_images_in(folder / name)) for name in _subfolders(folder)}
     if direct and any(classes.values()):
