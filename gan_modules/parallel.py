@@ -5,7 +5,11 @@ from contextlib import contextmanager
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.overrides.distributed import _sync_module_states, prepare_for_backward
+from lightning.pytorch.overrides.distributed import (
+    _register_ddp_comm_hook,
+    _sync_module_states,
+    prepare_for_backward,
+)
 from lightning.pytorch.plugins.layer_sync import LayerSync
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 from torch import Tensor, nn
@@ -79,6 +83,10 @@ class JointBatchNorm(LayerSync):
         return model
 
 
+REFUSED = ("static_graph", "find_unused_parameters", "model_averaging_period")
+"""Options of DDP's that networks which take turns can't have."""
+
+
 class GANDDP(DDPStrategy):
     """Distributed data parallel with a reducer for each network: `--trainer.strategy gan_ddp`.
 
@@ -97,8 +105,9 @@ class GANDDP(DDPStrategy):
 
     def _setup_model(self, model: nn.Module) -> LightningModule:  # type: ignore[override]
         assert isinstance(model, LightningModule)
-        for option in ("static_graph", "find_unused_parameters"):
-            if self._ddp_kwargs.get(option):
+        given = self._ddp_kwargs | {"model_averaging_period": self._model_averaging_period}
+        for option in REFUSED:
+            if given.get(option):
                 raise ValueError(
                     f"--trainer.strategy gan_ddp can't have {option}: its networks take turns. "
                     "Leave the option out, or choose ddp_find_unused_parameters_true"
@@ -123,7 +132,11 @@ class GANDDP(DDPStrategy):
         return model  # itself: the checkpoint's keys stay
 
     def _register_ddp_hooks(self) -> None:
-        """None: they are for one reducer."""
+        if self._ddp_comm_hook is not None:
+            for reducer in self._reducers:
+                _register_ddp_comm_hook(
+                    reducer, self._ddp_comm_state, self._ddp_comm_hook, self._ddp_comm_wrapper
+                )
 
     def pre_backward(self, closure_loss: Tensor) -> None:
         """Prepare the reducer of the network that isn't frozen."""
