@@ -12,6 +12,7 @@ COMMANDS = {
     "test": "score a run's best and last checkpoint; keep the scores with their protocol",
     "sample": "draw images from a trained generator",
     "study": "train and score what a plan compares, each change with each seed",
+    "report": "make a page of runs or of a study: pictures, curves, scores",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
     "benchmark": "time a training beside plain loops of the same",

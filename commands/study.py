@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from commands.groups import groups_of, score_rows
 from commands.scores import FILE, aligned, read_reports
 
 CLI = Path(__file__).parent.parent / "cli.py"
@@ -103,6 +104,8 @@ def main(arguments: Sequence[str]) -> None:
         keep_plan(plan, chosen.form, folder, runs)
         train(runs, [runs[chosen.run - 1]] if chosen.run else runs, chosen.retry)
     print(overview(runs))
+    if any(run.state == "done" for run in runs):
+        print("\n" + aligned(score_rows(groups_of([folder])[1])))
     print(f"Study: {folder}  Report: python cli.py report {folder}")
 
 
