@@ -90,9 +90,9 @@ def study(tmp_path) -> Path:
     folder = tmp_path / "study"
     for seed, fid in enumerate((4.0, 5.0, 6.0)):
         make_run(folder / "base" / f"seed_{seed}", fid, seed)
-    make_run(folder / "wide" / "seed_0", 2.0, latent_dim=300)
-    (folder / "wide" / "seed_1").mkdir()
-    (folder / "wide" / "seed_1" / "failed.txt").write_text("fit: error: it <b>diverged</b>")
+    make_run(folder / "wide" / "seed_1", 2.0, seed=1, latent_dim=300)
+    (folder / "wide" / "seed_0").mkdir()
+    (folder / "wide" / "seed_0" / "failed.txt").write_text("fit: error: it <b>diverged</b>")
     plan = {
         "title": "Width & <depth>",
         "claim": "Wider is better.",
@@ -119,7 +119,7 @@ def test_a_page_of_a_study(study, tmp_path, capsys):
     # What differs, and only that.
     changes = page.rows[4:]
     assert changes == [["model.init_args.latent_dim", "100", "300"]]
-    assert "seed_1 has failed. fit: error: it <b>diverged</b>" in page.text
+    assert "seed_0 has failed. fit: error: it <b>diverged</b>" in page.text
     assert "1 of its runs are not done" in page.text
     assert "after 640 images" in page.text
     charts = tmp_path / "page_figures"

@@ -125,7 +125,7 @@ def test_the_study_goes_on_past_a_failed_run(tmp_path, log, capfd):
     assert (
         f"other, seed 0 has failed; the study goes on. {words.removeprefix('fit: ')}" in output.out
     )
-    assert output.out.count("failed\n") == 2  # in the table
+    assert output.out.count("  failed\n") == 2  # in the table
     assert "a warning before" in output.err
     log.unlink()
     run(tmp_path, variants=variants)
