@@ -1,0 +1,164 @@
+"""Exported generators draw the checkpoint's images, also where this project is not."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import cli
+from commands import exporting
+from commands.checkpoint import load_model
+from commands.exporting import Drawing, example
+from gan_modules import ACGAN, GAN
+from gan_modules.networks import (
+    ACGAN32Generator,
+    DCGAN32Generator,
+    DCGAN96Generator,
+    FCGenerator,
+    StackedGenerator,
+)
+from tests.gan_modules.helpers import TinyClassifier, make_model
+
+FORMATS = {"safetensors": "safetensors", "onnx": "onnx", "torch_export": "pt2"}
+NETWORKS = {
+    "FCGenerator": (FCGenerator, 8),
+    "DCGAN32Generator": (DCGAN32Generator, 32),
+    "DCGAN96Generator": (DCGAN96Generator, 96),
+    "ACGAN32Generator": (ACGAN32Generator, 32),
+    "StackedGenerator": (StackedGenerator, 16),
+}
+# What the cards' lines come to where this project is not to be had.
+ALONE = """
+import sys
+
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("gan_modules", "commands", "datamodules", "cli"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Gone())
+{code}
+print(tuple(images.shape), float(images.min()) >= -1, float(images.max()) <= 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> dict[str, Path]:
+    """Runs of two batches, whose generators have options of their own."""
+    made = {}
+    for name, option in (("dcgan_digits", "width=8"), ("acgan_mnist", "project_relu=false")):
+        folder = tmp_path_factory.mktemp(name)
+        made[name] = folder / "checkpoints" / "last.ckpt"
+        arguments = ["fit", "--config", f"configs/{name}.yaml", "--trainer.accelerator", "cpu"]
+        arguments += ["--data", "datamodules.Digits", "--data.init_args.batch_size", "8"]
+        arguments += ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "0"]
+        arguments += [f"--model.init_args.generator.init_args.{option}"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(Path(cli.__file__).parent)
+            patch.setattr("sys.argv", ["cli.py"])
+            cli.main([*arguments, "--trainer.default_root_dir", str(folder)])
+    return made
+
+
+def code_of(card: Path) -> str:
+    found = re.search(r"```python\n(.*?)```", card.read_text(), re.DOTALL)
+    assert found is not None
+    assert found[1].count("\n") == 3
+    return found[1]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+def test_every_generator_in_every_format(network, form, tmp_path):
+    class_, side = NETWORKS[network]
+    variant, adversary = (GAN, {}) if network != "ACGAN32Generator" else (ACGAN, TinyClassifier)
+    options = {"discriminator": adversary} if adversary else {}
+    model = make_model(variant, generator=class_, image_size=side, **options).eval()
+    file, drawing = tmp_path / "generator", Drawing(model)
+    write, load = (getattr(exporting, f"{verb}_{form}") for verb in ("write", "load"))
+    write(
+        drawing, example(model, 2), {"inputs": ["latent", "labels"][: 1 + model.conditional]}, file
+    )
+    other = load(file, drawing)
+    for count in (1, 5):
+        inputs = example(model, count)
+        torch.testing.assert_close(other(*inputs), model.sample(*inputs), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
+@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, capsys):
+    file = tmp_path / f"drawing.{FORMATS[form]}"
+    arguments = ["export", "--checkpoint", str(checkpoints[name]), "--format", form]
+    cli.main([*arguments, "--output", str(file)])
+    largest = re.search(r"Largest difference .*: (\S+)\n", capsys.readouterr().out)
+    assert float(largest[1]) < 1e-5
+    code = ALONE.format(code=code_of(tmp_path / "drawing.md"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "(16, 1, 32, 32) True True\n", done.stderr
+    with pytest.raises(SystemExit, match=r"drawing.* exists. Choose another, or add --overwrite"):
+        cli.main([*arguments, "--output", str(file)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawing.md", file.name]
+
+
+@pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
+def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints, tmp_path):
+    from safetensors import safe_open
+
+    file = tmp_path / "drawing.safetensors"
+    options = ["--format", "safetensors", "--output", str(file)]
+    cli.main(["export", "--checkpoint", str(checkpoints[name]), *options])
+    held: dict = {}
+    exec(code_of(tmp_path / "drawing.md").replace(file.name, str(file)), held)
+    model, classes = load_model(checkpoints[name])
+    inputs = example(model, 5)
+    images = held["generator"](model.generator_input(*inputs, *[None] * (len(inputs) == 1)))
+    assert torch.equal(images, model.sample(*inputs))
+    with safe_open(file, "pt") as opened:
+        contract = json.loads(opened.metadata()["contract"])
+    assert contract["image_shape"] == [1, 32, 32]
+    assert contract["classes"] == (classes if model.conditional else [])
+    assert contract["weights"] == "averaged generator"
+    card = (tmp_path / "drawing.md").read_text()
+    assert "max_steps: 2" in card  # the run's settings
+    assert "MIT licence" in card
+
+
+def test_a_file_that_draws_something_else_is_not_kept(checkpoints, tmp_path, monkeypatch):
+    def wrong(file: Path, drawing: Drawing):
+        return lambda *inputs: drawing(*inputs) + 0.001
+
+    monkeypatch.setattr(exporting, "load_safetensors", wrong)
+    options = ["--format", "safetensors", "--output", str(tmp_path / "new" / "a.safetensors")]
+    with pytest.raises(SystemExit, match=r"differs from the checkpoint's images by 0\.001"):
+        cli.main(["export", "--checkpoint", str(checkpoints["dcgan_digits"]), *options])
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "onnx", "--output", "x.pt"], "x.pt must end in .onnx for --format onnx"),
+        (["--format", "onnx", "--output", "x.onnx"], "there is no checkpoint at nowhere"),
+    ],
+)
+def test_wrong_input(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        cli.main(["export", "--checkpoint", "nowhere", *options])
+    assert os.listdir() == []
+
+
+def test_a_missing_package_is_named(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    options = ["--format", "onnx", "--output", str(tmp_path / "a.onnx")]
+    with pytest.raises(SystemExit, match=r'needs onnxruntime: pip install "\.\[export\]"'):
+        cli.main(["export", "--checkpoint", str(checkpoints["dcgan_digits"]), *options])
+    assert list(tmp_path.iterdir()) == []
