@@ -12,27 +12,7 @@ from torchvision.utils import make_grid, save_image
 
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
-
-
-def slerp(start: Tensor, end: Tensor, steps: int) -> Tensor:
-    """Spherical interpolation between latents (White 2016, https://arxiv.org/abs/1609.04468).
-
-    The latents between keep the length that latents from N(0, 1) have; on a straight line
-    they would be shorter, which the generator has never seen.
-
-    Args:
-        start: latents `[N, latent_dim]`.
-        end: latents `[N, latent_dim]`.
-        steps: number of latents on each way, both ends included.
-
-    Returns:
-        Latents `[N, steps, latent_dim]`.
-    """
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1)
-    angle = cosine.clamp(-0.9999, 0.9999).acos()[:, None, None]
-    share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
-    from_start = torch.sin((1 - share) * angle) * start[:, None]
-    return (from_start + torch.sin(share * angle) * end[:, None]) / torch.sin(angle)
+from gan_modules.latents import slerp
 
 
 def class_rows(num_classes: int, columns: int) -> Tensor:

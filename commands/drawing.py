@@ -1,18 +1,46 @@
-"""Draws images from a trained generator, and writes them to files."""
+"""Draws images from a trained generator, on one device or several, and writes them as they come."""
 
+import math
 import shutil
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
+from torch.multiprocessing.spawn import spawn
 from tqdm import tqdm
 
+from commands.checkpoint import load_model
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
+from gan_modules.latents import slerp, truncate
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""Images uint8 `[N, H, W, C]`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which images to draw.
+
+    Attributes:
+        checkpoint: of the generator.
+        latents: `[N, latent_dim]`.
+        labels: int64 `[N]`; unused by models without classes.
+        names: of each image, for files.
+        batch_size: images at once.
+    """
+
+    checkpoint: str
+    latents: Tensor
+    labels: Tensor
+    names: list[str]
+    batch_size: int
 
 
 def choose_labels(
@@ -37,53 +65,114 @@ def choose_labels(
     return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
 
 
-def draw(model: GANModule, labels: Tensor, count: int, seed: int, batch_size: int) -> Tensor:
-    """Images `[count, C, H, W]` in [-1, 1]; the same ones for a seed at every batch size."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device)
+def plan(
+    checkpoint: str,
+    count: int,
+    seed: int,
+    batch_size: int,
+    classes: Sequence[str] | None = None,
+    truncation: float | None = None,
+    interpolate: int | None = None,
+) -> tuple[GANModule, Job]:
+    """The model, and what to draw with it; `sample --help` explains the options."""
+    model, class_names = load_model(checkpoint)
+    labels = choose_labels(model, class_names, classes, count)
     latents = model.seeded_latents(count, seed)
-    images = []
-    with tqdm(total=count, desc="Sampling", unit="image", leave=False) as progress:
-        for start in range(0, count, batch_size):
-            latent = latents[start : start + batch_size]
-            label = labels[start : start + batch_size]
-            images.append(model.sample(latent, label.to(device)).cpu())
-            progress.update(len(latent))
-    return torch.cat(images)
+    if truncation is not None:
+        latents = truncate(latents, truncation)
+    if interpolate is not None:
+        latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
+        labels = labels[:-1].repeat_interleave(interpolate)
+    names = [f"{index:06d}" for index in range(len(latents))]
+    if model.conditional:
+        of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
+        names = [f"{name}_{of}" for name, of in zip(names, of_classes, strict=True)]
+    return model, Job(checkpoint, latents, labels, names, batch_size)
 
 
-def write(images: Tensor, labels: Tensor | None, class_names: Sequence[str], output: Path) -> None:
-    """Write the images beside `output` first, then put them in its place whole."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    try:
-        if output.suffix == ".png":
-            columns = max(1, round(len(images) ** 0.5))
-            save_image(make_grid(images, columns, normalize=True, value_range=(-1, 1)), partial)
+def device_of(rank: int) -> torch.device:
+    """The device of one of several processes."""
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def drawn(
+    model: GANModule, job: Job, rank: int = 0, ranks: int = 1
+) -> Iterator[tuple[int, Pixels]]:
+    """Batches of images, each with the number of its first; every `ranks`-th batch of all."""
+    device = device_of(rank)
+    model = model.to(device)
+    starts = range(rank * job.batch_size, len(job.latents), ranks * job.batch_size)
+    with tqdm(
+        total=len(job.latents), desc="Sampling", unit="image", leave=False, disable=rank > 0
+    ) as bar:
+        for start in starts:
+            part = slice(start, start + job.batch_size)
+            images = model.sample(job.latents[part].to(device), job.labels[part].to(device))
+            yield start, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+            bar.update(len(images) * ranks)
+
+
+def all_drawn(model: GANModule, job: Job) -> Pixels:
+    """All images at once, where a file needs them so."""
+    return np.concatenate([pixels for _, pixels in drawn(model, job)])
+
+
+def columns_of(job: Job, by_class: bool) -> int:
+    """Images in a row: a class in each, if they come out even, else as many as rows."""
+    count, classes = len(job.labels), len(set(job.labels.tolist()))
+    if by_class and count % classes == 0:
+        return count // classes
+    return max(1, round(math.sqrt(count)))
+
+
+# Many images, on several devices
+
+
+def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
+    """Draw a share of the images into a folder of files, or into an array that lies on the disk."""
+    model = model or load_model(job.checkpoint)[0]
+    array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
+    for start, pixels in drawn(model, job, rank, ranks):
+        if array is not None:
+            array[start : start + len(pixels)] = pixels
         else:
-            pixels = to_uint8(images).permute(0, 2, 3, 1)
-            if output.suffix == ".npz":
-                known = {} if labels is None else {"labels": labels.numpy()}
-                np.savez_compressed(partial, images=pixels.numpy(), **known)  # type: ignore[arg-type]
-            else:
-                write_folder(pixels, labels, class_names, partial)
-        if output.is_dir():
-            shutil.rmtree(output)
-        partial.replace(output)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+            for name, image in zip(job.names[start:], pixels, strict=False):
+                Image.fromarray(image.squeeze()).save(place / f"{name}.png")
 
 
-def write_folder(
-    pixels: Tensor, labels: Tensor | None, class_names: Sequence[str], folder: Path
-) -> None:
+def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
+    """Have as many processes draw; image i is the same one however many they are."""
+    if devices == 1:
+        work(0, 1, job, place, model)
+    else:
+        spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
+
+
+def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:
     """One PNG file an image, named by its number and its class."""
     folder.mkdir()
-    for index, image in enumerate(tqdm(pixels.numpy(), desc="Writing", unit="image", leave=False)):
-        suffix = ""
-        if labels is not None:
-            number = int(labels[index])
-            suffix = f"_{class_names[number] if class_names else number}"
-        Image.fromarray(image.squeeze()).save(folder / f"{index:06d}{suffix}.png")
+    share(job, folder, model, devices)
+
+
+def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
+    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model."""
+    image = model.sample(job.latents[:1], job.labels[:1])[0]
+    shape = (len(job.latents), *image.permute(1, 2, 0).shape)
+    array = file.with_suffix(".npy")
+    try:
+        np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
+        share(job, array, model, devices)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
+            archive.write(array, "images.npy")
+            if model.conditional:
+                np.save(array, job.labels.numpy())
+                archive.write(array, "labels.npy")
+    finally:
+        array.unlink(missing_ok=True)
+
+
+def replace(partial: Path, output: Path) -> None:
+    """Put what is whole in the place of what was there."""
+    if output.is_dir():
+        shutil.rmtree(output)
+    partial.replace(output)

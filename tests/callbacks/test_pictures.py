@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from callbacks.pictures import Pictures, class_rows, slerp
+from callbacks.pictures import Pictures, class_rows
 from gan_modules import ACGAN, GAN, GANModule
 from tests.gan_modules.helpers import (
     CLASSES,
@@ -186,30 +186,6 @@ def test_numbers_below_one_are_refused(name: str) -> None:
 def test_class_rows() -> None:
     assert class_rows(3, 2).tolist() == [0, 0, 1, 1, 2, 2]
     assert class_rows(3, 2).dtype == torch.int64
-
-
-def test_slerp_goes_from_end_to_end_at_an_even_pace() -> None:
-    torch.manual_seed(0)
-    start, end = torch.randn(2, 7, 50).unbind()
-    ways = slerp(start, end, 5)
-    assert ways.shape == (7, 5, 50)
-    torch.testing.assert_close(ways[:, 0], start)
-    torch.testing.assert_close(ways[:, -1], end)
-
-    directions = nn.functional.normalize(torch.randn(2, 7, 50), dim=2)
-    ways = slerp(3 * directions[0], 3 * directions[1], 5)
-    torch.testing.assert_close(ways.norm(dim=2), torch.full((7, 5), 3.0))
-    cosines = nn.functional.cosine_similarity(ways[:, 1:], ways[:, :-1], dim=2)
-    total = (directions[0] * directions[1]).sum(dim=1).acos()
-    torch.testing.assert_close(
-        cosines.acos(), (total / 4)[:, None].expand(-1, 4), atol=1e-3, rtol=0
-    )
-
-
-def test_slerp_between_equal_latents_stays_there() -> None:
-    latent = torch.randn(2, 50)
-    ways = slerp(latent, latent, 4)
-    torch.testing.assert_close(ways, latent[:, None].expand(-1, 4, -1), rtol=1e-3, atol=1e-3)
 
 
 def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ CASES = {
     ),
     "sample into another kind of file": (
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.jpg"],
-        "must end in .png or .npz",
+        "must end in .png, .npz, .gif, .mp4, or be a folder",
     ),
     "unknown precision": ([*DIGITS, "--trainer.precision", "8-mixed"], "precision"),
     "unknown strategy": ([*DIGITS, "--trainer.strategy", "dpp"], "strategy"),
@@ -169,6 +169,42 @@ CASES = {
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--batch-size", "-3"],
         "--batch-size must",
     ),
+    "sample a way of one image": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.gif", "--interpolate", "1"],
+        "--interpolate must be at least 2",
+    ),
+    "sample from nowhere to nowhere": (
+        [
+            *("sample", "--checkpoint", "x", "--output", "{tmp}/x.gif", "--interpolate", "4"),
+            *("--count", "1"),
+        ],
+        "give --count 2 or more",
+    ),
+    "sample a film of nothing": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.mp4"],
+        "films show --interpolate N",
+    ),
+    "sample without latents": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--truncation", "0"],
+        "--truncation must be above 0",
+    ),
+    "sample neighbours into a folder": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x", "--nearest"],
+        "--nearest is shown in a grid",
+    ),
+    "sample a grid on two devices": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--devices", "2"],
+        "--devices share the work for a folder",
+    ),
+    "a study of nothing": (["study", "{tmp}/nowhere.yaml"], "nowhere.yaml is no plan of a study"),
+    "a study that is a picture": (["study", "{tmp}/plain/a.png"], "a.png is no plan of a study"),
+    "a report of pictures": (["report", "{tmp}/plain"], "is the folder of no run and of no study"),
+    "an export without a format's suffix": (
+        ["export", "--checkpoint", "x", "--format", "onnx", "--output", "{tmp}/x.png"],
+        "must end in .onnx",
+    ),
+    "no returns": ([*DIGITS, "--finite.returns", "-1"], "--finite.returns must be 0 or more"),
+    "rates that rise": ([*DIGITS, "--finite.rates_times", "2"], "--finite.rates_times above 0"),
     "compare a file": (["compare", "{tmp}/plain/a.png"], "a.png"),
     "compare damaged scores": (["compare", "{tmp}/scored"], "metrics.json"),
     "curves of nothing": (["curves", "{tmp}/plain", "--output", "{tmp}/x.png"], "plain"),

@@ -1,7 +1,9 @@
 """What a training leaves behind, and what the other commands make of it."""
 
+import shutil
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
+from datamodules import Digits
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -126,14 +129,69 @@ class TestSample:
         assert len(list(output.iterdir())) == 2
 
     def test_a_failure_leaves_nothing(self, trained, tmp_path, monkeypatch):
-        def full(images: object, path: Path) -> None:
+        def full(image: Image.Image, path: Path) -> None:
             path.write_bytes(b"half a picture")
             raise OSError("No space left on device")
 
-        monkeypatch.setattr("commands.drawing.save_image", full)
+        monkeypatch.setattr(Image.Image, "save", full)
         with pytest.raises(SystemExit, match="No space left"):
             self.run(trained, tmp_path / "grid.png")
         assert list(tmp_path.iterdir()) == []
+
+    def test_two_devices_draw_the_same_images(self, trained, tmp_path):
+        self.run(trained, tmp_path / "a.npz", "--count", "10", "--batch-size", "3")
+        options = ["--count", "10", "--batch-size", "3", "--devices", "2"]
+        self.run(trained, tmp_path / "b.npz", *options)
+        a, b = (np.load(tmp_path / f"{name}.npz")["images"] for name in "ab")
+        assert np.array_equal(a, b)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+    def test_ways_between_latents(self, trained, tmp_path):
+        """In a grid, a GIF and a film: the way from the first latent to the second, and so on."""
+        options = ["--count", "3", "--interpolate", "4"]
+        self.run(trained, tmp_path / "a.npz", *options)
+        self.run(trained, tmp_path / "ends.npz", "--count", "3")
+        ways, ends = (np.load(tmp_path / f"{n}.npz")["images"].astype(int) for n in ("a", "ends"))
+        for frame, end in ((0, 0), (3, 1), (4, 1), (7, 2)):
+            assert np.abs(ways[frame] - ends[end]).max() <= 1
+        self.run(trained, tmp_path / "a.png", *options)
+        assert Image.open(tmp_path / "a.png").size == (4 * 34 + 2, 2 * 34 + 2)
+        self.run(trained, tmp_path / "a.gif", *options)
+        with Image.open(tmp_path / "a.gif") as film:
+            assert film.n_frames == 8 - 1  # the same image twice is one, shown twice as long
+        self.run(trained, tmp_path / "a.mp4", *options)
+        with av.open(str(tmp_path / "a.mp4")) as film:
+            frames = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
+        assert [frame.shape for frame in frames] == [(256, 256)] * 8
+        small = frames[5].reshape(32, 8, 32, 8).mean(axis=(1, 3))
+        assert np.abs(small - ways[5, :, :, 0]).mean() < 12  # H.264 loses some
+
+    def test_truncated_latents(self, trained, tmp_path):
+        for limit in ("0.2", "9"):
+            self.run(trained, tmp_path / f"{limit}.npz", "--count", "16", "--truncation", limit)
+        self.run(trained, tmp_path / "all.npz", "--count", "16")
+        short, long, all_ = (
+            np.load(tmp_path / f"{n}.npz")["images"].astype(float) for n in ("0.2", "9", "all")
+        )
+        assert np.abs(long - all_).max() <= 1
+        assert short.std(axis=0).mean() < all_.std(axis=0).mean() / 2
+
+    def test_training_images_beside(self, trained, tmp_path, monkeypatch):
+        from commands.neighbours import beside_nearest
+
+        checkpoint = trained / "checkpoints" / "last.ckpt"
+        images, _ = Digits().split(train=True)
+        some = images[[5, 700, 31]].permute(0, 2, 3, 1).numpy()
+        pairs = beside_nearest(some, checkpoint)
+        assert np.array_equal(pairs[::2], some)
+        assert np.array_equal(pairs[1::2], some), "a training image is its own neighbour"
+        self.run(trained, tmp_path / "n.png", "--count", "6", "--nearest")
+        assert Image.open(tmp_path / "n.png").size == (8 * 34 + 2, 2 * 34 + 2)
+        shutil.copy(checkpoint, tmp_path / "alone.ckpt")
+        arguments = ["sample", "--checkpoint", str(tmp_path / "alone.ckpt"), "--nearest"]
+        with pytest.raises(SystemExit, match=r"--nearest needs the data that .*config\.yaml names"):
+            cli.main([*arguments, "--output", str(tmp_path / "x.png")])
+        assert not (tmp_path / "x.png").exists()
 
     def test_classes(self, fit, tmp_path):
         folder = fit(
@@ -143,6 +201,8 @@ class TestSample:
         self.run(folder, tmp_path / "c.npz", "--count", "4", "--classes", "1", "7")
         assert np.load(tmp_path / "c.npz")["labels"].tolist() == [2, 2, 0, 0]
         self.run(folder, tmp_path / "images", "--count", "3")
+        self.run(folder, tmp_path / "rows.png", "--count", "6")
+        assert Image.open(tmp_path / "rows.png").size == (2 * 34 + 2, 3 * 34 + 2), "a row a class"
         names = sorted(path.name for path in (tmp_path / "images").iterdir())
         assert names == ["000000_7.png", "000001_3.png", "000002_1.png"]
         with pytest.raises(SystemExit, match="--classes 9: choose from 0: 7, 1: 3, 2: 1"):
