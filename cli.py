@@ -13,6 +13,7 @@ COMMANDS = {
     "sample": "draw images from a trained generator",
     "study": "train and score what a plan compares, each change with each seed",
     "report": "make a page of runs or of a study: pictures, curves, scores",
+    "explore": "open a page in the browser to move through a generator's images",
     "export": "write a generator for other runtimes: safetensors, ONNX, torch.export",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
