@@ -19,6 +19,7 @@ from gan_modules.images import to_uint8
 from metrics import (
     Images,
     Scorer,
+    distance_to,
     inception_weights,
     make_references,
     make_scorer,
@@ -74,6 +75,7 @@ class Quality(Callback):
         self.neighbours: Tensor | None = None
         self._weights: Path | None = None
         self._scorer: Scorer | None = None
+        self._usual: float | None = None
 
     def save_neighbours(self, file: Path) -> None:
         """Picture of a test's neighbours, four pairs a row: drawn, and nearest training image."""
@@ -146,7 +148,13 @@ class Quality(Callback):
         if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         real, fake = self._compared(trainer, pl_module, train=True)
-        result = None if real is None else score(real, fake, str(self.features), self.seed)
+        result = None
+        if real is not None:
+            if self._usual is None:  # held-out images give a scale, and no choice depends on it
+                scorer, data = self._prepared(trainer, pl_module), _data(trainer)
+                self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
+            result = score(real, fake, str(self.features), self.seed)
+            result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

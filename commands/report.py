@@ -17,6 +17,7 @@ from commands.curves import read_scalars
 from commands.figures import QUANTITIES, chart
 from commands.groups import Group, groups_of, score_rows
 from commands.scores import FILE, read_reports, score_table
+from diagnosis import Curves, history
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -79,12 +80,12 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
         table=score_rows(found),
         charts={QUANTITIES[name][0]: embedded(drawn) for name, drawn in charts.items()},
         real=next(filter(None, (picture(run, "real") for run in runs)), None),
-        groups=[described(group, found[0]) for group in found],
+        groups=[described(group, found[0], scalars) for group in found],
     )
     return page, charts
 
 
-def described(group: Group, base: Group) -> dict[str, Any]:
+def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[str, Any]:
     """What the page says of a group."""
     config, other = group.config(), base.config()
     changes = [
@@ -98,18 +99,18 @@ def described(group: Group, base: Group) -> dict[str, Any]:
         "settings": yaml.safe_dump(config, sort_keys=False),
         "failed": {str(run): words for run, words in group.failed.items()},
         "waiting": group.waiting,
-        "runs": [described_run(run) for run in group.runs],
+        "runs": [described_run(run, scalars[run]) for run in group.runs],
     }
 
 
-def described_run(run: Path) -> dict[str, Any]:
+def described_run(run: Path, curves: Curves) -> dict[str, Any]:
     """What the page says of a run."""
     reports = read_reports(run) if (run / FILE).is_file() else {}
     grids = sorted((run / "pictures").glob("fake_[0-9]*.png"))
     return {
         "name": run.name,
         "folder": str(run),
-        "findings": findings(run),
+        "findings": findings(curves),
         "last": picture(run, "fake_last"),
         "nearest": picture(run, "nearest_last"),
         "grids": [(int(g.stem.removeprefix("fake_")), picture(run, g.stem)) for g in grids],
@@ -118,9 +119,18 @@ def described_run(run: Path) -> dict[str, Any]:
     }
 
 
-def findings(run: Path) -> list[str]:
-    """What the run's diagnosis has said."""
-    return []
+def findings(curves: Curves) -> list[str]:
+    """What the run's diagnosis says of its curves, failure by failure."""
+    told = []
+    for episode in history(curves):
+        over = episode.until_images
+        length = f", until {over:,}" if over else ""
+        name = episode.finding.name.replace("_", " ")
+        told.append(
+            f"{name} (since {episode.finding.since_images:,} images{length}): "
+            f"{episode.finding.sentence}"
+        )
+    return told
 
 
 def picture(run: Path, name: str) -> str | None:

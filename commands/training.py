@@ -363,7 +363,8 @@ def main(arguments: list[str] | None = None) -> None:
             auto_configure_optimizers=False,
             trainer_defaults={
                 "devices": 1,
-                "callbacks": [callbacks.Signals()],
+                # In this order: what a batch showed is noted before a signal has it saved.
+                "callbacks": [callbacks.Diagnosis(), callbacks.Signals()],
             },
             parser_class=Parser,
             parser_kwargs={

@@ -6,7 +6,7 @@ from metrics.inception import InceptionFeatures, inception_weights
 from metrics.pixels import PixelFeatures
 from metrics.references import make_references, score_beside_training
 from metrics.scorer import Scorer, make_scorer
-from metrics.scores import Images, score, score_by_class
+from metrics.scores import Images, distance_to, score, score_by_class
 
 __all__ = [
     "DomainClassifier",
@@ -15,6 +15,7 @@ __all__ = [
     "InceptionFeatures",
     "PixelFeatures",
     "Scorer",
+    "distance_to",
     "domain_classifier",
     "inception_weights",
     "make_references",

@@ -137,6 +137,11 @@ def nearest(queries: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     return (queries - points[index]).norm(dim=1), index
 
 
+def distance_to(training: Images, images: Images) -> float:
+    """Median distance of images to the training image that is nearest to each."""
+    return float(nearest(images.features, training.features)[0].median())
+
+
 def radii(points: Tensor, k: int) -> Tensor:
     """Distance `[N]` from each point `[N, D]`, float64, to the k-th nearest other one."""
     distances = (torch.cdist(part, points) for part in torch.split(points, CHUNK))

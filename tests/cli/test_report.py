@@ -140,6 +140,16 @@ def test_a_page_of_runs(tmp_path):
     assert page.text.count("Scores of last.ckpt") == 2
 
 
+def test_findings_of_the_diagnosis(tmp_path, monkeypatch):
+    monkeypatch.setattr("diagnosis.curves.SPAN", 0)
+    run = make_run(tmp_path / "run")
+    with SummaryWriter(str(run)) as writer:
+        for step in range(30):
+            writer.add_scalar("penalty/norm", 9.0 if step < 25 else 1.0, step)
+    text = report(run, output=tmp_path / "page.html").text
+    assert "penalty off (since 0 images): the norm of the critic's gradient is 9, and" in text
+
+
 def test_the_default_place_is_the_first_folder_and_is_replaced(study):
     (study / "report.html").write_text("of before")
     cli.main(["report", str(study)])

@@ -1,0 +1,70 @@
+"""Curves, what is found in them, and how a rule looks at their newest values."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from statistics import median
+
+Curves = dict[str, tuple[list[int], list[float]]]
+"""By log name: the images seen, and the values."""
+
+STRETCH = 10
+"""Logged values in a stretch. Ten batches of 64 images know an accuracy of 0.5 to 0.02."""
+
+SPAN = 20_000
+"""Images that a stretch covers at least: the first thousands of healthy runs hold everything."""
+
+LONG = 20
+"""Logged values after which what had to settle, or to begin, should have."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A failure that the newest values show.
+
+    Attributes:
+        name: of the failure; docs/reading_curves.md has a section of that name.
+        since_images: real images seen when the stretch of values that shows it began.
+        sentence: what was seen, with its numbers, and what it means.
+    """
+
+    name: str
+    since_images: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The newest values of a curve, and how many images had been seen at the first of them."""
+
+    since_images: int
+    values: list[float]
+
+    @property
+    def median(self) -> float:
+        """Their median."""
+        return median(self.values)
+
+
+def newest(
+    curves: Curves, name: str, count: int = STRETCH, span: int | None = None
+) -> Stretch | None:
+    """A curve's newest values, or None if there are not as many yet.
+
+    Args:
+        curves: of the run.
+        name: of the curve.
+        count: of values, at least.
+        span: images that they cover, at least; `SPAN` if None.
+    """
+    images, values = curves.get(name, ([], []))
+    span = SPAN if span is None else span
+    since = bisect_right(images, images[-1] - span) if images else 0
+    start = min(since, len(values) - count)
+    if start < 0 or (images[-1] - images[0] < span):
+        return None
+    return Stretch(images[start], values[start:])
+
+
+def first_median(curves: Curves, name: str, count: int = STRETCH) -> float:
+    """Median of a curve's first values."""
+    return median(curves[name][1][:count])

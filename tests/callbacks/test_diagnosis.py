@@ -1,0 +1,228 @@
+"""Trainings that are made to fail, each in its own way, and say so; healthy ones say nothing."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+
+from callbacks import Diagnosis, Finite, Quality
+from callbacks.diagnosis import pairwise_distance
+from commands.curves import read_scalars
+from diagnosis import history
+from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from tests.gan_modules.helpers import (
+    VARIANTS,
+    TinyDiscriminator,
+    TinyGenerator,
+    TinyImages,
+    copied,
+    equal,
+    fit,
+    make_model,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Found .* in eval mode")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches of a few values, however few images they cover."""
+    monkeypatch.setattr("diagnosis.curves.SPAN", 0)
+
+
+def adam(rate: float) -> Any:
+    return partial(Adam, lr=rate, betas=(0.5, 0.999))
+
+
+def frozen(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    return SGD(parameters, lr=0.0)
+
+
+def diagnosed(folder: Path, model: GANModule, **options: Any) -> dict[str, int]:
+    """Train, log every batch; the failures that were said, and when, as TensorBoard has them."""
+    callbacks = [*options.pop("callbacks", []), Diagnosis(), Finite()]
+    logger = TensorBoardLogger(folder, name="", version="")
+    options = {"log_every_n_steps": 1, "max_epochs": 15} | options
+    try:
+        fit(model, TinyImages(), callbacks, logger, **options)
+    finally:
+        logger.finalize("success")
+    return {text.split()[0]: step for step, text in reversed(texts(folder))}
+
+
+def texts(folder: Path) -> list[tuple[int, str]]:
+    """What stands under `diagnosis` in TensorBoard's text tab, and after how many images."""
+    events = EventAccumulator(str(folder)).Reload()
+    tag = "diagnosis/text_summary"
+    if tag not in events.Tags()["tensors"]:
+        return []
+    return [(e.step, e.tensor_proto.string_val[0].decode()) for e in events.Tensors(tag)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_healthy_run_is_silent(variant: type[GANModule], tmp_path: Path) -> None:
+    """Its images are noise, from which nothing is learned: it is not scored."""
+    assert diagnosed(tmp_path, make_model(variant), max_epochs=25) == {}
+    assert len(read_scalars(tmp_path)["samples/pairwise_distance"][0]) > 15
+
+
+class Strong(TinyDiscriminator):
+    """Wide, and without dropout."""
+
+    def __init__(self, channels: int, image_size: int) -> None:
+        super().__init__(channels, image_size)
+        pixels = channels * image_size**2
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(pixels, 64), nn.ReLU(), nn.Linear(64, 1)
+        )
+
+
+class Deaf(TinyGenerator):
+    """Takes no notice of its latent."""
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return super().forward(torch.zeros_like(latent))
+
+
+def test_the_discriminator_wins(tmp_path: Path) -> None:
+    model = make_model(
+        discriminator=Strong, discriminator_optimizer=adam(0.01), generator_optimizer=adam(1e-5)
+    )
+    assert diagnosed(tmp_path, model, max_epochs=25).keys() == {"discriminator_won"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_latents_without_notice(variant: type[GANModule], tmp_path: Path) -> None:
+    if variant is ACGAN:
+
+        class Conditional(TinyGenerator):
+            """One image a class."""
+
+            def forward(self, latent: Tensor) -> Tensor:
+                classes = latent.clone()
+                classes[:, :-3] = 0
+                return super().forward(classes)
+
+        model = make_model(variant, generator=Conditional)
+    else:
+        model = make_model(variant, generator=Deaf)
+    assert "collapsed" in diagnosed(tmp_path, model, max_epochs=25)
+
+
+def unbound() -> GANModule:
+    """A critic without its penalty."""
+    return make_model(WGANGP, penalty_weight=0.0, critic_steps=1, critic_optimizer=adam(0.05))
+
+
+def test_no_penalty(tmp_path: Path) -> None:
+    assert diagnosed(tmp_path, unbound()).keys() == {"penalty_off"}
+
+
+def test_steps_far_too_large(tmp_path: Path) -> None:
+    """Gradients grow by powers of ten, and then the run ends."""
+    steep = partial(SGD, lr=10.0)
+    model = make_model(discriminator_optimizer=steep, generator_optimizer=steep)
+    with pytest.raises(ValueError, match="diverged"):
+        diagnosed(tmp_path, model)
+    assert [text.split()[0] for _, text in texts(tmp_path)] == ["exploding", "not_finite"]
+
+
+@pytest.mark.parametrize("every", [1, 1000])
+def test_a_run_that_diverges_says_so_before_it_ends(every: int, tmp_path: Path) -> None:
+    """Also where its last batch isn't logged."""
+    model = make_model(discriminator_optimizer=partial(SGD, lr=1e30))
+    with pytest.raises(ValueError, match="diverged"):
+        diagnosed(tmp_path, model, log_every_n_steps=every)
+    ((step, text),) = texts(tmp_path)
+    assert text.startswith(f"not_finite since {step} images: ")
+    assert "nan" in text
+
+
+def test_copies_of_training_images(tmp_path: Path) -> None:
+    training, _ = TinyImages().split(train=True)
+
+    class Copying(GAN):
+        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+            return training[(latent[:, 0] * 1000).long() % len(training)].float() / 127.5 - 1
+
+    options = {"callbacks": [Quality("pixels", count=20)], "limit_val_batches": 1.0}
+    options["max_epochs"] = 3
+    assert diagnosed(tmp_path, make_model(Copying), **options) == {"memorising": 32}
+    assert read_scalars(tmp_path)["metric/nearest_pixels"] == ([32, 64, 96], [0.0] * 3)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_network_that_is_never_updated(network: str, tmp_path: Path) -> None:
+    model = make_model(**{f"{network}_optimizer": frozen})
+    options = {"callbacks": [Quality("pixels", count=20)], "limit_val_batches": 1.0}
+    assert "nothing_learned" in diagnosed(tmp_path, model, **options)
+
+
+def test_what_is_said_is_what_the_files_tell(tmp_path: Path) -> None:
+    """Found again in the curves alone, after the run."""
+    diagnosed(tmp_path, unbound())
+    ((step, text),) = texts(tmp_path)
+    (episode,) = history(read_scalars(tmp_path))
+    assert episode.said_at == step
+    said = f"penalty_off since {episode.finding.since_images:,} images: {episode.finding.sentence}"
+    assert text == said
+
+
+@pytest.mark.parametrize("epochs", [2, 8])
+def test_a_resumed_run_goes_on_with_what_it_saw(epochs: int, tmp_path: Path) -> None:
+    """Stopped before it said something, and after."""
+    ends = []
+    for checkpoint in (None, tmp_path / "half.ckpt"):
+        folder = tmp_path / f"from {checkpoint and checkpoint.stem}"
+        if checkpoint:
+            half = fit(
+                unbound(),
+                TinyImages(),
+                [Diagnosis()],
+                TensorBoardLogger(tmp_path / "half", name="", version=""),
+                log_every_n_steps=1,
+                max_epochs=epochs,
+            )
+            half.save_checkpoint(checkpoint)
+        callback = Diagnosis()
+        logger = TensorBoardLogger(folder, name="", version="")
+        options = {"log_every_n_steps": 1, "max_epochs": 15, "checkpoint": checkpoint}
+        fit(unbound(), TinyImages(), [callback], logger, **options)
+        logger.finalize("success")
+        state = callback.state_dict()
+        for name in [name for name in state["curves"] if name.startswith("time/")]:
+            del state["curves"][name]
+        ends.append((state, texts(folder)))
+    (whole, said), (resumed, said_later) = ends
+    assert resumed == whole
+    assert said_later == (said if epochs == 2 else [])
+    assert said
+
+
+def test_training_is_left_alone(tmp_path: Path) -> None:
+    """Weights are those of a run without it, with batch norm, dropout and an average."""
+    for variant in VARIANTS:
+        ends = []
+        for callbacks in ([], [Diagnosis()]):
+            model = make_model(variant, ema_half_life_images=30)
+            fit(model, TinyImages(), callbacks, log_every_n_steps=1)
+            ends.append(copied(model))
+        assert equal(*ends)
+
+
+def test_distance_is_that_of_the_closed_form() -> None:
+    images = torch.tensor([0.0, 3.0, 7.0, 8.0])[:, None, None, None]
+    classes = torch.tensor([0, 1, 0, 1])
+    assert pairwise_distance(images, torch.zeros(4)) == pytest.approx((3 + 7 + 8 + 4 + 5 + 1) / 6)
+    assert pairwise_distance(images, classes) == pytest.approx((7 + 5) / 2)
+    assert pairwise_distance(images[:2], classes[:2]) == 3, "no two are of one class"
+    near = torch.full((2, 1, 32, 32), 100.0)
+    near[1] += 1e-4
+    assert pairwise_distance(near, torch.zeros(2)) == pytest.approx(32e-4, rel=0.05)

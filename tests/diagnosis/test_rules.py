@@ -1,0 +1,200 @@
+"""Each rule at its thresholds, on curves made up for it."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diagnosis import Curves, Diary, Finding, diagnose, history
+
+EVERY = 100
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches of a few values, however few images they cover."""
+    monkeypatch.setattr("diagnosis.curves.SPAN", 0)
+
+
+def curve(*values: float) -> tuple[list[int], list[float]]:
+    return [EVERY * (1 + number) for number in range(len(values))], list(values)
+
+
+def curves(**named: tuple[float, ...] | list[float]) -> Curves:
+    """Names with a double underscore for the slash."""
+    return {name.replace("__", "/", 1): curve(*values) for name, values in named.items()}
+
+
+def names(found: list[Finding]) -> list[str]:
+    return [finding.name for finding in found]
+
+
+def won(real: float, fake: float, loss: float, norm: float) -> Curves:
+    return curves(
+        accuracy__real=[0.7] * 10 + [real] * 10,
+        accuracy__fake=[0.7] * 10 + [fake] * 10,
+        loss__generator=[0.7] * 10 + [loss] * 10,
+        gradient_norm__generator=[1.0] * 10 + [norm] * 10,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        (True, won(1.0, 1.0, 2.1, 1.0)),
+        (True, won(0.97, 0.97, 2.1, 1.0)),
+        (True, won(1.0, 1.0, 0.7, 0.009)),
+        (False, won(1.0, 1.0, 1.9, 0.011)),
+        (False, won(0.96, 1.0, 2.1, 1.0)),
+        (False, won(1.0, 0.96, 2.1, 1.0)),
+        (False, won(1.0, 1.0, 2.1, 1.0) | curves(loss__critic=[0.0] * 20)),
+    ],
+)
+def test_discriminator_won(found: bool, case: Curves) -> None:
+    assert names(diagnose(case)) == ["discriminator_won"] * found
+    if found:
+        assert diagnose(case)[0].since_images == 11 * EVERY
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator", "critic"])
+@pytest.mark.parametrize(("found", "factor"), [(True, 101), (False, 99)])
+def test_exploding(network: str, found: bool, factor: float) -> None:
+    case = {f"gradient_norm/{network}": curve(*[0.5] * 10, *[0.5 * factor] * 10)}
+    assert names(diagnose(case)) == ["exploding"] * found
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["loss/critic", "loss_class/real", "gradient_norm/generator"])
+def test_not_finite(name: str, value: float) -> None:
+    assert diagnose({name: curve(1.0)}) == []
+    (finding,) = diagnose({"loss/generator": curve(1.0), name: curve(1.0, value)})
+    assert (finding.name, finding.since_images) == ("not_finite", 2 * EVERY)
+    assert name in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "values"),
+    [
+        (True, [1.51] * 20),
+        (True, [0.49] * 20),
+        (False, [1.49] * 20),
+        (False, [0.51] * 20),
+        (False, [3.0] * 19),
+        (False, [3.0] * 50 + [1.1] * 11),
+        (True, [1.1] * 50 + [3.0] * 11),
+    ],
+)
+def test_penalty_off(found: bool, values: list[float]) -> None:
+    assert names(diagnose(curves(penalty__norm=values))) == ["penalty_off"] * found
+
+
+@pytest.mark.parametrize(
+    ("found", "values"),
+    [
+        (True, [0.0, 0.6] + [0.29] * 10),
+        (False, [0.0, 0.6] + [0.31] * 10),
+        (False, [0.0, 0.59] + [0.29] * 10),  # it never varied much, and may still come to it
+        (False, [0.0] + [0.29] * 6 + [0.7] * 4),  # it has just come to it
+        (False, [0.9] * 5 + [0.1] * 5),  # the median of the stretch
+        (True, [0.09] * 20),
+        (False, [0.11] + [0.09] * 19),
+        (False, [0.09] * 19),
+    ],
+)
+def test_collapsed(found: bool, values: list[float]) -> None:
+    assert names(diagnose(curves(samples__pairwise_distance=values))) == ["collapsed"] * found
+
+
+@pytest.mark.parametrize(
+    ("found", "values"),
+    [
+        ("classes_lost", [0.95, 0.74]),
+        (None, [0.95, 0.76]),
+        (None, [0.59, 0.2]),
+        (None, [0.0] * 3),
+        ("one_class", [0.0] * 4),
+        ("one_class", [0.5, 0.09, 0.09, 0.09, 0.09]),
+        (None, [0.09, 0.09, 0.09, 0.11]),
+    ],
+)
+def test_classes(found: str | None, values: list[float]) -> None:
+    assert names(diagnose(curves(metric__class_entropy=values))) == ([found] if found else [])
+
+
+@pytest.mark.parametrize(("found", "value"), [(True, 0.49), (False, 0.51)])
+def test_memorising(found: bool, value: float) -> None:
+    case = {"metric/nearest_pixels": curve(1.0, value)}
+    assert names(diagnose(case)) == ["memorising"] * found
+    assert diagnose({"metric/nearest_pixels": curve(value, 1.0)}) == []
+
+
+def learning(scores: list[float], real: float, fake: float, then: float = 0.5) -> Curves:
+    """Accuracies as given for 20 values, and the mean of them for the next 20."""
+    return {"metric/fid_pixels": curve(*scores)} | curves(
+        accuracy__real=[real] * 20 + [then] * 20, accuracy__fake=[fake] * 20 + [then] * 20
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        ("no difference", learning([10, 9.6, 20, 9.6], 1.0, 0.0)),
+        ("no difference", learning([10, 9.6, 20, 9.6], 0.0, 0.0)),
+        (None, learning([10, 9.6, 20], 1.0, 0.0)),
+        (None, learning([10, 9.4, 20, 20], 1.0, 0.0)),
+        (None, learning([10, 9.6, 20, 9.6], 1.0, 0.12)),
+        (None, learning([10, 9.6, 20, 9.6], 1.0, 0.0, then=0.56)),
+        ("don't change", learning([9, 10, 10.008, 10, 10], 0.7, 0.7)),
+        (None, learning([9, 10, 10.01, 10, 10], 0.7, 0.7)),
+        (None, learning([9, 8, 8, 8, 8], 0.7, 0.7)),  # it did learn
+    ],
+)
+def test_nothing_learned(found: str | None, case: Curves) -> None:
+    result = diagnose(case)
+    assert names(result) == ["nothing_learned"] * bool(found)
+    assert all(found in finding.sentence for finding in result if found)
+
+
+def test_a_critic_that_sees_nothing() -> None:
+    """Its score has no zero: the accuracies that count from there say nothing."""
+    case = learning([10, 9.6, 20, 9.6], 0.7, 0.7, 0.7) | curves(loss__critic=[0.0] * 40)
+    for pairs, found in ((0.54, True), (0.56, False)):
+        case["accuracy/pairs"] = curve(*[pairs] * 40)
+        assert names(diagnose(case)) == ["nothing_learned"] * found
+
+
+@pytest.mark.parametrize(("found", "span"), [(True, 2400), (False, 2500), (False, 3000)])
+def test_stretches_cover_so_many_images(
+    found: bool, span: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("diagnosis.curves.SPAN", span)
+    # 25 values cover 2,400 images. In the last case the older ones outnumber the newer ones.
+    norms = [1.0] * 20 + [3.0] * 14 if span == 3000 else [3.0] * 25
+    assert names(diagnose(curves(penalty__norm=norms))) == ["penalty_off"] * found
+
+
+def test_a_failure_begins_and_ends_once() -> None:
+    norms = [1.0] * 30 + [3.0] * 30 + [1.0] * 30 + [3.0] * 30
+    first, second = history(curves(penalty__norm=norms))
+    # Half of the twenty newest decide: ten low ones and ten high ones have a median of 2.
+    assert (first.finding.since_images, first.said_at) == (21 * EVERY, 40 * EVERY)
+    assert first.until_images == 71 * EVERY
+    assert (second.said_at, second.until_images) == (100 * EVERY, None)
+
+
+def test_a_diary_goes_on_where_it_was() -> None:
+    norms = [1.0] * 30 + [3.0] * 30
+    whole, parts = Diary(), Diary()
+    said = [whole.note(EVERY * n, {"penalty/norm": norm}) for n, norm in enumerate(norms)]
+    for n, norm in enumerate(norms):
+        parts = Diary(parts.curves, dict(parts.current))
+        assert parts.note(EVERY * n, {"penalty/norm": norm}) == said[n]
+    assert sum(len(begun) for begun, _ in said) == 1
+
+
+def test_neither_torch_nor_lightning_is_needed() -> None:
+    program = "import sys, diagnosis; assert not {'torch', 'lightning'} & sys.modules.keys()"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True)
