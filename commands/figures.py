@@ -30,6 +30,14 @@ QUANTITIES = {
     ),
     "recall": ("recall (higher is better)", [f"metric/recall_{name}" for name in FEATURES]),
     "class_entropy": ("how evenly classes are drawn (1: evenly)", ["metric/class_entropy"]),
+    "pairwise_distance": (
+        "distance between generated images, over real ones",
+        ["samples/pairwise_distance"],
+    ),
+    "nearest": (
+        "distance to the nearest training image, over held-out ones",
+        [f"metric/nearest_{name}" for name in FEATURES],
+    ),
     "generator_gradient": ("gradient norm of the generator", ["gradient_norm/generator"]),
     "adversary_gradient": (
         "gradient norm of the discriminator or critic",
