@@ -38,6 +38,7 @@ QUANTITIES = {
         "distance to the nearest training image, over held-out ones",
         [f"metric/nearest_{name}" for name in FEATURES],
     ),
+    "class_match": ("images of the class asked for", ["metric/class_match"]),
     "generator_gradient": ("gradient norm of the generator", ["gradient_norm/generator"]),
     "adversary_gradient": (
         "gradient norm of the discriminator or critic",
@@ -46,7 +47,14 @@ QUANTITIES = {
     "penalty_norm": ("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
 }
 """For each chart its title, and the log names of what it shows, of which a run has one at most."""
-SHARES = ("accuracy_real", "accuracy_fake", "accuracy_pairs", "recall", "class_entropy")
+SHARES = (
+    "accuracy_real",
+    "accuracy_fake",
+    "accuracy_pairs",
+    "recall",
+    "class_entropy",
+    "class_match",
+)
 LOGARITHMIC = ("frechet_distance", "generator_gradient", "adversary_gradient")
 POINTS = 60
 

@@ -1,5 +1,6 @@
 """Wrong input ends with one line that names what to change, a code, and nothing written."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -250,6 +251,7 @@ def test_one_line_names_the_way_out(case, data, config, capsys):
     assert message.startswith("error: ")
     assert "\n" not in message
     assert expected in message
+    assert not re.search("Does not validate against|Given value|Subtypes", message), message
     assert "Traceback" not in capsys.readouterr().err
     assert sorted(data.rglob("*")) == before, "something was left behind"
 
