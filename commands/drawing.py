@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 from tqdm import tqdm
 
 from commands.checkpoint import load_model
@@ -76,13 +76,14 @@ def plan(
 ) -> tuple[GANModule, Job]:
     """The model, and what to draw with it; `sample --help` explains the options."""
     model, class_names = load_model(checkpoint)
-    labels = choose_labels(model, class_names, classes, count)
+    ways = count if interpolate is None else count - 1
+    labels = choose_labels(model, class_names, classes, ways)
     latents = model.seeded_latents(count, seed)
     if truncation is not None:
         latents = truncate(latents, truncation)
     if interpolate is not None:
         latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
-        labels = labels[:-1].repeat_interleave(interpolate)
+        labels = labels.repeat_interleave(interpolate)
     names = [f"{index:06d}" for index in range(len(latents))]
     if model.conditional:
         of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
@@ -141,11 +142,21 @@ def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None =
 
 
 def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
-    """Have as many processes draw; image i is the same one however many they are."""
+    """Have as many processes draw; image i is the same one however many they are.
+
+    Raises:
+        ValueError: there are not as many GPUs, or a process failed.
+    """
     if devices == 1:
         work(0, 1, job, place, model)
-    else:
+        return
+    if torch.cuda.is_available() and devices > torch.cuda.device_count():
+        raise ValueError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+    try:
         spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
+    except ProcessException as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ValueError(f"--devices {devices}: a process failed ({reason})") from error
 
 
 def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:
@@ -171,8 +182,15 @@ def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
         array.unlink(missing_ok=True)
 
 
+def discard(file: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if file.is_dir():
+        shutil.rmtree(file)
+    file.unlink(missing_ok=True)
+
+
 def replace(partial: Path, output: Path) -> None:
     """Put what is whole in the place of what was there."""
     if output.is_dir():
-        shutil.rmtree(output)
+        discard(output)
     partial.replace(output)

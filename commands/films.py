@@ -30,15 +30,9 @@ def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:
 
 
 def write_mp4(pixels: Pixels, file: Path, frames_per_second: int) -> None:
-    """A film (H.264), each pixel enlarged so that players show it.
+    """A film (H.264), each pixel enlarged so that players show it; needs PyAV."""
+    import av
 
-    Raises:
-        ValueError: PyAV is missing.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise ValueError('--output *.mp4 is written by PyAV: pip install ".[video]"') from error
     size = max(1, 256 // pixels.shape[1])
     size += size * pixels.shape[1] % 2  # H.264 wants even sides
     with av.open(str(file), "w") as film:

@@ -38,10 +38,27 @@ class Group:
         held = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
         if held is None:
             return {}
-        options = dict(flat(yaml.safe_load((held / "config.yaml").read_text())))
+        options = dict(flat(read_yaml(held / "config.yaml")))
         for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
             options.pop(name, None)
         return options
+
+
+def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
+    """A file that a command has written.
+
+    Raises:
+        ValueError: it is damaged, or lacks something that is wanted.
+    """
+    try:
+        held: dict[str, Any] = yaml.safe_load(file.read_text())
+        for name in wanted:
+            held[name]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
+        ) from error
+    return held
 
 
 def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -70,7 +87,7 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
         return {}, [Group(members[0].name, members) for members in groups(list(folders))]
     if len(folders) > 1:
         raise ValueError("a report is about one study, or about runs: give the study alone")
-    study = yaml.safe_load((studies[0] / "study.yaml").read_text())
+    study = read_yaml(studies[0] / "study.yaml", "variants", "seeds")
     found = []
     for variant in study["variants"]:
         places = [studies[0] / variant / f"seed_{seed}" for seed in study["seeds"]]

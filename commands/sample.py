@@ -2,8 +2,8 @@
 
 import argparse
 import re
-import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 KINDS = ("", ".png", ".npz", ".gif", ".mp4")
@@ -77,6 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    drawing.discard(partial)  # of a command that was killed
     try:
         if output.suffix == "":
             drawing.write_folder(model, job, partial, options.devices)
@@ -96,9 +97,7 @@ def main(arguments: Sequence[str]) -> None:
             films.grid(pixels, columns).save(partial)
         drawing.replace(partial, output)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        partial.unlink(missing_ok=True)
+        drawing.discard(partial)
     print(f"{len(job.latents)} images are in {output}")
 
 
@@ -117,6 +116,8 @@ def check(options: argparse.Namespace, output: Path) -> None:
         raise ValueError("--interpolate goes from one latent to the next: give --count 2 or more")
     if output.suffix in (".gif", ".mp4") and not options.interpolate:
         raise ValueError(f"--output {output}: films show --interpolate N; add it, or choose .png")
+    if output.suffix == ".mp4" and find_spec("av") is None:
+        raise ValueError('--output *.mp4 is written by PyAV: pip install ".[video]"')
     if options.nearest and (output.suffix != ".png" or options.interpolate):
         raise ValueError("--nearest is shown in a grid, without --interpolate: --output FILE.png")
     if options.devices > 1 and output.suffix not in ("", ".npz"):

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from commands.groups import groups_of, score_rows
+from commands.groups import groups_of, read_yaml, score_rows
 from commands.scores import FILE, aligned, read_reports
 
 CLI = Path(__file__).parent.parent / "cli.py"
@@ -163,7 +163,7 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
     """
     file = folder / "study.yaml"
     arguments = {str(run): list(run.arguments) for run in runs}
-    before = yaml.safe_load(file.read_text())["arguments"] if file.is_file() else {}
+    before = read_yaml(file, "arguments")["arguments"] if file.is_file() else {}
     for run in runs:
         if run.state in ("done", "begun") and before.get(str(run)) != arguments[str(run)]:
             raise ValueError(

@@ -150,6 +150,17 @@ def test_findings_of_the_diagnosis(tmp_path, monkeypatch):
     assert "penalty off (since 0 images): the norm of the critic's gradient is 9, and" in text
 
 
+@pytest.mark.parametrize("text", ["variants: [", "title: only this", "", "- 1"])
+def test_a_damaged_study(text, study, tmp_path):
+    (study / "study.yaml").write_text(text)
+    for command in (
+        ["report", str(study)],
+        ["study", "studies/noise.yaml", "--folder", str(study)],
+    ):
+        with pytest.raises(SystemExit, match=r"study\.yaml is damaged"):
+            cli.main(command)
+
+
 def test_the_default_place_is_the_first_folder_and_is_replaced(study):
     (study / "report.html").write_text("of before")
     cli.main(["report", str(study)])

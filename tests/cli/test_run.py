@@ -12,6 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
+from commands import drawing
 from datamodules import Digits
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -122,6 +123,7 @@ class TestSample:
         output = tmp_path / "images"
         self.run(trained, output, "--count", "5")
         assert sorted(path.name for path in output.iterdir()) == [f"{i:06d}.png" for i in range(5)]
+        (tmp_path / ".images.partial").mkdir()  # of a command that was killed
         with pytest.raises(SystemExit, match=r"--output .* exists.*--overwrite"):
             self.run(trained, output, "--count", "2")
         assert len(list(output.iterdir())) == 5
@@ -193,6 +195,23 @@ class TestSample:
             cli.main([*arguments, "--output", str(tmp_path / "x.png")])
         assert not (tmp_path / "x.png").exists()
 
+    def test_a_process_that_fails(self, trained, tmp_path, monkeypatch):
+        options = ["--count", "4", "--devices", "2", "--batch-size", "2"]
+        checkpoint = tmp_path / "gone.ckpt"
+        shutil.copy(trained / "checkpoints" / "last.ckpt", checkpoint)
+
+        def gone(*given: object) -> tuple:
+            found = plan(*given)
+            checkpoint.unlink()
+            return found
+
+        plan = drawing.plan
+        monkeypatch.setattr(drawing, "plan", gone)
+        arguments = ["sample", "--checkpoint", str(checkpoint), *options]
+        with pytest.raises(SystemExit, match=r"--devices 2: a process failed .*no checkpoint at"):
+            cli.main([*arguments, "--output", str(tmp_path / "x.npz")])
+        assert list(tmp_path.iterdir()) == []
+
     def test_classes(self, fit, tmp_path):
         folder = fit(
             "acgan_mnist", "--data", "datamodules.Digits", "--trainer.max_steps", "1",
@@ -201,6 +220,9 @@ class TestSample:
         self.run(folder, tmp_path / "c.npz", "--count", "4", "--classes", "1", "7")
         assert np.load(tmp_path / "c.npz")["labels"].tolist() == [2, 2, 0, 0]
         self.run(folder, tmp_path / "images", "--count", "3")
+        ways = ["--count", "3", "--interpolate", "2", "--classes", "3", "1"]
+        self.run(folder, tmp_path / "w.npz", *ways)
+        assert np.load(tmp_path / "w.npz")["labels"].tolist() == [1, 1, 2, 2], "a class a way"
         self.run(folder, tmp_path / "rows.png", "--count", "6")
         assert Image.open(tmp_path / "rows.png").size == (2 * 34 + 2, 3 * 34 + 2), "a row a class"
         names = sorted(path.name for path in (tmp_path / "images").iterdir())
