@@ -154,7 +154,8 @@ class Quality(Callback):
                 scorer, data = self._prepared(trainer, pl_module), _data(trainer)
                 self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
             result = score(real, fake, str(self.features), self.seed)
-            result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
+            if self._usual > 0:  # else held-out images are all among the training images
+                result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -85,6 +85,8 @@ class ImageDataModule(LightningDataModule, ABC):
         Each split is decoded once: later calls, and stages, find it done.
         """
         self.split(train=stage in ("fit", None))
+        if stage == "fit":
+            self._loader(train=True)  # refuses a batch that is too large, before all else
 
     def train_dataloader(self) -> ResidentLoader:
         """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""

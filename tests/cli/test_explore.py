@@ -127,6 +127,7 @@ def test_in_a_browser(trained, tmp_path):
             browser = webdriver.Chrome(options)
             try:
                 wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", int(port))) == 0)
+                browser.get_log("performance")  # of Chromium's own first page
                 browser.get(f"http://127.0.0.1:{port}")
 
                 def picture() -> str:

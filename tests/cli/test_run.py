@@ -51,7 +51,16 @@ def test_checkpoints_load_without_pickled_code(trained):
 def test_tensorboard_counts_images_and_groups_scalars(events):
     groups = {name.split("/")[0] for name in events.Tags()["scalars"]}
     assert groups == {
-        *("loss", "accuracy", "logits", "gradient_norm", "learning_rate", "time", "metric"),
+        *(
+            "loss",
+            "accuracy",
+            "logits",
+            "gradient_norm",
+            "learning_rate",
+            "time",
+            "metric",
+            "samples",
+        ),
     }
     steps = [event.step for event in events.Scalars("loss/generator")]
     assert steps == [640, 1280, 1920, 2560, 3200]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,9 @@ def wait_for_images(process: subprocess.Popen[str], folder: Path, images: int) -
     """Until a checkpoint after so many images is whole."""
     file, end = folder / "checkpoints" / "last.ckpt", time.monotonic() + 100
     while time.monotonic() < end and process.poll() is None:
-        if file.is_file() and load(file)["images_seen"] >= images:
-            return
+        with suppress(FileNotFoundError):  # a moment between the moves of two files
+            if load(file)["images_seen"] >= images:
+                return
         time.sleep(0.02)
     pytest.fail(f"ended before {images} images were seen: {process.communicate()}")
 

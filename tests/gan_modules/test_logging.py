@@ -99,7 +99,8 @@ def test_each_name_is_explained() -> None:
     features, logits = torch.randn(9, 3), torch.randn(9, 2)
     images = Images(features, logits, logits, torch.zeros(9, dtype=torch.int64))
     scores = {f"metric/{name}" for name in score(images, images, "FEATURES", 0)}
-    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores
+    of_callbacks = {"metric/nearest_FEATURES", "samples/pairwise_distance"}
+    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | of_callbacks
     rates = {name for name in logged if name.startswith("learning_rate/")}
     assert explained == logged - rates | {"learning_rate/…"}
 
