@@ -1,6 +1,7 @@
 """The README's two commands come first; docs/add_a_variant.md does what it says."""
 
 import inspect
+import json
 import re
 import shlex
 import shutil
@@ -31,6 +32,25 @@ def test_two_commands_come_first():
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert "cli.py fit --config configs/dcgan_digits.yaml" in blocks[0]
     assert "pytest" in blocks[1]
+
+
+def test_commands_of_the_notebook(capsys, monkeypatch):
+    """As far as the parser sees them; a Jupyter runs it whole."""
+    notebook = json.loads((ROOT / "docs" / "first_hour.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    commands: list[list[str]] = []
+    held = {"minmax": lambda *arguments: commands.append(list(arguments)), "runs": "runs"}
+    held |= {"display": lambda _: None, "Image": lambda *_, **__: None}
+    for cell in cells[1:]:
+        exec(cell, held)
+    assert [command[0] for command in commands] == ["fit", "sample", "fit", "curves", "report"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    for command in (commands[0], commands[2]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, "--print_config"])
+        assert not ended.value.code, ended.value.code
+    assert "lr: 1.0e-05" in capsys.readouterr().out
 
 
 @pytest.fixture
