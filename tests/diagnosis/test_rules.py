@@ -65,6 +65,16 @@ def test_exploding(network: str, found: bool, factor: float) -> None:
     assert names(diagnose(case)) == ["exploding"] * found
 
 
+@pytest.mark.parametrize(("found", "norm"), [(True, 101.0), (False, 99.0)])
+def test_a_slow_beginning_is_no_measure(
+    found: bool, norm: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ten values are a hundredth of what the first stretch of images comes to."""
+    monkeypatch.setattr("diagnosis.curves.SPAN", 25 * EVERY)
+    case = {"gradient_norm/critic": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
+    assert names(diagnose(case)) == ["exploding"] * found
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["loss/critic", "loss_class/real", "gradient_norm/generator"])
 def test_not_finite(name: str, value: float) -> None:
