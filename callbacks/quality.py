@@ -136,8 +136,10 @@ class Quality(Callback):
             assert self._scorer is not None
             self._scorer.to(device)
             accuracy = self._scorer.accuracy
-            known = "" if accuracy is None else f" (accuracy on held-out images {accuracy:.4f})"
-            rank_zero_info(f"Scores see the features of {self._scorer.network.identity()}{known}")
+            features = f"features {self._scorer.network.identity()}"
+            if accuracy is not None:
+                features += f" of a classifier, right on {accuracy:.1%} of held-out images"
+            rank_zero_info(f"Scores compare images by the {features}.")
         return self._scorer
 
     # Scores

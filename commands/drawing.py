@@ -118,12 +118,18 @@ def all_drawn(model: GANModule, job: Job) -> Pixels:
     return np.concatenate([pixels for _, pixels in drawn(model, job)])
 
 
-def columns_of(job: Job, by_class: bool) -> int:
-    """Images in a row: a class in each, if they come out even, else as many as rows."""
-    count, classes = len(job.labels), len(set(job.labels.tolist()))
-    if by_class and count % classes == 0:
-        return count // classes
-    return max(1, round(math.sqrt(count)))
+def in_rows(pixels: Pixels, job: Job, by_class: bool) -> tuple[Pixels, int]:
+    """Images for a grid, and how many are in a row: as many as rows, or a class in each row.
+
+    Black images fill the rows of classes that have fewer.
+    """
+    if not by_class:
+        return pixels, max(1, round(math.sqrt(len(pixels))))
+    counts = torch.unique_consecutive(job.labels, return_counts=True)[1].tolist()
+    sheet = np.zeros((len(counts), max(counts), *pixels.shape[1:]), np.uint8)
+    for row, images in zip(sheet, np.split(pixels, np.cumsum(counts)[:-1]), strict=True):
+        row[: len(images)] = images
+    return sheet.reshape(-1, *pixels.shape[1:]), max(counts)
 
 
 # Many images, on several devices

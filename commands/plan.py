@@ -4,7 +4,7 @@ import math
 
 import torch
 from lightning import Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
@@ -28,12 +28,10 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
     length = "until it is stopped"
     if total < math.inf:
         length = f"{int(total):,} batches, {int(total) * batch:,} images"
-    adversary: nn.Module = getattr(model, model.adversary_name)
-    networks = {"generator": model.generator, model.adversary_name: adversary}
-    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    sizes = parameters_of(model)
     # Weights, gradients and Adam's two moments; an average of the generator.
     weights = 16 * sum(sizes.values()) + (4 * sizes["generator"] if model.generator_ema else 0)
-    activations = activation_bytes(model, adversary) * data.batch_size // TRIED
+    activations = activation_bytes(model) * data.batch_size // TRIED
     pixels = images * data.channels * data.image_size**2
     needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}
     lines = {
@@ -50,8 +48,24 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
 
 
-def activation_bytes(model: GANModule, adversary: nn.Module) -> int:
+def parameters_of(model: GANModule) -> dict[str, int]:
+    """Number of parameters by the name of the network."""
+    networks = {name: getattr(model, name) for name in ("generator", model.adversary_name)}
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+
+
+def headline(model: GANModule) -> str:
+    """The variant, and its networks with their sizes."""
+    networks = [
+        f"{name} {type(getattr(model, name)).__name__} with {size:,} parameters"
+        for name, size in parameters_of(model).items()
+    ]
+    return f"{type(model).__name__}: {', '.join(networks)}"
+
+
+def activation_bytes(model: GANModule) -> int:
     """Bytes that are kept for the backward passes of a step of `TRIED` images."""
+    adversary = getattr(model, model.adversary_name)
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}
 

@@ -18,8 +18,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--output",
         required=True,
-        help="FILE.png for one grid, FILE.npz for arrays (images uint8 [N, H, W, C], labels int64 "
-        "[N]), a folder for one PNG file an image; with --interpolate also FILE.gif or FILE.mp4",
+        help="FILE.png for one grid (a row a class, of a class-conditional model), FILE.npz for "
+        "arrays (images uint8 [N, H, W, C], labels int64 [N]), a folder for one PNG file an image; "
+        "with --interpolate also FILE.gif or FILE.mp4",
     )
     options.add_argument(
         "--classes",
@@ -88,12 +89,13 @@ def main(arguments: Sequence[str]) -> None:
         elif output.suffix == ".mp4":
             films.write_mp4(drawing.all_drawn(model, job), partial, FRAMES_PER_SECOND)
         else:
-            pixels = drawing.all_drawn(model, job)
-            columns = options.interpolate or drawing.columns_of(job, model.conditional)
+            pixels, columns = drawing.all_drawn(model, job), options.interpolate
             if options.nearest:
                 from commands.neighbours import beside_nearest
 
                 pixels, columns = beside_nearest(pixels, Path(options.checkpoint)), 8
+            elif not columns:
+                pixels, columns = drawing.in_rows(pixels, job, model.conditional)
             films.grid(pixels, columns).save(partial)
         drawing.replace(partial, output)
     finally:

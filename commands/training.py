@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,7 +24,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 import callbacks
 from commands.checkpoint import read_checkpoint, variant_of
-from commands.plan import plan
+from commands.plan import headline, plan
 from commands.resuming import newest_checkpoint
 from commands.scores import run_folder, score_table, write_report
 from datamodules import ImageDataModule
@@ -115,6 +116,10 @@ class GANCLI(LightningCLI):
             parser.prog = "minmax"
             print(shtab.complete(parser, shell))
             sys.exit()
+        if args is None:  # not handed on: Lightning warns of arguments that aren't the process's
+            sys.argv[1:] = configs_first(given)
+        else:
+            args = configs_first(given)
         super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
@@ -225,6 +230,10 @@ class GANCLI(LightningCLI):
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
+        if self.trainer.is_global_zero:
+            print(headline(kwargs["model"]))
+            if isinstance(self.trainer.logger, TensorBoardLogger):
+                print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
         try:
             self.trainer.fit(**kwargs)
         except Exception as error:
@@ -322,6 +331,21 @@ class GANCLI(LightningCLI):
         return self.config[self.config.subcommand].get(name)
 
 
+def configs_first(arguments: list[str]) -> list[str]:
+    """The same arguments with the subcommand's `--config` before its other options.
+
+    An option overrules a config wherever it stands; jsonargparse would take what comes last.
+    """
+    configs, others = list[str](), list[str]()
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument in ("--config", "-c"):
+            configs += [argument, *islice(rest, 1)]
+        else:
+            (configs if argument.startswith("--config=") else others).append(argument)
+    return arguments[:1] + configs + others
+
+
 def one_line(message: str) -> str:
     """What a person needs of jsonargparse's messages, which list all that a value is not."""
     noise = (
@@ -363,6 +387,7 @@ def main(arguments: list[str] | None = None) -> None:
             auto_configure_optimizers=False,
             trainer_defaults={
                 "devices": 1,
+                "enable_model_summary": False,  # it says 0 FLOPs of all
                 # In this order: what a batch showed is noted before a signal has it saved.
                 "callbacks": [callbacks.Diagnosis(), callbacks.Signals()],
             },

@@ -71,9 +71,14 @@ def test_tensorboard_counts_images_and_groups_scalars(events):
     assert "config/text_summary" in events.Tags()["tensors"]
 
 
-def test_the_last_line_says_where_everything_is(fit, capsys):
+def test_the_first_lines_say_what_begins_and_the_last_where_everything_is(fit, capsys):
     folder = fit("dcgan_digits", "--trainer.max_steps", "2")
-    last = capsys.readouterr().out.strip().splitlines()[-1]
+    first, second, *_, last = capsys.readouterr().out.strip().splitlines()
+    assert first == (
+        "GAN: generator DCGAN32Generator with 601,409 parameters, "
+        "discriminator Critic32 with 37,473 parameters"
+    )
+    assert second == f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100"
     assert last == (
         f"Run: {folder}  Last checkpoint: {folder}/checkpoints/last.ckpt  "
         f"Best checkpoint: none  Pictures: {folder}/pictures"
@@ -107,6 +112,16 @@ def test_every_config_is_whole(path, capsys):
         cli.main(["fit", "--config", str(path), "--print_config"])
     assert caught.value.code in (0, None)
     assert "generator_optimizer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("config", [["--config", str(CONFIGS[0])], [f"--config={CONFIGS[0]}"]])
+def test_options_overrule_a_config_wherever_they_stand(config, capsys):
+    options = ["--data.init_args.root", "mine", "--trainer.max_epochs", "3"]
+    with pytest.raises(SystemExit):
+        cli.main(["fit", *options, *config, "--print_config"])
+    settings = yaml.safe_load(capsys.readouterr().out)
+    assert settings["data"]["init_args"]["root"] == "mine"
+    assert settings["trainer"]["max_epochs"] == 3
 
 
 class TestSample:
@@ -234,6 +249,13 @@ class TestSample:
         assert np.load(tmp_path / "w.npz")["labels"].tolist() == [1, 1, 2, 2], "a class a way"
         self.run(folder, tmp_path / "rows.png", "--count", "6")
         assert Image.open(tmp_path / "rows.png").size == (2 * 34 + 2, 3 * 34 + 2), "a row a class"
+        self.run(folder, tmp_path / "uneven.png", "--count", "4", "--classes", "3", "1", "7")
+        sheet = np.asarray(Image.open(tmp_path / "uneven.png"))
+        assert sheet.shape == (3 * 34 + 2, 2 * 34 + 2)
+        filled = [
+            [sheet[2 + r : 34 + r, 2 + c : 34 + c].any() for c in (0, 34)] for r in (0, 34, 68)
+        ]
+        assert filled == [[True, True], [True, False], [True, False]]
         names = sorted(path.name for path in (tmp_path / "images").iterdir())
         assert names == ["000000_7.png", "000001_3.png", "000002_1.png"]
         with pytest.raises(SystemExit, match="--classes 9: choose from 0: 7, 1: 3, 2: 1"):
