@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     output, suffix = Path(chosen.output), SUFFIXES[chosen.format]
     if output.suffix != suffix:
         raise ValueError(f"--output {output} must end in {suffix} for --format {chosen.format}")
-    card = output.with_suffix(".md")
+    card = output.with_name(f"{output.name}.md")  # each format has its own
     for file in (output, card):
         if file.exists() and not chosen.overwrite:
             raise ValueError(f"--output: {file} exists. Choose another, or add --overwrite")

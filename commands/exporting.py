@@ -203,21 +203,20 @@ def model_card(
     """What the file is, how to load it, how it was trained and scored; in Markdown."""
     run = run_folder(checkpoint)
     config = run / "config.yaml"
-    settings = config.read_text() if config.is_file() else "The run's config.yaml was not there."
+    settings = "The run's config.yaml was not there."
+    if config.is_file():
+        settings = as_yaml(yaml.safe_load(config.read_text()))
     scores = "It was not tested: `python cli.py test` makes scores."
     if (run / FILE).is_file() and checkpoint.stem in (reports := read_reports(run)):
         report = reports[checkpoint.stem]
-        scores = (
-            f"```\n{score_table(report)}\n```\n\n```yaml\n{yaml.safe_dump(report['protocol'])}```"
-        )
-    listed = "\n".join(f"- {key}: {value}" for key, value in contract.items())
+        scores = f"```\n{score_table(report)}\n```\n\n{as_yaml(report['protocol'])}"
     title = f"{contract['variant']} after {contract['images_seen']:,} images"
     return f"""# {title}
 
 `{name}` draws images from latents. Largest difference from the checkpoint, of a pixel in [-1, 1]:
 {largest:.2g}.
 
-{listed}
+{as_yaml(contract)}
 
 ## Use
 
@@ -231,15 +230,25 @@ def model_card(
 
 ## Training
 
-```yaml
 {settings}
-```
 
 ## Licence
 
 The code that made this file is under the MIT licence. What the images of the training data allow is
 for you to find out: it is not known here.
 """
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """A block of YAML in Markdown, without what is not set."""
+
+    def given(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: given(held) for key, held in value.items() if held is not None}
+        return value
+
+    text = yaml.safe_dump(given(values), sort_keys=False, default_flow_style=None, width=100)
+    return f"```yaml\n{text}```"
 
 
 def loading(contract: dict[str, Any], form: str, name: str) -> str:

@@ -98,14 +98,14 @@ def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, c
     cli.main([*arguments, "--output", str(file)])
     largest = re.search(r"Largest difference .*: (\S+)\n", capsys.readouterr().out)
     assert float(largest[1]) < 1e-5
-    code = ALONE.format(code=code_of(tmp_path / "drawing.md"))
+    code = ALONE.format(code=code_of(tmp_path / f"{file.name}.md"))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout == "(16, 1, 32, 32) True True\n", done.stderr
     with pytest.raises(SystemExit, match=r"drawing.* exists. Choose another, or add --overwrite"):
         cli.main([*arguments, "--output", str(file)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawing.md", file.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, f"{file.name}.md"]
 
 
 @pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
@@ -116,7 +116,7 @@ def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints,
     options = ["--format", "safetensors", "--output", str(file)]
     cli.main(["export", "--checkpoint", str(checkpoints[name]), *options])
     held: dict = {}
-    exec(code_of(tmp_path / "drawing.md").replace(file.name, str(file)), held)
+    exec(code_of(tmp_path / "drawing.safetensors.md").replace(file.name, str(file)), held)
     model, classes = load_model(checkpoints[name])
     inputs = example(model, 5)
     images = held["generator"](model.generator_input(*inputs, *[None] * (len(inputs) == 1)))
@@ -126,7 +126,7 @@ def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints,
     assert contract["image_shape"] == [1, 32, 32]
     assert contract["classes"] == (classes if model.conditional else [])
     assert contract["weights"] == "averaged generator"
-    card = (tmp_path / "drawing.md").read_text()
+    card = (tmp_path / "drawing.safetensors.md").read_text()
     assert "max_steps: 2" in card  # the run's settings
     assert "MIT licence" in card
 
