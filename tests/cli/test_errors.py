@@ -17,7 +17,7 @@ MODEL, DATA = "--model.init_args", "--data.init_args"
 CASES = {
     "unknown option": ([*DIGITS, "--trainer.max_epoch", "3"], "--trainer.max_epoch 3"),
     "unknown key of the model": ([*DIGITS, f"{MODEL}.latentdim", "3"], "'latentdim'"),
-    "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], '"batch_size": Expected'),
+    "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], "batch_size: Expected"),
     "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
     "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
     "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "parsing config"),
@@ -204,6 +204,29 @@ CASES = {
         ["export", "--checkpoint", "x", "--format", "onnx", "--output", "{tmp}/x.png"],
         "must end in .onnx",
     ),
+    "an option misspelt": (
+        [*DIGITS, "--trainer.max_epoch", "3"],
+        "unrecognized arguments: --trainer.max_epoch 3. Did you mean --trainer.max_epochs?",
+    ),
+    "an option of the optimizer misspelt": (
+        [*DIGITS, f"{MODEL}.generator_optimizer.init_args.lrr", "3"],
+        "--model: generator_optimizer: Option 'lrr' is not accepted: choose from lr, betas, ",
+    ),
+    "a variant's option misspelt": ([*DIGITS, f"{MODEL}.latent_din", "3"], "mean latent_dim?"),
+    "a network misspelt": (
+        [*DIGITS, f"{MODEL}.generator", "DCGAN23Generator"],
+        "string: DCGAN23Generator. Did you mean DCGAN32Generator?",
+    ),
+    "data misspelt": ([*DIGITS, "--data", "Digit"], "string: Digit. Did you mean Digits?"),
+    "a config misspelt": (
+        ["fit", "--config", "{tmp}/lists.yaml"],
+        "list.yaml?",
+    ),
+    "a config without its option": (
+        ["fit", "{tmp}/list.yaml"],
+        "A file of options is given with --config",
+    ),
+    "nothing to train": (["fit"], "--config configs/dcgan_digits.yaml, say"),
     "no returns": ([*DIGITS, "--finite.returns", "-1"], "--finite.returns must be 0 or more"),
     "rates that rise": ([*DIGITS, "--finite.rates_times", "2"], "--finite.rates_times above 0"),
     "compare a file": (["compare", "{tmp}/plain/a.png"], "a.png"),
@@ -254,6 +277,13 @@ def test_one_line_names_the_way_out(case, data, config, capsys):
     assert not re.search("Does not validate against|Given value|Subtypes", message), message
     assert "Traceback" not in capsys.readouterr().err
     assert sorted(data.rglob("*")) == before, "something was left behind"
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is a GPU here")
+def test_no_gpu(config, data):
+    arguments = ["fit", "--config", config("dcgan_digits"), "--trainer.accelerator", "gpu"]
+    with pytest.raises(SystemExit, match="--trainer.accelerator auto takes what is there: no gpu"):
+        cli.main([*arguments, "--trainer.default_root_dir", str(data / "run")])
 
 
 def test_no_network_when_a_download_was_asked_for(data, config, monkeypatch):
