@@ -22,6 +22,8 @@ def main(arguments: Sequence[str]) -> None:
     except ImportError as error:
         raise ValueError('explore needs NiceGUI: pip install ".[explore]"') from error
     with socket.socket() as free:
+        # As the server does: connections of one that has just ended don't hold the port.
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             free.bind((LOOPBACK, chosen.port))
         except (OSError, OverflowError) as error:

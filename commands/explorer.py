@@ -104,7 +104,9 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
                     choose(name, int(event.value))
 
             value = getattr(choice, name)
-            ui.number(label, value=value, min=least, max=most, precision=0, on_change=changed)
+            ui.number(
+                label, value=value, min=least, max=most, precision=0, on_change=changed
+            ).classes("w-24")
 
         def slider(label: str, least: float, most: float, on_change: Callable[..., None]) -> None:
             ui.label(label).classes("text-sm text-gray-500 mt-2")
@@ -113,18 +115,19 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
             sliders.append(moved.props(f'label aria-label="{label}"').classes("w-full"))
 
         ui.dark_mode(None)  # as the browser has it
-        ui.label(explorer.name).classes("text-lg")
+        ui.label(explorer.name).classes("text-lg break-all")
         sliders: list[ui.slider] = []
         with ui.row().classes("w-full gap-8"):
             with ui.column().classes("w-80 max-w-full gap-0"):
-                number("count", "images", 1, MOST)
-                number("seed", "seed", 0, 2**31)
+                with ui.row().classes("gap-3"):
+                    number("count", "images", 1, MOST)
+                    number("seed", "seed", 0, 2**31)
+                    number("other_seed", "other seed", 0, 2**31)
                 if explorer.model.conditional:
                     names = {-1: "each in turn", **dict(enumerate(explorer.class_names))}
                     ui.select(
                         names, value=-1, label="class", on_change=lambda e: choose("label", e.value)
                     ).classes("w-full")
-                number("other_seed", "other seed", 0, 2**31)
                 slider("way to the other seed", 0, 1, lambda e: choose("way", e.value))
                 for index, share in enumerate(explorer.shares.tolist()):
                     name = f"direction {index + 1}, {share:.1%} of the variance"
@@ -135,6 +138,8 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
                         "download", on_click=lambda: ui.download(explorer.png(choice), "images.png")
                     )
             picture = ui.image().classes("w-[36rem] max-w-full").style("image-rendering: pixelated")
+            # On a phone above the sliders, and in sight while they are moved.
+            picture.classes("order-first md:order-none sticky top-0 z-10")
         show()
 
     return page

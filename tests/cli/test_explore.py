@@ -24,6 +24,7 @@ from gan_modules import ACGAN
 from tests.gan_modules.helpers import make_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
 
 
 class LinearFirst(nn.Module):
@@ -85,13 +86,25 @@ def test_a_port_that_is_taken(monkeypatch):
             cli.main(["explore", "--checkpoint", "x", "--port", port])
 
 
+def test_a_port_whose_server_has_just_ended():
+    with socket.socket() as listening, socket.socket() as visitor:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = str(listening.getsockname()[1])
+        visitor.connect(("127.0.0.1", int(port)))
+        listening.accept()[0].close()
+    with pytest.raises(SystemExit, match="there is no checkpoint at x"):
+        cli.main(["explore", "--checkpoint", "x", "--port", port])
+
+
 def test_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "nicegui", None)
     with pytest.raises(SystemExit, match=re.escape('pip install ".[explore]"')):
         cli.main(["explore", "--checkpoint", "x"])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium and ChromeDriver here")
 def test_in_a_browser(trained, tmp_path):
     """A slider is moved and a seed is typed, and the picture changes; it can be downloaded."""
     with socket.socket() as free:
@@ -120,7 +133,7 @@ def test_in_a_browser(trained, tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
             assert "The page is at" in server.stdout.readline()
-            browser = webdriver.Chrome(options)
+            browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
             try:
                 wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", int(port))) == 0)
                 browser.get_log("performance")  # of Chromium's own first page
