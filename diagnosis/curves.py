@@ -65,11 +65,16 @@ def newest(
     return Stretch(images[start], values[start:])
 
 
-def first_median(curves: Curves, name: str, count: int = STRETCH) -> float:
-    """Median of a curve's first `count` values, and of all others in its first `SPAN` images.
+def first_median(curves: Curves, name: str, count: int = STRETCH, span: int | None = None) -> float:
+    """Median of a curve's first values.
 
-    With a low rate the first ten gradients can be a hundredth of what a healthy run comes to.
+    Args:
+        curves: of the run.
+        name: of the curve.
+        count: of values, at least.
+        span: images whose values count too; `SPAN` if None. With low learning rates the first ten
+            gradients can be a hundredth of what a healthy run comes to.
     """
     images, values = curves[name]
-    end = bisect_right(images, images[0] + SPAN)
+    end = bisect_right(images, images[0] + (SPAN if span is None else span))
     return median(values[: max(count, end)])

@@ -52,7 +52,7 @@ def discriminator_won(curves: Curves) -> Finding | None:
     loss, norm = newest(curves, "loss/generator"), newest(curves, "gradient_norm/generator")
     if "loss/critic" in curves or not (real and fake and loss and norm):
         return None
-    first = first_median(curves, "gradient_norm/generator")
+    first = first_median(curves, "gradient_norm/generator", span=0)
     if min(real.median, fake.median) < PINNED:
         return None
     if loss.median < LOST and norm.median > GONE * first:

@@ -75,6 +75,13 @@ def test_a_slow_beginning_is_no_measure(
     assert names(diagnose(case)) == ["exploding"] * found
 
 
+def test_the_start_of_a_lost_game_is_its_first_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diagnosis.curves.SPAN", 25 * EVERY)
+    case = won(1.0, 1.0, 2.1, 0.5) | curves(gradient_norm__generator=[8.0] * 10 + [0.5] * 30)
+    case = {name: curve(*values, *values[-1:] * 30) for name, (_, values) in case.items()}
+    assert "(8 at the start)" in diagnose(case)[0].sentence
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["loss/critic", "loss_class/real", "gradient_norm/generator"])
 def test_not_finite(name: str, value: float) -> None:
