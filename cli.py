@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Only the command's own module is imported: Lightning alone takes seconds.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    for expected in (".*LeafSpec.*", ".*in eval mode at the start of training.*"):
+    for expected in (
+        *(".*LeafSpec.*", ".*in eval mode at the start of training.*"),
+        "Checkpoint directory .* exists and is not empty",  # of a run that is resumed
+    ):
         warnings.filterwarnings("ignore", expected)
     try:
         if not given or given[0] in ("-h", "--help"):
