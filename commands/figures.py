@@ -94,7 +94,13 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
     axis.grid(alpha=0.3, color=GRAY)
     for spine in axis.spines.values():
         spine.set_color(GRAY)
-    figure.legend(loc="outside lower center", ncols=4, labelcolor=GRAY, framealpha=0)
+    for columns in (4, 3, 2, 1):  # as many as there is room for
+        legend = figure.legend(
+            loc="outside lower center", ncols=columns, labelcolor=GRAY, framealpha=0
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
     content = BytesIO()
     figure.savefig(content, dpi=130, transparent=True, format="png")
     return content.getvalue()

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
-from commands.figures import mean_curve, smooth
+from commands.figures import chart, mean_curve, smooth
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -204,3 +204,23 @@ def test_wrong_input(arguments, message, study, tmp_path):
     with pytest.raises(SystemExit, match=re.escape(message)):
         cli.main(["report", *(part.format(tmp=tmp_path) for part in arguments)])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("letters", [1, 10, 16, 25, 60])
+def test_a_legend_is_not_cut(letters, monkeypatch):
+    """Whatever the groups are called, their names end within the chart."""
+    from matplotlib.figure import Figure
+
+    seen = []
+
+    def measure(figure: Figure, *_: object, **options: object) -> None:
+        save(figure, *_, **options)
+        (legend,) = figure.legends
+        seen.append((legend.get_window_extent(), figure.bbox))
+
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", measure)
+    assert chart("recall", {f"{n}" + "n" * (letters - 1): [([0, 1], [0.1, 0.2])] for n in range(6)})
+    ((legend, whole),) = seen
+    assert legend.x0 >= whole.x0
+    assert legend.x1 <= whole.x1
