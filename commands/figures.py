@@ -71,6 +71,7 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogFormatter
     except ImportError as error:
         raise ValueError('charts are drawn by matplotlib: pip install ".[report]"') from error
     if not any(curves.values()):
@@ -86,6 +87,8 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
     lowest = min(min(values) for runs in curves.values() for _, values in runs)
     if quantity in LOGARITHMIC and lowest > 0:
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(LogFormatter())  # 6, not 6 x 10^0
+        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     if quantity in SHARES:
         axis.set_ylim(-0.03, 1.03)
     axis.set_title(QUANTITIES[quantity][0], color=GRAY, fontsize="medium")
