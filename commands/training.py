@@ -8,10 +8,8 @@ import re
 import shutil
 import signal
 import sys
-from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import shtab
 import torch
@@ -24,14 +22,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 
 import callbacks
-import datamodules
-import gan_modules
 from commands.checkpoint import read_checkpoint, variant_of
+from commands.messages import Parser, configs_first, one_line
 from commands.plan import headline, plan
 from commands.resuming import newest_checkpoint
 from commands.scores import run_folder, score_table, write_report
 from datamodules import ImageDataModule
-from gan_modules import GANModule, networks, tricks
+from gan_modules import GANModule
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
@@ -39,35 +36,7 @@ LOST = "by peer|remote process|socketTimeout"
 """What gloo and NCCL say of a process that is gone."""
 RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 Kind = TypeVar("Kind", bound=Callback)
-OWN = [name for module in (datamodules, gan_modules, networks, tricks) for name in dir(module)]
-"""Names of classes that need no import path."""
 LINKED = ("channels", "image_size", "num_classes")
-
-
-class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors that are raised."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage and leaving, and name what may have been meant."""
-        options = [name for name in self._option_string_actions if name.startswith("--")]
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        if unknown and Path(unknown[1]).is_file():
-            message += f". A file of options is given with --config {unknown[1]}"
-        elif unknown:
-            message += likely(unknown[1].partition("=")[0], options)
-        elif refused := re.fullmatch("Option '(.+)' is not accepted", message):
-            known = [name[2:] for name in options if not re.search(r"help$|\+$", name)]
-            message += f": choose from {', '.join(known)}{likely(refused[1], known)}"
-        elif message.endswith("required: fit.data, fit.model"):
-            message += (
-                ". Give both, or a file that has them: --config configs/dcgan_digits.yaml, say"
-            )
-        elif missing := re.search("File does not exist: '(.+)'", message):
-            beside = map(str, Path(missing[1]).parent.glob("*.yaml"))
-            message += likely(missing[1], list(beside))
-        elif (path := re.search(r"dot import path string: (\S+)", message)) and "?" not in message:
-            message = message.replace(path[0], path[0] + likely(path[1], OWN))
-        raise ValueError(message) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -352,42 +321,6 @@ class GANCLI(LightningCLI):
     def _setting(self, name: str) -> Any:
         """What the subcommand was given for an option."""
         return self.config[self.config.subcommand].get(name)
-
-
-def configs_first(arguments: list[str]) -> list[str]:
-    """The same arguments with the subcommand's `--config` before its other options.
-
-    An option overrules a config wherever it stands; jsonargparse would take what comes last.
-    """
-    configs, others = list[str](), list[str]()
-    rest = iter(arguments[1:])
-    for argument in rest:
-        if argument in ("--config", "-c"):
-            configs += [argument, *islice(rest, 1)]
-        else:
-            (configs if argument.startswith("--config=") else others).append(argument)
-    return arguments[:1] + configs + others
-
-
-def likely(wrong: str, known: list[str]) -> str:
-    """A question for the most similar of the known names, if there is one."""
-    similar = get_close_matches(wrong, known, 1)
-    return f". Did you mean {similar[0]}?" if similar else ""
-
-
-def one_line(message: str) -> str:
-    """What a person needs of jsonargparse's messages, which list all that a value is not."""
-    noise = (
-        "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
-        "Expected a path but"
-    )
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    kept = [line for line in lines if line and not re.match(noise, line)]
-    text = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", " ".join(kept))
-    text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
-    return text.replace(
-        "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"
-    )
 
 
 def keep_freed_memory() -> None:

@@ -1,0 +1,84 @@
+"""What `fit`, `validate` and `test` say of wrong options."""
+
+import re
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+import datamodules
+import gan_modules
+from gan_modules import networks, tricks
+
+CLASSES = [name for module in (datamodules, gan_modules, networks, tricks) for name in dir(module)]
+"""Those that need no import path."""
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, with errors that are raised and name what may have been meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        raise ValueError(message + hint(message, options)) from ex
+
+
+def hint(message: str, options: list[str]) -> str:
+    """What to do about an error of jsonargparse's, as a sentence to follow it.
+
+    Args:
+        message: of the error.
+        options: of the parser that met it, each with its dashes.
+    """
+    if unknown := re.match(r"unrecognized arguments: (\S+)", message):
+        if Path(unknown[1]).is_file():
+            return f". A file of options is given with --config {unknown[1]}"
+        return likely(unknown[1].partition("=")[0], options)
+    if refused := re.fullmatch("Option '(.+)' is not accepted", message):
+        known = [name[2:] for name in options if not re.search(r"help$|\+$", name)]
+        return f": choose from {', '.join(known)}{likely(refused[1], known)}"
+    if re.search(r"required: \w+\.data, \w+\.model$", message):
+        return ". Give both, or a file that has them: --config configs/dcgan_digits.yaml, say"
+    if missing := re.search("File does not exist: '(.+)'", message):
+        return likely(missing[1], [str(file) for file in Path(missing[1]).parent.glob("*.yaml")])
+    return ""
+
+
+def likely(wrong: str, known: list[str]) -> str:
+    """A question for the most similar of the known names, if there is one."""
+    similar = get_close_matches(wrong, known, 1)
+    return f". Did you mean {similar[0]}?" if similar else ""
+
+
+def configs_first(arguments: list[str]) -> list[str]:
+    """The same arguments with the subcommand's `--config` before its other options.
+
+    An option overrules a config wherever it stands; jsonargparse would take what comes last.
+    """
+    configs, others = list[str](), list[str]()
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument in ("--config", "-c"):
+            configs += [argument, *islice(rest, 1)]
+        else:
+            (configs if argument.startswith("--config=") else others).append(argument)
+    return arguments[:1] + configs + others
+
+
+def one_line(message: str) -> str:
+    """What a person needs of jsonargparse's messages, which list all that a value is not."""
+    noise = (
+        "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
+        "Expected a path but"
+    )
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    kept = [line for line in lines if line and not re.match(noise, line)]
+    text = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", " ".join(kept))
+    text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
+    if unknown := re.search(r"dot import path string: (\S+)$", text):
+        text += likely(unknown[1], CLASSES)
+    return text.replace(
+        "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"
+    )
