@@ -128,6 +128,7 @@ def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints,
     assert contract["weights"] == "averaged generator"
     card = (tmp_path / "drawing.safetensors.md").read_text()
     assert "max_steps: 2" in card  # the run's settings
+    assert "null" not in card, "what is not set"
     assert "MIT licence" in card
 
 
