@@ -2,6 +2,7 @@
 
 import re
 from difflib import get_close_matches
+from inspect import getmembers, isclass
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +13,11 @@ import datamodules
 import gan_modules
 from gan_modules import networks, tricks
 
-CLASSES = [name for module in (datamodules, gan_modules, networks, tricks) for name in dir(module)]
+CLASSES = [
+    name
+    for module in (datamodules, gan_modules, networks, tricks)
+    for name, _ in getmembers(module, isclass)
+]
 """Those that need no import path."""
 
 
@@ -48,8 +53,9 @@ def hint(message: str, options: list[str]) -> str:
 
 def likely(wrong: str, known: list[str]) -> str:
     """A question for the most similar of the known names, if there is one."""
-    similar = get_close_matches(wrong, known, 1)
-    return f". Did you mean {similar[0]}?" if similar else ""
+    by_lower = {name.lower(): name for name in known}
+    similar = get_close_matches(wrong.lower(), by_lower, 1)
+    return f". Did you mean {by_lower[similar[0]]}?" if similar else ""
 
 
 def configs_first(arguments: list[str]) -> list[str]:

@@ -218,6 +218,7 @@ CASES = {
         "string: DCGAN23Generator. Did you mean DCGAN32Generator?",
     ),
     "data misspelt": ([*DIGITS, "--data", "Digit"], "string: Digit. Did you mean Digits?"),
+    "data in lower case": ([*DIGITS, "--data", "digits"], "string: digits. Did you mean Digits?"),
     "a config misspelt": (
         ["fit", "--config", "{tmp}/lists.yaml"],
         "list.yaml?",
