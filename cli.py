@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not given or given[0] in ("-h", "--help"):
             print(overview())
         elif given[0] in COMMANDS and given[0] not in TRAINING:
-            import_module(f"commands.{given[0]}").main(given[1:])
+            import_module(f"minmax.commands.{given[0]}").main(given[1:])
         elif given[0] in COMMANDS or given[0].startswith("-"):
             # Lightning starts the processes of further devices with this one's sys.argv.
-            import_module("commands.training").main(None if arguments is None else given)
+            import_module("minmax.commands.training").main(None if arguments is None else given)
         else:
             raise ValueError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")
     except (ValueError, OSError) as error:

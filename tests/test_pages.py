@@ -15,10 +15,10 @@ import torch
 import cli
 import datamodules
 import gan_modules.networks as nets
-from callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
-from commands.study import read_plan, runs_of
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, WGANGP, tricks
+from minmax.callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
+from minmax.commands.study import read_plan, runs_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "add_a_variant.md").read_text()

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, PILImages, with_other
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import (
@@ -14,6 +13,7 @@ from gan_modules.networks import (
     Critic32,
     DCGAN32Generator,
 )
+from minmax.benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, PILImages, with_other
 
 BATCH, CLASSES = 8, 3
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from lightning import Trainer
 
-from benchmarks.rounds import Rounds
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GAN
 from gan_modules.networks import Critic32, DCGAN32Generator
+from minmax.benchmarks.rounds import Rounds
 
 
 class OtherGAN(GAN):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import cli
-from benchmarks.counting import Work
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from minmax.benchmarks.counting import Work
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size

@@ -7,8 +7,8 @@ import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from callbacks import BestCheckpoint, LastCheckpoint
 from gan_modules import GANModule
+from minmax.callbacks import BestCheckpoint, LastCheckpoint
 from tests.gan_modules.helpers import AfterBatch, TinyImages, copied, equal, make_model
 
 pytestmark = pytest.mark.filterwarnings(

@@ -12,11 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
-from callbacks import Diagnosis, Finite, Quality
-from callbacks.diagnosis import pairwise_distance
-from commands.curves import read_scalars
-from diagnosis import history
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from minmax.callbacks import Diagnosis, Finite, Quality
+from minmax.callbacks.diagnosis import pairwise_distance
+from minmax.commands.curves import read_scalars
+from minmax.diagnosis import history
 from tests.gan_modules.helpers import (
     VARIANTS,
     TinyDiscriminator,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Found .* 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of a few values, however few images they cover."""
-    monkeypatch.setattr("diagnosis.curves.SPAN", 0)
+    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 0)
 
 
 def adam(rate: float) -> Any:

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from callbacks.pictures import Pictures, class_rows
 from gan_modules import ACGAN, GAN, GANModule
+from minmax.callbacks.pictures import Pictures, class_rows
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,

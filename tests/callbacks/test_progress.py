@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from callbacks import Progress
+from minmax.callbacks import Progress
 
 
 def test_names_are_short_and_speed_is_a_whole_number() -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from callbacks import BestCheckpoint, Quality
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
 from gan_modules.images import to_uint8
-from metrics import PixelFeatures
-from metrics.scores import frechet_distance
+from minmax.callbacks import BestCheckpoint, Quality
+from minmax.metrics import PixelFeatures
+from minmax.metrics.scores import frechet_distance
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
@@ -114,7 +114,7 @@ def test_the_images_depend_on_the_seed_of_the_scores_alone() -> None:
     for run_seed, seed, batch in ((0, 0, 250), (1, 0, 7), (0, 1, 250)):
         torch.manual_seed(run_seed)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("callbacks.quality.BATCH", batch)
+            patch.setattr("minmax.callbacks.quality.BATCH", batch)
             values.append(run(model, pixels(seed=seed), TinyImages())[NAME])
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[0] != pytest.approx(values[2], rel=1e-3)
@@ -202,7 +202,7 @@ def test_latents_are_one_seeded_stream(seed: int) -> None:
 
     model.sample = sample
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callbacks.quality.BATCH", 7)
+        patch.setattr("minmax.callbacks.quality.BATCH", 7)
         run(model, pixels(seed=seed), TinyImages())
     wanted = torch.randn(20, LATENT, generator=torch.Generator().manual_seed(seed))
     assert torch.equal(torch.cat(latents), wanted)

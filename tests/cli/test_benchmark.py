@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from commands.benchmark import summary, table
+from minmax.commands.benchmark import summary, table
 
 
 def test_benchmark_writes_all_loops(

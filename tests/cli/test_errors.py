@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import cli
-import commands.training  # noqa: F401  (its loggers keep the stream of now, not of a test)
+import minmax.commands.training  # noqa: F401  (its loggers keep the stream of now, not of a test)
 
 DIGITS = ["fit", "--config", "dcgan_digits"]
 FOLDER = ["fit", "--config", "dcgan96_folder", "--data.init_args.root"]

@@ -18,9 +18,9 @@ from selenium import webdriver
 from torch import nn
 
 import cli
-from commands.directions import principal_directions
-from commands.explorer import Choice, Explorer
 from gan_modules import ACGAN
+from minmax.commands.directions import principal_directions
+from minmax.commands.explorer import Choice, Explorer
 from tests.gan_modules.helpers import make_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

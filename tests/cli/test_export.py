@@ -11,9 +11,6 @@ import pytest
 import torch
 
 import cli
-from commands import exporting
-from commands.checkpoint import load_model
-from commands.exporting import Drawing, example
 from gan_modules import ACGAN, GAN
 from gan_modules.networks import (
     ACGAN32Generator,
@@ -22,6 +19,9 @@ from gan_modules.networks import (
     FCGenerator,
     StackedGenerator,
 )
+from minmax.commands import exporting
+from minmax.commands.checkpoint import load_model
+from minmax.commands.exporting import Drawing, example
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
 FORMATS = {"safetensors": "safetensors", "onnx": "onnx", "torch_export": "pt2"}

@@ -1,5 +1,6 @@
 """Help, and how soon it comes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +41,18 @@ def test_training_has_options_of_its_own(capsys) -> None:
         cli.main(["fit", "--help"])
     assert ended.value.code == 0
     assert "--data" in capsys.readouterr().out
+
+
+def test_modules_of_a_users_own_have_any_name(tmp_path: Path) -> None:
+    """They stand before the installed project on the path, and are not taken for its own."""
+    for name in ("cli", "gan_modules", "datamodules", "callbacks", "commands", "metrics"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for the own one')")
+    ended = subprocess.run(
+        [sys.executable, "-m", "minmax", "fit", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "--data" in ended.stdout

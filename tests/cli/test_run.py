@@ -12,8 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
-from commands import drawing
 from datamodules import Digits
+from minmax.commands import drawing
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -203,7 +203,7 @@ class TestSample:
         assert short.std(axis=0).mean() < all_.std(axis=0).mean() / 2
 
     def test_training_images_beside(self, trained, tmp_path, monkeypatch):
-        from commands.neighbours import beside_nearest
+        from minmax.commands.neighbours import beside_nearest
 
         checkpoint = trained / "checkpoints" / "last.ckpt"
         images, _ = Digits().split(train=True)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import cli
-from commands import study
+from minmax.commands import study
 from tests.cli.conftest import CONFIGS
 
 ROOT = CONFIGS.parent
@@ -164,7 +164,7 @@ def test_processes_share_the_runs(tmp_path, log, capsys):
     folder = run(tmp_path, "--list", forms={"quick": {"seconds": 20}})
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from commands import study
+        from minmax.commands import study
         study.CLI = Path({str(study.CLI)!r})
         study.main([{str(plan)!r}, "--folder", {str(folder)!r}, "--run", "1"])
     """)

@@ -15,8 +15,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import cli
-from callbacks import WholeCheckpoints
 from gan_modules import GANModule
+from minmax.callbacks import WholeCheckpoints
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
@@ -321,7 +321,7 @@ def test_activations_are_those_of_the_closed_form():
     """Of linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
-    from commands.plan import TRIED, activation_bytes
+    from minmax.commands.plan import TRIED, activation_bytes
     from tests.gan_modules.helpers import make_model
 
     class Linear(nn.Module):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diagnosis import Curves, Diary, Finding, diagnose, history
+from minmax.diagnosis import Curves, Diary, Finding, diagnose, history
 
 EVERY = 100
 
@@ -15,7 +15,7 @@ EVERY = 100
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of a few values, however few images they cover."""
-    monkeypatch.setattr("diagnosis.curves.SPAN", 0)
+    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 0)
 
 
 def curve(*values: float) -> tuple[list[int], list[float]]:
@@ -70,13 +70,13 @@ def test_a_slow_beginning_is_no_measure(
     found: bool, norm: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first ten values are a hundredth of what the first stretch of images comes to."""
-    monkeypatch.setattr("diagnosis.curves.SPAN", 25 * EVERY)
+    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 25 * EVERY)
     case = {"gradient_norm/critic": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
     assert names(diagnose(case)) == ["exploding"] * found
 
 
 def test_the_start_of_a_lost_game_is_its_first_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diagnosis.curves.SPAN", 25 * EVERY)
+    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 25 * EVERY)
     case = won(1.0, 1.0, 2.1, 0.5) | curves(gradient_norm__generator=[8.0] * 10 + [0.5] * 30)
     case = {name: curve(*values, *values[-1:] * 30) for name, (_, values) in case.items()}
     assert "(8 at the start)" in diagnose(case)[0].sentence
@@ -186,7 +186,7 @@ def test_a_critic_that_sees_nothing() -> None:
 def test_stretches_cover_so_many_images(
     found: bool, span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diagnosis.curves.SPAN", span)
+    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", span)
     # 25 values cover 2,400 images. In the last case the older ones outnumber the newer ones.
     norms = [1.0] * 20 + [3.0] * 14 if span == 3000 else [3.0] * 25
     assert names(diagnose(curves(penalty__norm=norms))) == ["penalty_off"] * found
@@ -212,6 +212,6 @@ def test_a_diary_goes_on_where_it_was() -> None:
 
 
 def test_neither_torch_nor_lightning_is_needed() -> None:
-    program = "import sys, diagnosis; assert not {'torch', 'lightning'} & sys.modules.keys()"
+    program = "import sys, minmax.diagnosis; assert not {'torch', 'lightning'} & sys.modules.keys()"
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], cwd=root, check=True)

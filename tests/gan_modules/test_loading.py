@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 import cli
-from commands.checkpoint import load_model, read_checkpoint
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import (
     ACGAN32Discriminator,
@@ -21,6 +20,7 @@ from gan_modules.networks import (
     DCGAN32Discriminator,
     DCGAN32Generator,
 )
+from minmax.commands.checkpoint import load_model, read_checkpoint
 from tests.gan_modules.helpers import copied, equal, fast_adam
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*does not have many")

@@ -10,7 +10,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from metrics import Images, score
+from minmax.metrics import Images, score
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,

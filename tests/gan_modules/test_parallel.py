@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks import Finite, LastCheckpoint, Signals
 from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
 from gan_modules.parallel import REFUSED, JointBatchNorm
+from minmax.callbacks import Finite, LastCheckpoint, Signals
 
 ROOT = Path(__file__).parents[2]
 if __name__ == "__main__":  # one of the two processes: an installed package may be called tests

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics.cache import Tensors, cache_folder, cached, fingerprint
+from minmax.metrics.cache import Tensors, cache_folder, cached, fingerprint
 
 
 @pytest.fixture(autouse=True)

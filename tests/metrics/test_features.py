@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules import Digits
-from metrics import (
+from minmax.metrics import (
     DomainClassifier,
     InceptionFeatures,
     PixelFeatures,
@@ -19,7 +19,7 @@ from metrics import (
     make_scorer,
     score,
 )
-from metrics.classifier import accuracy, train_classifier
+from minmax.metrics.classifier import accuracy, train_classifier
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ class TestClassifier:
         def train(*arguments: object) -> DomainClassifier:
             raise AssertionError("trained again")
 
-        monkeypatch.setattr("metrics.classifier.train_classifier", train)
+        monkeypatch.setattr("minmax.metrics.classifier.train_classifier", train)
         again = make_scorer(Digits(image_size=56), "domain", None, CPU)
         assert again.network.identity() == scorer.network.identity()
         assert again.accuracy == scorer.accuracy

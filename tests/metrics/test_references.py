@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from datamodules import Digits
-from metrics import Scorer, make_references, make_scorer
-from metrics.references import References
-from metrics.scores import nearest
+from minmax.metrics import Scorer, make_references, make_scorer
+from minmax.metrics.references import References
+from minmax.metrics.scores import nearest
 
 CPU = torch.device("cpu")
 COUNT = 60
@@ -40,15 +40,15 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def score(*arguments: Any) -> None:
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("metrics.references.score", score)
+    monkeypatch.setattr("minmax.metrics.references.score", score)
     assert references()[0] == made
     for other in ({"size": 56}, {"count": COUNT + 1}, {"seed": 1}):
         with pytest.raises(AssertionError, match="scored again"):
             references(**other)
     original = inspect.getsource
-    for changed in ("metrics.scores", "metrics.references"):
+    for changed in ("minmax.metrics.scores", "minmax.metrics.references"):
         monkeypatch.setattr(
-            "metrics.references.inspect.getsource",
+            "minmax.metrics.references.inspect.getsource",
             lambda module, changed=changed: original(module) + "#" * (module.__name__ == changed),
         )
         with pytest.raises(AssertionError, match="scored again"):

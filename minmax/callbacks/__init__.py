@@ -1,0 +1,21 @@
+"""Callbacks that serve every variant."""
+
+from minmax.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
+from minmax.callbacks.diagnosis import Diagnosis
+from minmax.callbacks.finite import Finite
+from minmax.callbacks.pictures import Pictures
+from minmax.callbacks.progress import Progress
+from minmax.callbacks.quality import Quality
+from minmax.callbacks.signals import Signals
+
+__all__ = [
+    "BestCheckpoint",
+    "Diagnosis",
+    "Finite",
+    "LastCheckpoint",
+    "Pictures",
+    "Progress",
+    "Quality",
+    "Signals",
+    "WholeCheckpoints",
+]

@@ -1,0 +1,154 @@
+"""The checkpoints of a run: `last.ckpt`, the one before it, and `best.ckpt`."""
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from gan_modules import GANModule
+from minmax.callbacks.finite import Finite
+from minmax.callbacks.quality import Quality
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints that are whole and finite, or leave the ones of before.
+
+    The file is written beside its place, brought to the disk, and moved. (Lightning's own way
+    goes over the system's temporary folder, from where it may be copied bit by bit.) A
+    `last.ckpt` that is replaced is kept as `previous.ckpt`.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            ValueError: it can't be written, or a weight is not finite.
+        """
+        file = Path(path)
+        for name, weights in checkpoint["state_dict"].items():
+            if weights.is_floating_point() and not weights.isfinite().all():
+                raise ValueError(
+                    f"{name} is not finite after {checkpoint['images_seen']:,} images: the "
+                    f"training has diverged, and {file} is not saved. Go on from the checkpoint "
+                    "before (--resume true) with lower learning rates"
+                )
+        part = file.with_name(file.name + ".part")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if file.name == "last.ckpt" and file.is_file():
+                os.replace(file, file.with_name("previous.ckpt"))
+            os.replace(part, file)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+            part.unlink(missing_ok=True)
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{file} can't be written ({reason}); earlier checkpoints are as they were. Make "
+                "room there or let it be written, then go on with --resume true, or choose another "
+                "--trainer.default_root_dir"
+            ) from error
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint in the run's folder, whatever logger there is."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose `checkpoints/` in the run's folder."""
+        self.dirpath = self.dirpath or os.path.join(trainer.default_root_dir, "checkpoints")
+        super().setup(trainer, pl_module, stage)
+
+
+class LastCheckpoint(RunCheckpoint):
+    """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
+
+    Args:
+        every_n_epochs: epochs from one save to the next.
+        every_images: also save after so many real images; if None, epochs alone count.
+    """
+
+    def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
+        if every_images is not None and every_images < 1:
+            raise ValueError(
+                f"--checkpoint_last.every_images must be at least 1, got {every_images}"
+            )
+        self.every_images = every_images
+        super().__init__(
+            filename="last",
+            enable_version_counter=False,
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+        )
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save when as many images have been seen."""
+        assert isinstance(pl_module, GANModule)
+        seen, new = pl_module.images_seen, len(batch[0]) * trainer.world_size
+        if self.every_images and seen // self.every_images > (seen - new) // self.every_images:
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, also an epoch that `max_steps` or `max_time` has cut short.
+
+        Only here does Lightning still know how far that epoch went.
+        """
+        super().on_train_epoch_end(trainer, pl_module)
+        if trainer.global_step == trainer.max_steps or trainer.should_stop:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what came after the newest save."""
+        self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Save now, unless nothing was trained since the newest save."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Finite):  # notes of batches that were not logged
+                callback.look(trainer, cast(GANModule, trainer.lightning_module))
+        if trainer.global_step != self._last_global_step_saved and self.dirpath:
+            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+            self._last_global_step_saved = trainer.global_step
+
+
+class BestCheckpoint(RunCheckpoint):
+    """Save `best.ckpt` whenever a validation score is better than all before it.
+
+    Args:
+        monitor: log name of the score; if None, the Frechet distance of the run's features.
+        mode: `min` where lower is better, else `max`.
+    """
+
+    def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
+        super().__init__(
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ask for the name of the score, which ends in that of its features."""
+        if self.monitor is None:
+            scored = [c for c in trainer.callbacks if isinstance(c, Quality)]  # type: ignore[attr-defined]
+            if not scored:
+                raise ValueError("--checkpoint_best.monitor is needed in a run without scores")
+            self.monitor = scored[0].score_name
+        super().setup(trainer, pl_module, stage)

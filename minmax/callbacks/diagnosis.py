@@ -1,0 +1,129 @@
+"""A run notices the classic failures of GANs, and says so."""
+
+from dataclasses import asdict
+from math import isfinite
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from gan_modules import GANModule
+from minmax.diagnosis import Diary, Finding
+
+LATENTS = 64
+CLASSES = 8
+
+
+def pairwise_distance(images: Tensor, classes: Tensor) -> Tensor:
+    """Mean distance between two different images `[N, C, H, W]` of one class, `[N]`.
+
+    Of all pairs, where no two images are of one class.
+    """
+    pixels = images.detach().float().flatten(1)
+    others = ~torch.eye(len(pixels), dtype=torch.bool, device=pixels.device)
+    alike = others & (classes[:, None] == classes)
+    # Products of matrices would not see in float32 that two images are nearly equal.
+    distances = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances[alike if alike.any() else others].mean()
+
+
+class Diagnosis(Callback):
+    """Say which failure begins or ends, where values are logged, and why it is taken for one.
+
+    Findings stand in the terminal, and in TensorBoard's text tab as `diagnosis`. The rules are in
+    `minmax/diagnosis/rules.py`. One value is logged for them: `samples/pairwise_distance`.
+    """
+
+    def __init__(self) -> None:
+        self.diary = Diary()
+        self._real_distance: float | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look at the logged values."""
+        assert isinstance(pl_module, GANModule)
+        if not pl_module.logging_due or not trainer.is_global_zero:
+            return
+        distance = self._relative_distance(trainer, pl_module, *batch)
+        pl_module.log("samples/pairwise_distance", distance, rank_zero_only=True)
+        self._note(trainer, pl_module, validated=False)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the scores."""
+        assert isinstance(pl_module, GANModule)
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and trainer.is_global_zero:
+            self._note(trainer, pl_module, validated=True)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Look at the losses that ended the run, which are not logged any more."""
+        assert isinstance(pl_module, GANModule)
+        if isinstance(exception, ValueError) and trainer.is_global_zero:
+            losses = {
+                name: float(value.detach())
+                for name, value in pl_module.observed.items()
+                if name.startswith("loss")
+            }
+            bad = {name: value for name, value in losses.items() if not isfinite(value)}
+            self._say(trainer, pl_module.images_seen, *self.diary.note(pl_module.images_seen, bad))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen and said so far."""
+        current = [asdict(finding) for finding in self.diary.current.values()]
+        curves = self.diary.curves
+        return {"curves": curves, "current": current, "real_distance": self._real_distance}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        current = [Finding(**finding) for finding in state_dict["current"]]
+        self.diary = Diary(state_dict["curves"], {finding.name: finding for finding in current})
+        self._real_distance = state_dict["real_distance"]
+
+    def _relative_distance(
+        self, trainer: Trainer, module: GANModule, real: Tensor, real_classes: Tensor
+    ) -> Tensor:
+        """Of images from the same latents each time, over that of the first real images seen."""
+        if self._real_distance is None:
+            classes = real_classes if module.conditional else torch.zeros_like(real_classes)
+            self._real_distance = float(pairwise_distance(real, classes))
+        classes = torch.arange(LATENTS, device=module.device)
+        classes %= min(CLASSES, module.num_classes) if module.conditional else 1
+        with trainer.precision_plugin.forward_context():
+            fake = module.sample(module.seeded_latents(LATENTS), classes)
+        return pairwise_distance(fake, classes) / self._real_distance
+
+    def _note(self, trainer: Trainer, module: GANModule, validated: bool) -> None:
+        values = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("metric/") == validated and name != "step"
+        }
+        self._say(trainer, module.images_seen, *self.diary.note(module.images_seen, values))
+
+    def _say(
+        self, trainer: Trainer, images_seen: int, begun: list[Finding], ended: list[Finding]
+    ) -> None:
+        sentences = [
+            f"{finding.name} since {finding.since_images:,} images: {finding.sentence}"
+            for finding in begun
+        ]
+        sentences += [f"{finding.name} is over after {images_seen:,} images." for finding in ended]
+        for sentence in sentences:
+            bar = trainer.progress_bar_callback
+            if bar is None or bar.is_disabled:  # type: ignore[attr-defined]
+                rank_zero_info(f"Diagnosis: {sentence}")
+            else:
+                bar.print(f"Diagnosis: {sentence}")
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_text("diagnosis", sentence, images_seen)

@@ -1,0 +1,118 @@
+"""A run whose losses are no longer numbers ends, or returns to where they were."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from gan_modules import GANModule
+
+
+class Finite(Callback):
+    """Stop when a loss is not finite, and name it and the batch; or return to `last.ckpt`.
+
+    Batches are watched on the device, and looked at with every log and save: reading a number in
+    each would make a GPU wait. A gradient or weight that is not finite makes the next batch's
+    losses so. Checkpoints with such weights are refused (`minmax/callbacks/checkpoints.py`), so
+    that the newest one is good.
+
+    Args:
+        returns: how often the run may return to its newest checkpoint: weights, averages and
+            optimizers are that one's, and the next images go on from there. 0: it ends.
+        rates_times: factor of all learning rates at each return.
+
+    Raises:
+        ValueError: from the training, with what to change.
+    """
+
+    def __init__(self, returns: int = 0, rates_times: float = 0.5) -> None:
+        if returns < 0 or not 0 < rates_times <= 1:
+            raise ValueError(
+                "--finite.returns must be 0 or more, and --finite.rates_times above 0 and at most "
+                f"1, got {returns} and {rates_times}"
+            )
+        self.returns = returns
+        self.rates_times = rates_times
+        self.returned = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """How often the run has returned."""
+        return {"returned": self.returned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self.returned = state_dict["returned"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """No loss is bad yet."""
+        self._first_bad: dict[str, Tensor] = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the first bad batch of each loss; where the batch is logged, look at the notes."""
+        assert isinstance(pl_module, GANModule)
+        now = trainer.global_step
+        for name, loss in pl_module.observed.items():
+            if name.startswith("loss"):
+                # 0 until then. Where nothing waits for the device, this is three tiny operations.
+                noted = self._first_bad.get(name, torch.zeros((), device=loss.device))
+                newly = now * (~loss.detach().isfinite()).float()
+                self._first_bad[name] = torch.where(noted > 0, noted, newly)
+        if pl_module.logging_due or trainer.is_last_batch:
+            self.look(trainer, pl_module)
+
+    def look(self, trainer: Trainer, module: GANModule) -> None:
+        """End or return if a batch was bad on any rank; all ranks must look."""
+        if not self._first_bad:
+            return
+        notes = torch.stack(list(self._first_bad.values()))
+        if trainer.world_size > 1:
+            notes = trainer.strategy.reduce(notes, reduce_op="max")
+        steps = {n: int(step) for n, step in zip(self._first_bad, notes, strict=True) if step > 0}
+        if not steps:
+            return
+        name = min(steps, key=lambda name: steps[name])
+        what = f"{name} is no longer finite since batch {steps[name]}: the training has diverged. "
+        if self.returned == self.returns:
+            raise ValueError(
+                f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
+                "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
+                "float32 (--trainer.precision 32-true). --finite.returns 3 does so by itself"
+            )
+        self._return(trainer, module, what)
+
+    def _return(self, trainer: Trainer, module: GANModule, what: str) -> None:
+        """Take weights and optimizers of the newest checkpoint, and lower the rates."""
+        saved = (c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
+        folder = next((c.dirpath for c in saved if c.filename == "last"), None)
+        file = Path(folder or trainer.default_root_dir) / "last.ckpt"
+        if not file.is_file():
+            raise ValueError(
+                f"{what}There is no {file} to return to yet: start again with lower learning rates "
+                "(--model.init_args.*_optimizer.init_args.lr)"
+            )
+        checkpoint = torch.load(file, map_location=module.device, weights_only=True)
+        module.load_state_dict(checkpoint["state_dict"])
+        states = checkpoint["optimizer_states"]
+        for optimizer, state in zip(trainer.optimizers, states, strict=True):
+            rates = [group["lr"] * self.rates_times for group in optimizer.param_groups]
+            optimizer.load_state_dict(state)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+        self._first_bad.clear()
+        self.returned += 1
+        rank_zero_warn(
+            f"{what}Weights and optimizers are again those after {checkpoint['images_seen']:,} "
+            f"images, and learning rates times {self.rates_times} (return {self.returned} of "
+            f"{self.returns})"
+        )

@@ -1,0 +1,288 @@
+"""Scores of the generated images, while training and at its end."""
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+from tqdm import tqdm
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from gan_modules.images import to_uint8
+from minmax.metrics import (
+    Images,
+    Scorer,
+    distance_to,
+    inception_weights,
+    make_references,
+    make_scorer,
+    score,
+    score_beside_training,
+    score_by_class,
+)
+from minmax.metrics.scorer import BATCH
+
+PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
+PICTURED = 32
+
+
+class Quality(Callback):
+    """Scores of the averaged generator's images (the generator's own without an average).
+
+    Validation compares with training images and chooses the best checkpoint, so that no
+    choice has seen the held-out images; `test` compares with those. Scores are logged as
+    `metric/fid_FEATURES` and so on.
+
+    Args:
+        features: what the scores see. `domain`: a classifier trained on the data's own
+            labels; `inception`: the network of published scores; `pixels`: thumbnails. If
+            None, `domain` where the data has classes, and `pixels` where it has none.
+        count: generated images, and real ones at most.
+        every_images: real images trained on from one validation to the next; if None,
+            the trainer's own `val_check_interval` and `check_val_every_n_epoch` decide.
+        inception_weights: path of the Inception network's weights.
+        allow_download: fetch these weights if they are not here.
+        seed: of the latents, and of the choice among the real images.
+    """
+
+    def __init__(
+        self,
+        features: Literal["domain", "inception", "pixels"] | None = None,
+        count: int = 10_000,
+        every_images: int | None = None,
+        inception_weights: str | None = None,
+        allow_download: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if count < 10:
+            raise ValueError(f"--quality.count must be at least 10 images, got {count}")
+        if every_images is not None and every_images < 1:
+            raise ValueError(f"--quality.every_images must be at least 1, got {every_images}")
+        self.features = features
+        self.count = count
+        self.every_images = every_images
+        self.inception_weights = inception_weights
+        self.allow_download = allow_download
+        self.seed = seed
+        self.report: dict[str, Any] = {}
+        self.neighbours: Tensor | None = None
+        self._weights: Path | None = None
+        self._scorer: Scorer | None = None
+        self._usual: float | None = None
+
+    def save_neighbours(self, file: Path) -> None:
+        """Picture of a test's neighbours, four pairs a row: drawn, and nearest training image."""
+        assert self.neighbours is not None, "a test finds them"
+        file.parent.mkdir(exist_ok=True)
+        save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), file)
+
+    @property
+    def score_name(self) -> str:
+        """Log name of the score that chooses the best checkpoint."""
+        return f"metric/fid_{self.features}"
+
+    # What must be known before the first score
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse at once what would fail after hours; set how often to validate."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, ImageDataModule):
+            raise ValueError("scores need an ImageDataModule: give one as `datamodule`")
+        if self.features is None:
+            self.features = "domain" if data.num_classes > 1 else "pixels"
+        if self.features == "domain" and data.num_classes < 2:
+            raise ValueError(
+                "--quality.features domain needs data of at least two classes, and this has one: "
+                "choose pixels, or inception"
+            )
+        if self.features == "inception" and trainer.is_global_zero:
+            self._weights = inception_weights(self.inception_weights, self.allow_download)
+        if stage == "fit" and self.every_images is not None:
+            if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
+                raise ValueError(
+                    "--quality.every_images and the trainer's val_check_interval or "
+                    "check_val_every_n_epoch contradict each other: give one of them"
+                )
+            images_a_batch = data.batch_size * trainer.world_size
+            trainer.check_val_every_n_epoch = None
+            trainer.val_check_interval = max(1, round(self.every_images / images_a_batch))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the networks and see the real images before the training, not hours later."""
+        assert isinstance(pl_module, GANModule)
+        if trainer.limit_val_batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            scorer = self._prepared(trainer, pl_module)
+            if trainer.is_global_zero:
+                scorer.real(_data(trainer), True, self.count, self.seed)
+
+    def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
+        """The scorer, made on rank 0 for all ranks."""
+        if self._scorer is None:
+            # The statistics are in float64, which Apple's GPUs don't have.
+            device = torch.device("cpu") if module.device.type == "mps" else module.device
+            made = None
+            # Lightning evaluates in inference mode, in which no classifier can be trained.
+            with torch.inference_mode(False):
+                if trainer.is_global_zero:
+                    made = make_scorer(_data(trainer), str(self.features), self._weights, device)
+                self._scorer = trainer.strategy.broadcast(made)
+            assert self._scorer is not None
+            self._scorer.to(device)
+            accuracy = self._scorer.accuracy
+            features = f"features {self._scorer.network.identity()}"
+            if accuracy is not None:
+                features += f" of a classifier, right on {accuracy:.1%} of held-out images"
+            rank_zero_info(f"Scores compare images by the {features}.")
+        return self._scorer
+
+    # Scores
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score against training images, and log the scores over the images trained on."""
+        assert isinstance(pl_module, GANModule)
+        if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        real, fake = self._compared(trainer, pl_module, train=True)
+        result = None
+        if real is not None:
+            if self._usual is None:  # held-out images give a scale, and no choice depends on it
+                scorer, data = self._prepared(trainer, pl_module), _data(trainer)
+                self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
+            result = score(real, fake, str(self.features), self.seed)
+            if self._usual > 0:  # else held-out images are all among the training images
+                result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
+        self._log(trainer, pl_module, result)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score against held-out images, and beside them training images and noise.
+
+        Rank 0 then holds everything in `report`, and in `neighbours` some generated images
+        uint8 `[n, 2, C, H, W]`, each beside the training image nearest to it.
+        """
+        assert isinstance(pl_module, GANModule)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        start = perf_counter()
+        real, fake = self._compared(trainer, pl_module, train=False)
+        result = None
+        if real is not None:
+            self.report = self._reported(trainer, pl_module, real, fake)
+            self.report["protocol"]["seconds"] = round(perf_counter() - start, 1)
+            result = self.report["scores"]
+        self._log(trainer, pl_module, result)
+
+    def _log(self, trainer: Trainer, module: GANModule, result: dict[str, float] | None) -> None:
+        result = trainer.strategy.broadcast(result)
+        assert result is not None
+        many = trainer.world_size > 1  # whose values are equal: this only keeps Lightning quiet
+        for name, value in result.items():
+            shown = f"metric/{name}" == self.score_name
+            module.log(f"metric/{name}", value, prog_bar=shown, sync_dist=many)
+        module.log("step", float(module.images_seen), sync_dist=many)
+
+    def _reported(
+        self, trainer: Trainer, module: GANModule, real: Images, fake: Images
+    ) -> dict[str, Any]:
+        """Scores of the generated images and of the references, and how they were made."""
+        data, scorer = _data(trainer), self._prepared(trainer, module)
+        references = make_references(data, scorer, real, self.count, self.seed)
+        scores, index = score_beside_training(
+            data, scorer, real, fake, self.seed, references.usual_distance
+        )
+        latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
+        asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+        drawn = self._draw(trainer, module, latents, asked).cpu()
+        training, _ = data.split(train=True)
+        copies = training[index[:PICTURED].to(training.device)].cpu()
+        self.neighbours = torch.stack([drawn, copies], dim=1)
+        report = {
+            "scores": scores,
+            "references": references.scores,
+            "protocol": self._protocol(trainer, module, scorer, len(real.features)),
+        }
+        if fake.labels is not None:
+            report["classes"] = score_by_class(real, fake, data.class_names, str(self.features))
+        return report
+
+    def _protocol(
+        self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
+    ) -> dict[str, Any]:
+        """All that a score depends on."""
+        data, side = _data(trainer), scorer.network.image_size
+        return {
+            "data": type(data).__name__,
+            "class_names": data.class_names,
+            "training_sha256": scorer.data_hash(data, train=True),
+            "held_out_sha256": scorer.data_hash(data, train=False),
+            "split": "held-out",
+            "real_images": real_images,
+            "generated_images": self.count,
+            "features": scorer.network.identity(),
+            "classifier_accuracy": scorer.accuracy,
+            "image_size": data.image_size,
+            "resize": f"to {side}x{side}, bilinear, antialiased" if side else "none",
+            "seed": self.seed,
+            "precision": str(trainer.precision),
+            "weights": "generator" if module.generator_ema is None else "averaged generator",
+            "checkpoint": str(trainer.ckpt_path),
+            "images_seen": module.images_seen,
+            "versions": {name: version(name) for name in PACKAGES},
+        }
+
+    # Generated images
+
+    def _compared(
+        self, trainer: Trainer, module: GANModule, train: bool
+    ) -> tuple[Images | None, Images]:
+        """The real images, on rank 0, and the generated ones, on all ranks.
+
+        However many ranks share the work, generated image i has the i-th latent of one seeded
+        stream, and the i-th real image's class.
+        """
+        scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
+        real = scorer.real(_data(trainer), train, self.count, self.seed) if zero else None
+        classes = trainer.strategy.broadcast(None if real is None else real.labels)
+        latents, labels = module.seeded_latents(self.count, self.seed), None
+        if module.conditional:
+            assert classes is not None
+            labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
+        ranks = trainer.world_size
+        mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
+        bar = trainer.progress_bar_callback
+        silent = not zero or bar is None or bar.is_disabled  # type: ignore[attr-defined]
+        parts = []
+        with tqdm(
+            total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
+        ) as progress:
+            for indices in torch.split(mine % self.count, BATCH):
+                asked = None if labels is None else labels[indices]
+                parts.append(scorer.see(self._draw(trainer, module, latents[indices], asked)))
+                progress.update(len(indices) * ranks)
+        fake = Images.joined(parts)
+        if ranks > 1:
+
+            def interleaved(part: Tensor) -> Tensor:
+                together = trainer.strategy.all_gather(part).transpose(0, 1).flatten(0, 1)
+                return together[: self.count]
+
+            fake = fake.map(interleaved)
+        return real, replace(fake, labels=None if labels is None else labels.to(scorer.device))
+
+    def _draw(
+        self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
+        with trainer.precision_plugin.forward_context():
+            return to_uint8(module.sample(latents, labels))
+
+
+def _data(trainer: Trainer) -> ImageDataModule:
+    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return data

@@ -1,0 +1,100 @@
+"""What a run does when it is asked to stop: it saves, says where, and ends."""
+
+import os
+import signal
+import subprocess
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from gan_modules import GANModule
+from minmax.callbacks.checkpoints import LastCheckpoint
+
+ASKED_EVERY = 8
+"""Batches after which ranks ask each other for a signal: each time costs a synchronisation."""
+
+
+class Signals(Callback):
+    """Save `last.ckpt` at the end of the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
+
+    The exit code is 128 and the signal's number. Under SLURM, SIGUSR1 (what `#SBATCH
+    --signal=SIGUSR1@90` sends before the time is up) has the job requeued. A second Ctrl+C
+    doesn't wait. A signal that comes while a validation runs waits for its end.
+
+    Replaces Lightning's own handlers, which save in the midst of a batch and differ by rank.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._saved = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen. Lightning's teardown puts the handlers of before back."""
+        if trainer.received_sigterm:  # while the data was read
+            self.received = signal.SIGTERM
+        # Lightning's ranks ask for SIGTERM in every batch, for which a GPU would have to wait.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGINT and self.received:
+                raise KeyboardInterrupt
+            self.received = number
+            launcher = trainer.strategy.launcher
+            if launcher is not None and number != signal.SIGINT:
+                launcher.kill(number)  # a terminal sends Ctrl+C to all processes by itself
+
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, handle)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save, where a checkpoint resumes exactly; the batch is logged yet."""
+        if trainer.world_size > 1:
+            if trainer.global_step % ASKED_EVERY:
+                return
+            received = torch.tensor(self.received, device=pl_module.device)
+            self.received = int(trainer.strategy.reduce(received, reduce_op="max"))
+        if self.received and not self._saved:
+            self._saved = True
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, LastCheckpoint):
+                    callback.save(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """End the run before the next batch."""
+        if not self._saved:
+            return
+        assert isinstance(pl_module, GANModule)
+        job = job_to_requeue() if self.received == signal.SIGUSR1 else None
+        if trainer.is_global_zero:
+            name = signal.Signals(self.received).name
+            print(f"\nStopped by {name} after {pl_module.images_seen:,} images. ", end="")
+            print("The same command with --resume true goes on.", flush=True)
+            if job is not None:
+                requeue(job)
+        raise SystemExit(128 + self.received)
+
+
+def job_to_requeue() -> str | None:
+    """This SLURM job's name for `scontrol`, or None outside of SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def requeue(job: str) -> None:
+    """Have SLURM run the job again, from its first line."""
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, timeout=60)
+        print(f"SLURM job {job} is requeued.", flush=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"SLURM job {job} could not be requeued ({error}): submit it again.", flush=True)

@@ -1,0 +1,140 @@
+"""`python cli.py benchmark`: time a configuration beside plain loops of the same training."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+EPILOG = (
+    "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = argparse.ArgumentParser(
+        prog="cli.py benchmark", description=__doc__, epilog=EPILOG, allow_abbrev=False
+    )
+    options.add_argument("--config", required=True, action="append", help="repeat it for more rows")
+    options.add_argument("--output", required=True, type=Path, help="FILE.json; replaced if there")
+    options.add_argument("--rounds", type=int, default=5, help="turns of each loop (5)")
+    options.add_argument("--seconds", type=float, default=5.0, help="least length of a turn (5)")
+    options.add_argument(
+        "--each-lever", action="store_true", help="also the fastest loop with each lever changed"
+    )
+    options.add_argument(
+        "--trainer.precision",
+        dest="precisions",
+        action="append",
+        help="32-true (the default) or bf16-mixed; repeat it for both",
+    )
+    chosen, training = options.parse_known_args(arguments)
+    if chosen.rounds < 1 or chosen.seconds <= 0:
+        raise ValueError("--rounds must be at least 1, and --seconds positive")
+    if not chosen.output.parent.is_dir():
+        raise ValueError(f"--output: there is no folder {chosen.output.parent}")
+    results = []
+    for precision in chosen.precisions or [None]:
+        for config in chosen.config:
+            given = ["--config", config, *training]
+            given += [] if precision is None else ["--trainer.precision", precision]
+            measured = measure(chosen, given)
+            results.append({"config": Path(config).stem, **measured})
+            print(f"{table(measured)}\n")
+            written = {"command": ["cli.py", "benchmark", *arguments], "results": results}
+            chosen.output.write_text(json.dumps(written, indent=2) + "\n")
+    print(summary(results))
+    print(f"\nThe figures are in {chosen.output}")
+
+
+def measure(chosen: argparse.Namespace, training: Sequence[str]) -> dict[str, Any]:
+    """Start a training that `minmax.benchmarks.rounds.Rounds` times, and return its figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        callback = {
+            "output": result,
+            "started": time.time(),
+            "rounds": chosen.rounds,
+            "seconds": chosen.seconds,
+            "each_lever": str(chosen.each_lever).lower(),
+        }
+        command = [sys.executable, str(Path(__file__).parents[2] / "cli.py"), "fit", *training]
+        command += ["--trainer.callbacks+", "minmax.benchmarks.rounds.Rounds"]
+        for name, value in callback.items():
+            command.append(f"--trainer.callbacks.init_args.{name}={value}")
+        command += [f"--trainer.default_root_dir={folder}/run", "--trainer.limit_val_batches=0"]
+        command += ["--trainer.max_epochs=-1", "--trainer.max_time=null"]
+        # Its standard output would say where the run is that is thrown away.
+        code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        if code or not result.exists():
+            sys.exit(code or "error: the training ended before it was timed")
+        measured: dict[str, Any] = json.loads(result.read_text())
+        return measured
+
+
+def ratio(rates: dict[str, list[float]], loop: str, other: str) -> str:
+    """How many times as fast a loop is as another: median over the rounds."""
+    if loop not in rates or other not in rates:
+        return "-"
+    return f"{median(a / b for a, b in zip(rates[loop], rates[other], strict=True)):.2f}"
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and greatest."""
+    return f"{median(values):,.0f} ({min(values):,.0f}, {max(values):,.0f})"
+
+
+def summary(results: list[dict[str, Any]]) -> str:
+    """A table in Markdown, a row a configuration and precision."""
+    lines = [
+        "| config, batch | precision | project, images/s (least, greatest) | peers | plain | limit "
+        "| project / plain | project / limit | project / peers | project GFLOP/s, of the peak "
+        "| first step, s | memory, MiB |",
+        "| --- " * 12 + "|",
+    ]
+    for measured in results:
+        rates = measured["images_per_second"]
+        speed = median(rates["project"]) * measured["flop_per_image"]["project"]
+        others = ("peers", "plain", "limit")
+        cells = [
+            f"{measured['config']}, {measured['batch_size']}",
+            measured["precision"],
+            spread(rates["project"]),
+            *(f"{median(rates[name]):,.0f}" if name in rates else "-" for name in others),
+            *(ratio(rates, "project", name) for name in ("plain", "limit", "peers")),
+            f"{speed / 1e9:,.0f}, {speed / median(measured['peak_flop_per_second']):.0%}",
+            f"{measured['seconds_to_first_step']:.1f}",
+            f"{measured['memory_bytes'] / 2**20:,.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def table(measured: dict[str, Any]) -> str:
+    """The figures of a benchmark as a table in Markdown, a row a loop.
+
+    The ratios are medians over the rounds, each loop against the plain one of its own round.
+    """
+    rates = measured["images_per_second"]
+    peak = median(measured["peak_flop_per_second"])
+    lines = [
+        f"{measured['variant']}, batch {measured['batch_size']}, {measured['precision']}, "
+        f"{measured['device']}, {measured['threads']} threads: first step after "
+        f"{measured['seconds_to_first_step']:.1f} s, {measured['memory_bytes'] / 2**20:,.0f} MiB, "
+        f"peak {peak / 1e9:,.0f} GFLOP/s\n",
+        "| loop | images/s (least, greatest) | x plain | x limit | GFLOP/s | of the peak |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, values in rates.items():
+        speed = median(values) * measured["flop_per_image"][name]
+        lines.append(
+            f"| {name} | {spread(values)} | {ratio(rates, name, 'plain')} | "
+            f"{ratio(rates, name, 'limit')} | {speed / 1e9:,.1f} | {speed / peak:.0%} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,55 @@
+"""Generated images beside the training images nearest to them."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from datamodules import ImageDataModule
+from minmax.commands.drawing import Pixels
+from minmax.commands.scores import run_folder
+from minmax.metrics.pixels import PixelFeatures
+from minmax.metrics.scores import nearest
+
+
+def beside_nearest(pixels: Pixels, checkpoint: Path) -> Pixels:
+    """Each image, and after it the training image whose thumbnail is nearest: `[2 N, H, W, C]`."""
+    training = training_images(checkpoint)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    seen = PixelFeatures()
+
+    def features(images: Tensor) -> Tensor:
+        return torch.cat([seen(part)[0] for part in torch.split(images, 1000)])
+
+    _, index = nearest(features(images), features(training))
+    copies = training[index].permute(0, 2, 3, 1).numpy()
+    pairs: Pixels = np.stack([pixels, copies], axis=1)
+    return pairs.reshape(-1, *pixels.shape[1:])
+
+
+def training_images(checkpoint: Path) -> Tensor:
+    """Those of the checkpoint's run, uint8 `[N, C, H, W]`.
+
+    Raises:
+        ValueError: its config.yaml is not there, or leads to no data.
+    """
+    config = run_folder(checkpoint) / "config.yaml"
+    try:
+        data = yaml.safe_load(config.read_text())["data"]
+        module, _, name = data["class_path"].rpartition(".")
+        class_ = getattr(import_module(module), name)
+        if not issubclass(class_, ImageDataModule):
+            raise TypeError(f"{name} is no ImageDataModule")
+        made: ImageDataModule = class_(**data.get("init_args", {}))
+        images, _ = made.split(train=True)
+    except (
+        *(OSError, KeyError, TypeError, ValueError, AttributeError, ImportError, yaml.YAMLError),
+    ) as error:
+        raise ValueError(
+            f"--nearest needs the data that {config} names, and that failed ({error}): give a "
+            "checkpoint in its run's folder, where the data lies as config.yaml says"
+        ) from error
+    return images.cpu()

@@ -1,0 +1,134 @@
+"""`python cli.py sample`: draw images from a trained generator."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+KINDS = ("", ".png", ".npz", ".gif", ".mp4")
+FRAMES_PER_SECOND = 20
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(prog="cli.py sample", description=__doc__, allow_abbrev=False)
+    options.add_argument("--checkpoint", required=True, help="a .ckpt file of a run")
+    options.add_argument("--count", type=int, default=64, help="number of images (default 64)")
+    options.add_argument(
+        "--output",
+        required=True,
+        help="FILE.png for one grid (a row a class, of a class-conditional model), FILE.npz for "
+        "arrays (images uint8 [N, H, W, C], labels int64 [N]), a folder for one PNG file an image; "
+        "with --interpolate also FILE.gif or FILE.mp4",
+    )
+    options.add_argument(
+        "--classes",
+        nargs="+",
+        help="names or numbers of the classes to draw in equal shares, of a class-conditional "
+        "model (default: all)",
+    )
+    options.add_argument("--seed", type=int, default=0, help="of the latents (default 0)")
+    options.add_argument(
+        "--truncation",
+        type=float,
+        help="greatest absolute value in the latents (BigGAN's truncation trick): better and less "
+        "varied images (default: none)",
+    )
+    options.add_argument(
+        "--interpolate",
+        type=int,
+        metavar="N",
+        help="N images on the way from each of the --count latents to the next (spherical); a row "
+        "of the grid is one way",
+    )
+    options.add_argument(
+        "--nearest",
+        action="store_true",
+        help="a grid with the nearest training image beside each (by thumbnails of 8x8 pixels); "
+        "needs config.yaml and the data of the checkpoint's run",
+    )
+    options.add_argument("--batch-size", type=int, default=256, help="images at once (default 256)")
+    options.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        help="GPUs, or processes on the CPU, that share the work for a folder or FILE.npz",
+    )
+    options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    output = Path(options.output)
+    check(options, output)
+    # Only now, since it takes seconds: wrong options have been named.
+    from minmax.commands import drawing, films
+
+    model, job = drawing.plan(
+        options.checkpoint,
+        options.count,
+        options.seed,
+        options.batch_size,
+        options.classes,
+        options.truncation,
+        options.interpolate,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    drawing.discard(partial)  # of a command that was killed
+    try:
+        if output.suffix == "":
+            drawing.write_folder(model, job, partial, options.devices)
+        elif output.suffix == ".npz":
+            drawing.write_arrays(model, job, partial, options.devices)
+        elif output.suffix == ".gif":
+            films.write_gif(drawing.all_drawn(model, job), partial, FRAMES_PER_SECOND)
+        elif output.suffix == ".mp4":
+            films.write_mp4(drawing.all_drawn(model, job), partial, FRAMES_PER_SECOND)
+        else:
+            pixels, columns = drawing.all_drawn(model, job), options.interpolate
+            if options.nearest:
+                from minmax.commands.neighbours import beside_nearest
+
+                pixels, columns = beside_nearest(pixels, Path(options.checkpoint)), 8
+            elif not columns:
+                pixels, columns = drawing.in_rows(pixels, job, model.conditional)
+            films.grid(pixels, columns).save(partial)
+        drawing.replace(partial, output)
+    finally:
+        drawing.discard(partial)
+    print(f"{len(job.latents)} images are in {output}")
+
+
+def check(options: argparse.Namespace, output: Path) -> None:
+    """Refuse options that are wrong or contradict each other."""
+    for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least {least}, got {value}")
+    if options.truncation is not None and not options.truncation > 0:
+        raise ValueError(f"--truncation must be above 0, got {options.truncation}")
+    if output.suffix not in KINDS:
+        raise ValueError(f"--output {output} must end in {', '.join(KINDS[1:])}, or be a folder")
+    if options.interpolate and options.count < 2:
+        raise ValueError("--interpolate goes from one latent to the next: give --count 2 or more")
+    if output.suffix in (".gif", ".mp4") and not options.interpolate:
+        raise ValueError(f"--output {output}: films show --interpolate N; add it, or choose .png")
+    if output.suffix == ".mp4" and find_spec("av") is None:
+        raise ValueError('--output *.mp4 is written by PyAV: pip install ".[video]"')
+    if options.nearest and (output.suffix != ".png" or options.interpolate):
+        raise ValueError("--nearest is shown in a grid, without --interpolate: --output FILE.png")
+    if options.devices > 1 and output.suffix not in ("", ".npz"):
+        raise ValueError(
+            "--devices share the work for a folder or for FILE.npz: --output says which"
+        )
+    if output.is_dir() and any(
+        not re.match(r"\d{6}.*\.png$", old.name) for old in output.iterdir()
+    ):
+        raise ValueError(f"--output {output} is a folder that holds other files: choose another")
+    if output.exists() and not options.overwrite:
+        raise ValueError(f"--output {output} exists: choose another, or add --overwrite")

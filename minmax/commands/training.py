@@ -1,0 +1,373 @@
+"""`python cli.py fit`, `validate` and `test`: train a GAN, and score it."""
+
+import ctypes
+import logging
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+import shtab
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from minmax import callbacks
+from minmax.commands.checkpoint import read_checkpoint, variant_of
+from minmax.commands.messages import Parser, configs_first, one_line
+from minmax.commands.plan import headline, plan
+from minmax.commands.resuming import newest_checkpoint
+from minmax.commands.scores import run_folder, score_table, write_report
+
+IDLE = "Tip:|`weights_only` was not set"
+"""What Lightning says at each start and at each save, and nobody can act on."""
+LOST = "by peer|remote process|socketTimeout"
+"""What gloo and NCCL say of a process that is gone."""
+RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
+Kind = TypeVar("Kind", bound=Callback)
+LINKED = ("channels", "image_size", "num_classes")
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep a training's whole configuration in the run's folder and in TensorBoard's text tab."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save it when a training starts, not when one is tested.
+
+        Without the checkpoint that the training goes on from: the next command to be given
+        this file would be about that one, and not about the run.
+        """
+        if stage == "fit":
+            self.config = self.config.clone()
+            self.config.ckpt_path = None
+            super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it as text into TensorBoard."""
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                config = self.parser.dump(self.config, skip_none=True)
+                text = "\n".join("    " + line for line in config.splitlines())
+                logger.experiment.add_text("config", text)
+
+
+class GANCLI(LightningCLI):
+    """Lightning's command line with the data's shape linked to the model."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """All of Lightning's but `predict`: generators predict nothing."""
+        commands = LightningCLI.subcommands()
+        del commands["predict"]
+        return commands
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks of every run, and link what the data knows to the model."""
+        parser.add_lightning_class_args(callbacks.Pictures, "pictures")
+        parser.add_lightning_class_args(callbacks.Quality, "quality")
+        parser.add_lightning_class_args(callbacks.Progress, "progress")
+        parser.add_lightning_class_args(callbacks.Finite, "finite")
+        parser.add_lightning_class_args(callbacks.BestCheckpoint, "checkpoint_best")
+        parser.add_lightning_class_args(callbacks.LastCheckpoint, "checkpoint_last")
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            default=False,
+            help="fit: go on with the run in --trainer.default_root_dir, if it holds one",
+        )
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="fit: print devices, batches, images and memory, and train nothing",
+        )
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, or print a shell's completion script.
+
+        jsonargparse's own script follows every class into every option, for many minutes.
+        """
+        given = sys.argv[1:] if args is None else args
+        if given[:1] == ["completion"]:
+            shell = given[1] if given[1:] else "bash"
+            if shell not in shtab.SUPPORTED_SHELLS:
+                raise ValueError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
+            parser.prog = "minmax"
+            print(shtab.complete(parser, shell))
+            sys.exit()
+        if args is None:  # not handed on: Lightning warns of arguments that aren't the process's
+            sys.argv[1:] = configs_first(given)
+        else:
+            args = configs_first(given)
+        super().parse_arguments(parser, args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Check the checkpoint's variant, instead of letting it overrule the command line."""
+        if self.config.subcommand == "fit":
+            self._choose_checkpoint()
+        self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        self._held_images: dict[str, int] = {}
+        for path in self._checkpoints():
+            checkpoint = read_checkpoint(path)
+            self._held_images[path] = checkpoint["images_seen"]
+            shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
+            self._held_shapes[path] = shapes
+            held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
+            if held != wanted:
+                raise ValueError(
+                    f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config "
+                    "that it was trained with (config.yaml in its run's folder), or another "
+                    "checkpoint"
+                )
+
+    def _choose_checkpoint(self) -> None:
+        """Find the run's own newest checkpoint if it is to be resumed."""
+        last, folder = self._setting("ckpt_path") == "last", self._run_folder()
+        if last or self._setting("resume"):
+            newest = newest_checkpoint(folder)
+            if newest is not None:
+                self.config.fit.ckpt_path = str(newest)
+            elif last:
+                raise ValueError(
+                    f"--ckpt_path last: there is no checkpoint in {folder}/checkpoints. Name the "
+                    "run's folder with --trainer.default_root_dir, or leave --ckpt_path out"
+                )
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what the links would overrule without a word."""
+        given = self._setting("model").get("init_args", {})
+        for name in LINKED:
+            if given.get(name) is not None:
+                raise ValueError(
+                    f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
+                    "data that has it so"
+                )
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a checkpoint of other networks, before anything is written."""
+        wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
+        for path, held in self._held_shapes.items():
+            for name in sorted(held.keys() | wanted.keys()):
+                if held.get(name) != wanted.get(name):
+                    raise ValueError(
+                        f"--ckpt_path {path} doesn't fit the model: its {name} is "
+                        f"{held.get(name, 'missing')}, the model's is "
+                        f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
+                        "(config.yaml in its run's folder)"
+                    )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Log a training into the run's folder itself; let several devices work together."""
+        settings = self._get(self.config_init, "trainer")
+        if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
+            settings.enable_progress_bar = True
+            self._get(self.config_init, "progress").disable()
+        plugins = settings.plugins or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, callbacks.WholeCheckpoints()]
+        if settings.logger is None or settings.logger is True:
+            folder = self._run_folder()
+            kwargs["logger"] = False
+            if self.subcommand == "fit":
+                # Hides what a killed run logged after the checkpoint that it goes on from.
+                seen = max(self._held_images.values(), default=0)
+                purge = seen + 1 if self._resumes(folder) else None
+                kwargs["logger"] = TensorBoardLogger(
+                    folder, name="", version="", default_hp_metric=False, purge_step=purge
+                )
+        started = any(
+            environment.detect() and environment().world_size() > 1
+            for environment in (SLURMEnvironment, TorchElasticEnvironment)
+        )
+        alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
+        several = started or settings.num_nodes > 1 or str(settings.devices) not in alone
+        if settings.strategy in ("auto", "ddp") and several:
+            kwargs["strategy"] = "gan_ddp"
+        return super().instantiate_trainer(**kwargs)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
+        folder = self._run_folder()
+        if self._setting("dry_run"):
+            held = self._checkpoint_path()
+            print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
+            print(
+                f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
+            )
+            return
+        resumed = self._resumes(folder)
+        if any((folder / name).exists() for name in RUN_FILES) and not resumed:
+            raise ValueError(
+                f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
+                "the run with --resume true, or delete it"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
+                "another"
+            ) from error
+        if self.trainer.is_global_zero:
+            print(headline(kwargs["model"]))
+            if isinstance(self.trainer.logger, TensorBoardLogger):
+                print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
+        try:
+            self.trainer.fit(**kwargs)
+        except Exception as error:
+            launcher = self.trainer.strategy.launcher
+            if launcher is not None:  # there are ranks that would wait for this one
+                launcher.kill(signal.SIGTERM)
+            if self.trainer.world_size > 1 and re.search(LOST, str(error)):
+                raise ValueError(
+                    "another process of this training has ended, and this one can't go on alone: "
+                    "look at its messages. The same command with --resume true goes on"
+                ) from error
+            raise
+        finally:
+            if self.trainer.is_global_zero and self.trainer.global_step:
+                self._say_where(folder)
+            elif self.trainer.is_global_zero and not resumed:
+                for new in [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]:
+                    shutil.rmtree(new) if new.is_dir() else new.unlink(missing_ok=True)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+
+    def test(self, **kwargs: Any) -> None:
+        """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
+        scored: dict[int, dict[str, Any]] = {}
+        for path in map(Path, self._held_shapes):
+            if not os.access(run_folder(path), os.W_OK):
+                raise ValueError(
+                    f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
+                    "the run, and give the copy's --ckpt_path"
+                )
+            quality, seen = self._callback(callbacks.Quality), self._held_images[str(path)]
+            if seen not in scored:  # else the last checkpoint of a run is its best one
+                kwargs |= {"ckpt_path": str(path), "verbose": False}
+                self.trainer.test(**kwargs)
+                scored[seen] = quality.report
+            report = scored[seen]
+            if report:
+                report = report | {"protocol": report["protocol"] | {"checkpoint": str(path)}}
+                file = write_report(path, report)
+                pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
+                quality.save_neighbours(pairs)
+                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
+                print(f"Scores: {file}  Nearest: {pairs}")
+
+    def _resumes(self, folder: Path) -> bool:
+        """Whether the training goes on in the folder of its own run."""
+        path = self._checkpoint_path()
+        if path is None:  # by name, or nothing was saved yet
+            return bool(self._setting("ckpt_path") or self._setting("resume"))
+        return Path(path).absolute().parent.parent == folder
+
+    def _say_where(self, folder: Path) -> None:
+        best = self._callback(callbacks.BestCheckpoint)
+        scored = (
+            "none"
+            if best.best_model_score is None
+            else (f"{folder}/checkpoints/best.ckpt ({best.monitor} {best.best_model_score:.4g})")
+        )
+        last = folder / "checkpoints" / "last.ckpt"
+        print(
+            f"Run: {folder}  Last checkpoint: {last if last.is_file() else 'none'}  "
+            f"Best checkpoint: {scored}  Pictures: {folder}/pictures"
+        )
+
+    def _run_folder(self) -> Path:
+        """Absolute: a checkpoint remembers its folder, to know on resuming what is best so far."""
+        return Path(self._setting("trainer").default_root_dir or os.getcwd()).absolute()
+
+    def _callback(self, kind: type[Kind]) -> Kind:
+        every = self.trainer.callbacks  # type: ignore[attr-defined]
+        return next(callback for callback in every if isinstance(callback, kind))
+
+    def _checkpoints(self) -> list[str]:
+        """The checkpoints that the command is about."""
+        path, command = self._checkpoint_path(), self.config.subcommand
+        if path is not None or command == "fit":
+            return [] if path is None else [path]
+        folder = self._run_folder() / "checkpoints"
+        found = [str(folder / f"{name}.ckpt") for name in ("best", "last")]
+        found = [path for path in found if Path(path).is_file()]
+        if command != "test" or not found:
+            raise ValueError(
+                f"{command} needs a checkpoint: give --ckpt_path RUN/checkpoints/last.ckpt, say"
+                + (", or --config RUN/config.yaml of a run that has one" * (command == "test"))
+            )
+        return found
+
+    def _checkpoint_path(self) -> str | None:
+        """The checkpoint that was asked for by its path, not by `best`."""
+        path = self._setting("ckpt_path")
+        return None if path in ("last", "best", "hpc", "registry") else path
+
+    def _setting(self, name: str) -> Any:
+        """What the subcommand was given for an option."""
+        return self.config[self.config.subcommand].get(name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a batch frees for the next one, and not hand it back to the system.
+
+    Memory that was handed back is zeroed and mapped anew, page by page, when it is asked for.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h; the values are the greatest
+        libc = ctypes.CDLL(None)
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_mmap_threshold, 32 * 2**20)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Hand the arguments, or those of the process, to Lightning's command line."""
+    keep_freed_memory()
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        messages = logging.getLogger(f"lightning.pytorch.{name}")
+        messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))
+    strict = {"allow_abbrev": False}
+    try:
+        GANCLI(
+            GANModule,
+            ImageDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "devices": 1,
+                "enable_model_summary": False,  # it says 0 FLOPs of all
+                # In this order: what a batch showed is noted before a signal has it saved.
+                "callbacks": [callbacks.Diagnosis(), callbacks.Signals()],
+            },
+            parser_class=Parser,
+            parser_kwargs={
+                **strict,
+                "description": __doc__,
+                **{name: dict(strict) for name in GANCLI.subcommands()},
+            },
+            args=arguments,
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"a --config is no YAML text ({error}): give a file like configs/*"
+        ) from error
+    except (ValueError, MisconfigurationException) as error:
+        raise ValueError(one_line(str(error))) from error

@@ -1,0 +1,70 @@
+"""The curves of a run as they grow, and which failures began and ended in them."""
+
+from dataclasses import dataclass, field
+
+from minmax.diagnosis.curves import Curves, Finding
+from minmax.diagnosis.rules import diagnose
+
+
+@dataclass
+class Diary:
+    """What was logged so far, and the failures that are going on.
+
+    Attributes:
+        curves: by log name.
+        current: findings by the name of their failure, as they were when they began.
+    """
+
+    curves: Curves = field(default_factory=dict)
+    current: dict[str, Finding] = field(default_factory=dict)
+
+    def note(
+        self, images_seen: int, values: dict[str, float]
+    ) -> tuple[list[Finding], list[Finding]]:
+        """Add values that were logged after so many images.
+
+        Returns:
+            The findings that begin with them, and those that end.
+        """
+        for name, value in values.items():
+            images, older = self.curves.setdefault(name, ([], []))
+            images.append(images_seen)
+            older.append(value)
+        now = {finding.name: finding for finding in diagnose(self.curves)}
+        begun = [finding for name, finding in now.items() if name not in self.current]
+        ended = [finding for name, finding in self.current.items() if name not in now]
+        for finding in ended:
+            del self.current[finding.name]
+        self.current |= {finding.name: finding for finding in begun}
+        return begun, ended
+
+
+@dataclass
+class Episode:
+    """A failure from its beginning to its end.
+
+    Attributes:
+        finding: as it was when it began.
+        said_at: images seen when it was noticed, which is later than it began.
+        until_images: images seen when it was over, or None.
+    """
+
+    finding: Finding
+    said_at: int
+    until_images: int | None = None
+
+
+def history(curves: Curves) -> list[Episode]:
+    """Every failure of a run from its whole curves, as the run itself noticed them."""
+    logged: dict[int, dict[str, float]] = {}
+    for name, (images, values) in curves.items():
+        for images_seen, value in zip(images, values, strict=True):
+            logged.setdefault(images_seen, {})[name] = value
+    diary, episodes = Diary(), list[Episode]()
+    for images_seen in sorted(logged):
+        begun, ended = diary.note(images_seen, logged[images_seen])
+        for episode in episodes:
+            if episode.until_images is None and episode.finding in ended:
+                episode.until_images = images_seen
+        episodes += [Episode(finding, images_seen) for finding in begun]
+    return episodes

@@ -1,0 +1,24 @@
+"""All rules, one a failure."""
+
+from collections.abc import Callable
+
+from minmax.diagnosis.curves import Curves, Finding
+from minmax.diagnosis.samples import classes_lost, collapsed, memorising, nothing_learned, one_class
+from minmax.diagnosis.training import discriminator_won, exploding, not_finite, penalty_off
+
+RULES: tuple[Callable[[Curves], Finding | None], ...] = (
+    not_finite,
+    exploding,
+    discriminator_won,
+    penalty_off,
+    collapsed,
+    classes_lost,
+    one_class,
+    memorising,
+    nothing_learned,
+)
+
+
+def diagnose(curves: Curves) -> list[Finding]:
+    """The failures that the curves show at their end."""
+    return [finding for rule in RULES if (finding := rule(curves)) is not None]

@@ -1,0 +1,121 @@
+"""Failures that the generated images and their scores show."""
+
+from statistics import mean
+
+from minmax.diagnosis.curves import LONG, Curves, Finding, first_median, newest
+
+DISTANCE = "samples/pairwise_distance"
+ENTROPY = "metric/class_entropy"
+COLLAPSED = 0.3
+"""Distance between generated images, over that between real ones."""
+VARIED = 0.6
+"""Distance, or class entropy, that must have been reached before: all runs begin with gray."""
+ONE_IMAGE = 0.1
+"""Greatest distance of a generator that never varied. Healthy runs pass it in a few values."""
+LOST_ENTROPY = 0.2
+"""Fall from the best class entropy, of 1: two of ten even classes gone cost 0.10, four 0.22."""
+ONE_CLASS = 0.1
+"""Class entropy when less than about 3 % of the images are not in the same class of ten."""
+VALIDATIONS = 4
+"""Scores in a row. One run had three at 0 before its images became digits to the classifier."""
+COPIED = 0.5
+"""Distance to the nearest training image, over held-out images': 0 are copies, 1 is usual."""
+NO_BETTER = 0.95
+"""Least Frechet distance, over the run's first one. Healthy runs came below 0.5."""
+STILL = 0.001
+"""Range of the Frechet distance, over the first one: only batch norm's statistics change."""
+CHANCE = 0.05
+"""Of the adversary's accuracy, mean of real and generated images, above a half."""
+
+
+def collapsed(curves: Curves) -> Finding | None:
+    """The images of different latents are no longer different, or never were."""
+    distance = newest(curves, DISTANCE)
+    if distance is None:
+        return None
+    values, never = curves[DISTANCE][1], newest(curves, DISTANCE, LONG)
+    best, before = max(values), max(values[: -len(distance.values)], default=0.0)
+    fell = distance.median < COLLAPSED and before >= VARIED
+    if not fell and not (never and best < ONE_IMAGE):
+        return None
+    sentence = (
+        f"images from different latents differ by {distance.median:.2g} of what real ones do, and "
+        f"by {best:.2g} at best: the generator draws nearly one image."
+    )
+    return Finding("collapsed", distance.since_images, sentence)
+
+
+def classes_lost(curves: Curves) -> Finding | None:
+    """The classes of the generated images were even, and are no longer."""
+    entropy = newest(curves, ENTROPY, 1, span=0)
+    if entropy is None:
+        return None
+    best = max(curves[ENTROPY][1])
+    if best < VARIED or entropy.median >= best - LOST_ENTROPY:
+        return None
+    sentence = (
+        f"the entropy of the generated images' classes fell from {best:.2f} to "
+        f"{entropy.median:.2f} of 1: some are hardly drawn any more."
+    )
+    return Finding("classes_lost", entropy.since_images, sentence)
+
+
+def one_class(curves: Curves) -> Finding | None:
+    """The classifier, which knows real images, puts all generated ones in one class, for long."""
+    entropy = newest(curves, ENTROPY, VALIDATIONS, span=0)
+    if entropy is None or max(entropy.values) >= ONE_CLASS:
+        return None
+    sentence = (
+        f"in {VALIDATIONS} validations the classifier put nearly all generated images in one class "
+        f"(entropy at most {max(entropy.values):.2f} of 1): they are all alike, or so unlike real "
+        "ones, in brightness say, that it can't tell them apart. Look at the pictures."
+    )
+    return Finding("one_class", entropy.since_images, sentence)
+
+
+def memorising(curves: Curves) -> Finding | None:
+    """Generated images are nearer to training images than held-out ones are."""
+    for name in curves:
+        if name.startswith("metric/nearest"):
+            ratio = newest(curves, name, 1, span=0)
+            if ratio is not None and ratio.median < COPIED:
+                sentence = (
+                    f"half of the generated images are nearer to a training image than "
+                    f"{ratio.median:.2f} of the distance that held-out images have: they are "
+                    "close to copies."
+                )
+                return Finding("memorising", ratio.since_images, sentence)
+    return None
+
+
+def nothing_learned(curves: Curves) -> Finding | None:
+    """The score is no better than the first one, and a network has stood still since the start.
+
+    That the adversary is at chance is no failure alone: beside instance noise, or where the
+    generator has learned all there is, a healthy run's is, too.
+    """
+    name = next((name for name in curves if name.startswith("metric/fid")), "")
+    score = newest(curves, name, VALIDATIONS, span=0)
+    if score is None:
+        return None
+    images, (first, *later) = curves[name]
+    still = max(score.values) - min(score.values) <= STILL * abs(first)
+    if min(later) < NO_BETTER * first or not (still or at_chance(curves)):
+        return None
+    reason = "the images don't change" if still else "the adversary sees no difference"
+    sentence = (
+        f"{name} is {score.values[-1]:.4g} after {len(later) + 1} validations, and was "
+        f"{first:.4g} at the first: {reason}."
+    )
+    return Finding("nothing_learned", images[0], sentence)
+
+
+def at_chance(curves: Curves) -> bool:
+    """Whether the adversary was no better than chance, at first as now."""
+    names = ("accuracy/pairs",) if "loss/critic" in curves else ("accuracy/real", "accuracy/fake")
+    now = [newest(curves, name, LONG) for name in names]
+    if any(stretch is None for stretch in now):
+        return False
+    accuracy = mean(stretch.median for stretch in now if stretch is not None)
+    at_first = mean(first_median(curves, name, LONG, span=0) for name in names)
+    return max(accuracy, at_first) < 0.5 + CHANCE

@@ -1,0 +1,81 @@
+"""Failures that losses, accuracies and gradients show."""
+
+import math
+
+from minmax.diagnosis.curves import LONG, Curves, Finding, first_median, newest
+
+EXPLODED = 100.0
+"""Over the run's first stretch. The discriminator of a healthy run came to 13 times its norm."""
+PINNED = 0.97
+"""Both accuracies. In no healthy run had a stretch both above 0.9."""
+LOST = 2.0
+"""Generator's loss: the discriminator believes generated images with probability exp(-2), 0.14."""
+GONE = 0.01
+"""Generator's gradient norm, over that of the run's first stretch."""
+PENALTY_OFF = 0.5
+"""Distance of the critic's norm from 1. In healthy runs a stretch came to 1.2."""
+
+
+def not_finite(curves: Curves) -> Finding | None:
+    """A loss or a gradient's norm is no number: nothing after it can be one."""
+    for name, (images, values) in curves.items():
+        if name.startswith(("loss", "gradient_norm")) and not math.isfinite(values[-1]):
+            sentence = f"{name} is {values[-1]}: the training has diverged."
+            return Finding("not_finite", images[-1], sentence)
+    return None
+
+
+def exploding(curves: Curves) -> Finding | None:
+    """The norm of a network's gradient has grown by two powers of ten."""
+    for network in ("generator", "discriminator", "critic"):
+        name = f"gradient_norm/{network}"
+        norm = newest(curves, name)
+        first = first_median(curves, name) if norm else 0.0
+        if norm is None or first == 0 or norm.median <= EXPLODED * first:
+            continue
+        sentence = (
+            f"the {network}'s gradient norm is {norm.median:.3g}, and was {first:.3g} at the "
+            "start: its steps follow no slope any more."
+        )
+        return Finding("exploding", norm.since_images, sentence)
+    return None
+
+
+def discriminator_won(curves: Curves) -> Finding | None:
+    """The discriminator is never wrong, and the generator can't follow.
+
+    At the optimal discriminator the generator's gradient vanishes with the saturating loss and
+    is unstable with the other one (Arjovsky and Bottou 2017, https://arxiv.org/abs/1701.04862,
+    theorems 2.4 and 2.6). Not for critics: their score has no zero, and they ought to be right.
+    """
+    real, fake = newest(curves, "accuracy/real"), newest(curves, "accuracy/fake")
+    loss, norm = newest(curves, "loss/generator"), newest(curves, "gradient_norm/generator")
+    if "loss/critic" in curves or not (real and fake and loss and norm):
+        return None
+    first = first_median(curves, "gradient_norm/generator", span=0)
+    if min(real.median, fake.median) < PINNED:
+        return None
+    if loss.median < LOST and norm.median > GONE * first:
+        return None
+    sentence = (
+        f"the discriminator is right on {real.median:.0%} of real and {fake.median:.0%} of "
+        f"generated images. The generator's loss is {loss.median:.2f}, its gradient norm "
+        f"{norm.median:.3g} ({first:.3g} at the start): it is told that it is wrong, and not how."
+    )
+    return Finding("discriminator_won", real.since_images, sentence)
+
+
+def penalty_off(curves: Curves) -> Finding | None:
+    """The critic's gradient has stayed far from the norm 1 that its penalty asks for.
+
+    Then its score is no longer a distance between images (Gulrajani et al. 2017,
+    https://arxiv.org/abs/1704.00028, proposition 1).
+    """
+    norm = newest(curves, "penalty/norm", LONG)
+    if norm is None or abs(norm.median - 1) <= PENALTY_OFF:
+        return None
+    sentence = (
+        f"the norm of the critic's gradient is {norm.median:.3g}, and its penalty asks for 1: the "
+        f"score measures no distance."
+    )
+    return Finding("penalty_off", norm.since_images, sentence)

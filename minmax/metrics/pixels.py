@@ -1,0 +1,29 @@
+"""Features that need no network: the pixels of a thumbnail."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from minmax.metrics.features import FeatureNetwork
+
+
+class PixelFeatures(FeatureNetwork):
+    """Average-pooled grayscale thumbnails.
+
+    The scores then compare the thumbnails' mean and how their pixels vary together: enough
+    to see collapse, noise and wrong brightness, blind to sharp detail. They cost nothing and
+    need neither weights nor labels, but compare with no published score.
+
+    Args:
+        size: side of the thumbnail in pixels; there are size**2 features.
+    """
+
+    name = "pixels"
+
+    def __init__(self, size: int = 8) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        """Images uint8 `[N, C, H, W]` to features `[N, size**2]` in [0, 1]."""
+        gray = images.float().mean(dim=1, keepdim=True) / 255
+        return F.adaptive_avg_pool2d(gray, self.size).flatten(1), None

@@ -1,0 +1,101 @@
+"""What images score that nobody generated: training images, the floor, and noise."""
+
+import hashlib
+import inspect
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from datamodules import ImageDataModule
+from minmax.metrics import scores
+from minmax.metrics.cache import Tensors, cached, fingerprint
+from minmax.metrics.scorer import Scorer
+from minmax.metrics.scores import Images, nearest, score
+
+CODE = (scores, sys.modules[__name__])  # what is kept was made by these
+
+
+@dataclass(frozen=True)
+class References:
+    """What scores are read beside.
+
+    Attributes:
+        scores: of `training images` and of `noise`, by name, as if they were generated.
+        usual_distance: median distance of held-out images to their nearest training image.
+    """
+
+    scores: dict[str, dict[str, float]]
+    usual_distance: float
+
+
+def score_beside_training(
+    data: ImageDataModule, scorer: Scorer, real: Images, images: Images, seed: int, usual: float
+) -> tuple[dict[str, float], Tensor]:
+    """All scores of images, and which training image is nearest to each, int64 `[N]`.
+
+    Args:
+        data: whose training images.
+        scorer: what saw the images.
+        real: held-out images.
+        images: those to be scored.
+        seed: of the kernel distance's subsets.
+        usual: median distance of held-out images to their nearest training image.
+    """
+    distance, index = nearest(images.features, scorer.real(data, train=True).features)
+    result = score(real, images, scorer.network.name, seed)
+    result[f"nearest_{scorer.network.name}"] = float(distance.median() / usual)
+    return result, index
+
+
+def make_references(
+    data: ImageDataModule, scorer: Scorer, real: Images, count: int, seed: int
+) -> References:
+    """Score training images and noise, the first time; later they come from the cache.
+
+    Args:
+        data: whose training images, in the size that the model draws.
+        scorer: what sees the images.
+        real: held-out images.
+        count: of the images of each kind.
+        seed: of their choice, and of the kernel distance's subsets.
+    """
+    training, labels = data.split(train=True)
+
+    def make() -> Tensors:
+        usual = float(nearest(real.features, scorer.real(data, train=True).features)[0].median())
+        random = torch.Generator().manual_seed(seed)
+        some = torch.randperm(len(training), generator=random)[:count]
+        noise = torch.randint(256, (count, *training.shape[1:]), generator=random).byte()
+        kinds = {
+            "training images": scorer.see_all(
+                training[some.to(training.device)], "training images", labels[some]
+            ),
+            "noise": scorer.see_all(noise, "noise"),
+        }
+        values = {"usual_distance": usual}
+        for kind, images in kinds.items():
+            result, _ = score_beside_training(data, scorer, real, images, seed, usual)
+            values |= {f"{kind}/{name}": value for name, value in result.items()}
+        return {key: torch.tensor(value, dtype=torch.float64) for key, value in values.items()}
+
+    key = {
+        "training": fingerprint(training, labels),
+        "real": fingerprint(*(tensor for tensor in vars(real).values() if tensor is not None)),
+        "network": scorer.network.identity(),
+        "classifier": scorer.classifier and scorer.classifier.identity(),
+        "count": count,
+        "seed": seed,
+        "code": [hashlib.sha256(inspect.getsource(module).encode()).hexdigest() for module in CODE],
+        "torchmetrics": version("torchmetrics"),
+    }
+    values = {name: value.item() for name, value in cached("references", key, make).items()}
+    usual = values.pop("usual_distance")
+    by_kind: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for key_of_value, value in values.items():
+        kind, name = key_of_value.split("/")
+        by_kind[kind][name] = value
+    return References(dict(by_kind), usual)

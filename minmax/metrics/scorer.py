@@ -1,0 +1,129 @@
+"""A feature network, and a data module's real images as it sees them."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datamodules import ImageDataModule
+from minmax.metrics.cache import Tensors, cached, fingerprint
+from minmax.metrics.classifier import DomainClassifier, domain_classifier
+from minmax.metrics.features import FeatureNetwork
+from minmax.metrics.inception import InceptionFeatures
+from minmax.metrics.pixels import PixelFeatures
+from minmax.metrics.scores import Images
+
+BATCH = 250
+
+
+class Scorer:
+    """Sees images: the real ones of one data module once, and then from the cache.
+
+    Args:
+        network: of the features.
+        classifier: of the data's classes, None if there are none or none is wanted.
+        accuracy: the classifier's on held-out images.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        classifier: DomainClassifier | None = None,
+        accuracy: float | None = None,
+    ) -> None:
+        self.network = network
+        self.classifier = classifier
+        self.accuracy = accuracy
+        self._real: dict[tuple[bool, int | None, int], Images] = {}
+        self._hashes: dict[bool, str] = {}
+
+    def to(self, device: torch.device) -> "Scorer":
+        """Move the networks."""
+        self.network.to(device)
+        if self.classifier is not None:
+            self.classifier.to(device)
+        self.device = device
+        return self
+
+    @torch.no_grad()
+    def see(self, images: Tensor) -> Images:
+        """Images uint8 `[N, C, H, W]`, in float32 whatever the run's precision."""
+        images = images.to(self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            features, logits = self.network(images)
+            if self.classifier is None:
+                return Images(features, logits)
+            same = self.classifier is self.network
+            return Images(features, logits, logits if same else self.classifier(images)[1])
+
+    def see_all(self, images: Tensor, name: str, labels: Tensor | None = None) -> Images:
+        """Images uint8 `[N, C, H, W]` in batches, with a progress bar if it takes a second."""
+        with tqdm(total=len(images), desc=f"Seeing {name}", unit="image", delay=1) as bar:
+            parts = []
+            for batch in torch.split(images, BATCH):
+                parts.append(self.see(batch))
+                bar.update(len(batch))
+        labels = None if labels is None else labels.to(self.device)
+        return replace(Images.joined(parts), labels=labels)
+
+    def real(
+        self, data: ImageDataModule, train: bool, count: int | None = None, seed: int = 0
+    ) -> Images:
+        """Training or held-out images: `count` at random (but always the same), or all in order.
+
+        They are brought from their own size to the network's, if it has one: models of all
+        sizes are compared with the same images.
+        """
+        if (train, count, seed) not in self._real:
+            images, labels = data.split(train, self.network.image_size)
+            if count is not None:
+                random = torch.Generator().manual_seed(seed)
+                chosen = torch.randperm(len(images), generator=random)[:count]
+                images, labels = images[chosen.to(images.device)], labels[chosen]
+
+            def make() -> Tensors:
+                name = "training images" if train else "held-out images"
+                seen = asdict(self.see_all(images, name))
+                return {key: value for key, value in seen.items() if value is not None}
+
+            key = {
+                "images": fingerprint(images),
+                "network": self.network.identity(),
+                "classifier": self.classifier and self.classifier.identity(),
+            }
+            seen = Images(**cached("features", key, make), labels=labels)
+            self._real[train, count, seed] = seen.map(lambda tensor: tensor.to(self.device))
+        return self._real[train, count, seed]
+
+    def data_hash(self, data: ImageDataModule, train: bool) -> str:
+        """SHA-256 of a split's images and labels, as the network sees them."""
+        if train not in self._hashes:
+            self._hashes[train] = fingerprint(*data.split(train, self.network.image_size))
+        return self._hashes[train]
+
+
+def make_scorer(
+    data: ImageDataModule, features: str, weights: Path | None, device: torch.device
+) -> Scorer:
+    """Make the networks, from the cache where they were made before.
+
+    Args:
+        data: whose labels the domain classifier learns.
+        features: `domain`, `inception` or `pixels`.
+        weights: of the Inception network, needed for it alone.
+        device: of the networks.
+    """
+    classifier = accuracy = None
+    if data.num_classes > 1 and features != "pixels":
+        size = DomainClassifier.image_size
+        training, held_out = data.split(True, size), data.split(False, size)
+        classifier, accuracy = domain_classifier(training, held_out, data.num_classes, device)
+    network: FeatureNetwork
+    if features == "inception":
+        assert weights is not None
+        network = InceptionFeatures(weights)
+    else:
+        network = classifier or PixelFeatures()
+    return Scorer(network, classifier, accuracy).to(device)
