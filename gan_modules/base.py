@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_modules.ema import ema_copy, ema_half_lives, ema_update
+from gan_modules.position import begin_epoch, settle
 
 Batch = tuple[Tensor, Tensor]
 """Real images `[N, C, H, W]` in [-1, 1], and their labels, int64 `[N]`."""
@@ -208,6 +209,7 @@ class GANModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Start the clock of images per second."""
+        begin_epoch(self.trainer)
         self._clock = perf_counter(), self.images_seen
 
     def on_validation_start(self) -> None:
@@ -243,8 +245,10 @@ class GANModule(LightningModule):
         checkpoint["class_names"] = list(getattr(datamodule, "class_names", []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the count of images."""
+        """Restore the count of images; have the training go on where it stands."""
         self.images_seen = checkpoint["images_seen"]
+        if "loops" in checkpoint:
+            settle(checkpoint["loops"]["fit_loop"])
 
     # The end of a batch
 

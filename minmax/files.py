@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,3 +60,20 @@ def synchronise(place: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_archive(file: Path) -> None:
+    """Read a zip archive (what `torch.save` writes), and compare what it holds with its checksums.
+
+    `torch.load` doesn't: a bit that has flipped on the disk would become another weight.
+
+    Raises:
+        ValueError: something in it has changed since it was written, or it is no archive.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{file} is damaged ({error})") from error
+    if damaged is not None:
+        raise ValueError(f"{file} is damaged: the checksum of {damaged} in it is wrong")

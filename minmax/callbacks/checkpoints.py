@@ -10,8 +10,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from gan_modules import GANModule
-from minmax.callbacks.finite import Finite
+from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
 from minmax.callbacks.quality import Quality
+from minmax.files import check_archive, synchronise
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -28,16 +29,16 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write the checkpoint.
 
         Raises:
-            ValueError: it can't be written, or a weight is not finite.
+            ValueError: it can't be written, or a weight or an optimizer's state is not finite.
         """
         file = Path(path)
-        for name, weights in checkpoint["state_dict"].items():
-            if weights.is_floating_point() and not weights.isfinite().all():
-                raise ValueError(
-                    f"{name} is not finite after {checkpoint['images_seen']:,} images: the "
-                    f"training has diverged, and {file} is not saved. Go on from the checkpoint "
-                    "before (--resume true) with lower learning rates"
-                )
+        held = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])
+        if (name := first_not_finite(held)) is not None:
+            raise ValueError(
+                f"{name} is not finite after {checkpoint['images_seen']:,} images: the training "
+                f"has diverged, and {file} is not saved. Go on from the checkpoint before "
+                "(--resume true) with lower learning rates"
+            )
         part = file.with_name(file.name + ".part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             if file.name == "last.ckpt" and file.is_file():
                 os.replace(file, file.with_name("previous.ckpt"))
             os.replace(part, file)
+            synchronise(file.parent)
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter
             part.unlink(missing_ok=True)
             reason = str(error).partition("\n")[0]
@@ -56,6 +58,16 @@ class WholeCheckpoints(TorchCheckpointIO):
                 "room there or let it be written, then go on with --resume true, or choose another "
                 "--trainer.default_root_dir"
             ) from error
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint, no bit of which has changed since it was written.
+
+        Raises:
+            ValueError: some have.
+        """
+        check_archive(Path(path))
+        held: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        return held
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -81,12 +93,20 @@ class LastCheckpoint(RunCheckpoint):
                 f"--checkpoint_last.every_images must be at least 1, got {every_images}"
             )
         self.every_images = every_images
+        self._waiting = False
         super().__init__(
             filename="last",
             enable_version_counter=False,
             every_n_epochs=every_n_epochs,
             save_on_train_epoch_end=True,
         )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the beginning, if the run may have to return to it."""
+        super().on_train_start(trainer, pl_module)
+        may_return = any(isinstance(c, Finite) and c.returns for c in trainer.callbacks)  # type: ignore[attr-defined]
+        if may_return and trainer.global_step == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._write(trainer)
 
     def on_train_batch_end(
         self,
@@ -100,6 +120,23 @@ class LastCheckpoint(RunCheckpoint):
         assert isinstance(pl_module, GANModule)
         seen, new = pl_module.images_seen, len(batch[0]) * trainer.world_size
         if self.every_images and seen // self.every_images > (seen - new) // self.every_images:
+            self.save_soon(trainer)
+
+    def save_soon(self, trainer: Trainer) -> None:
+        """Save after this batch, and after the validation or the end of an epoch that it brings.
+
+        What was saved before them would be gone on with behind them.
+        """
+        loop = trainer.fit_loop.epoch_loop
+        validated = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+        if validated or loop._num_ready_batches_reached():
+            self._waiting = True
+        else:
+            self.save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what waited for it, in the midst of an epoch."""
+        if self._waiting and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -108,7 +145,7 @@ class LastCheckpoint(RunCheckpoint):
         Only here does Lightning still know how far that epoch went.
         """
         super().on_train_epoch_end(trainer, pl_module)
-        if trainer.global_step == trainer.max_steps or trainer.should_stop:
+        if self._waiting or trainer.global_step == trainer.max_steps or trainer.should_stop:
             self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,9 +159,14 @@ class LastCheckpoint(RunCheckpoint):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Finite):  # notes of batches that were not logged
                 callback.look(trainer, cast(GANModule, trainer.lightning_module))
-        if trainer.global_step != self._last_global_step_saved and self.dirpath:
-            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
-            self._last_global_step_saved = trainer.global_step
+        self._waiting = False
+        if trainer.global_step != self._last_global_step_saved:
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        assert self.dirpath is not None
+        trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+        self._last_global_step_saved = trainer.global_step
 
 
 class BestCheckpoint(RunCheckpoint):

@@ -1,5 +1,6 @@
 """A run whose losses are no longer numbers ends, or returns to where they were."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +8,47 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_modules import GANModule
+from minmax.files import check_archive
+
+
+def saved_tensors(
+    state_dict: Mapping[str, Tensor], optimizer_states: Iterable[Mapping[str, Any]]
+) -> dict[str, Tensor]:
+    """All floating-point tensors that a checkpoint keeps of a model and its optimizers, by name."""
+    tensors = dict(state_dict)
+    for index, optimizer in enumerate(optimizer_states):
+        for number, values in optimizer["state"].items():
+            for name, value in values.items():
+                tensors[f"{name} of weight {number} in optimizer {index}"] = value
+    return {
+        name: value
+        for name, value in tensors.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+
+
+def all_finite(tensors: Mapping[str, Tensor]) -> Tensor:
+    """Whether every value of them is finite, as a scalar on their device."""
+    return nn.utils.get_total_norm(tensors.values(), norm_type=float("inf")).isfinite()
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first of them that holds a value which is not finite."""
+    if all_finite(tensors):
+        return None
+    return next(name for name, values in tensors.items() if not values.isfinite().all())
 
 
 class Finite(Callback):
     """Stop when a loss is not finite, and name it and the batch; or return to `last.ckpt`.
 
     Batches are watched on the device, and looked at with every log and save: reading a number in
-    each would make a GPU wait. A gradient or weight that is not finite makes the next batch's
-    losses so. Checkpoints with such weights are refused (`minmax/callbacks/checkpoints.py`), so
-    that the newest one is good.
+    each would make a GPU wait. So are the weights and the optimizers' states, and checkpoints with
+    such are refused (`minmax/callbacks/checkpoints.py`), so that the newest one is good. A run that
+    may return has one from its beginning.
 
     Args:
         returns: how often the run may return to its newest checkpoint: weights, averages and
@@ -72,17 +102,27 @@ class Finite(Callback):
             self.look(trainer, pl_module)
 
     def look(self, trainer: Trainer, module: GANModule) -> None:
-        """End or return if a batch was bad on any rank; all ranks must look."""
+        """End or return if a batch was bad on any rank; all ranks must look.
+
+        What a save would keep is looked at too: a gradient that is too large for its square makes
+        an optimizer's state infinite, whose weights then stand still with finite losses.
+        """
         if not self._first_bad:
             return
-        notes = torch.stack(list(self._first_bad.values()))
+        held = saved_tensors(module.state_dict(), [o.state_dict() for o in trainer.optimizers])
+        notes = torch.stack([*self._first_bad.values(), (~all_finite(held)).to(module.device)])
         if trainer.world_size > 1:
             notes = trainer.strategy.reduce(notes, reduce_op="max")
-        steps = {n: int(step) for n, step in zip(self._first_bad, notes, strict=True) if step > 0}
-        if not steps:
+        *batches, state_is_bad = notes.tolist()
+        steps = {n: int(step) for n, step in zip(self._first_bad, batches, strict=True) if step > 0}
+        if steps:
+            name = min(steps, key=lambda name: steps[name])
+            what = f"{name} is no longer finite since batch {steps[name]}: "
+        elif state_is_bad:
+            what = f"{first_not_finite(held)} is not finite after batch {trainer.global_step}: "
+        else:
             return
-        name = min(steps, key=lambda name: steps[name])
-        what = f"{name} is no longer finite since batch {steps[name]}: the training has diverged. "
+        what += "the training has diverged. "
         if self.returned == self.returns:
             raise ValueError(
                 f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
@@ -101,6 +141,7 @@ class Finite(Callback):
                 f"{what}There is no {file} to return to yet: start again with lower learning rates "
                 "(--model.init_args.*_optimizer.init_args.lr)"
             )
+        check_archive(file)
         checkpoint = torch.load(file, map_location=module.device, weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
         states = checkpoint["optimizer_states"]

@@ -17,7 +17,7 @@ ASKED_EVERY = 8
 
 
 class Signals(Callback):
-    """Save `last.ckpt` at the end of the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
+    """Save `last.ckpt` after the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
 
     The exit code is 128 and the signal's number. Under SLURM, SIGUSR1 (what `#SBATCH
     --signal=SIGUSR1@90` sends before the time is up) has the job requeued. A second Ctrl+C
@@ -56,7 +56,7 @@ class Signals(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save, where a checkpoint resumes exactly; the batch is logged yet."""
+        """Save, where a checkpoint resumes exactly, and before the next batch."""
         if trainer.world_size > 1:
             if trainer.global_step % ASKED_EVERY:
                 return
@@ -66,7 +66,7 @@ class Signals(Callback):
             self._saved = True
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, LastCheckpoint):
-                    callback.save(trainer)
+                    callback.save_soon(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gan_modules import GANModule
+from minmax.files import check_archive
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "checkpoints/last.ckpt and checkpoints/best.ckpt"
         )
     try:
+        check_archive(Path(path))
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import cli
 from gan_modules import GANModule
 from minmax.callbacks import WholeCheckpoints
+from minmax.commands.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
@@ -162,6 +164,48 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
         fit("dcgan_digits", "--trainer.max_steps", "14", "--resume", "true")
 
 
+class TestBits:
+    """A disk or a copy may change some; `torch.load` doesn't notice."""
+
+    def test_one_that_flips_is_noticed(self, trained, tmp_path):
+        """Or it changes nothing that is read: padding, the names' lengths twice over."""
+        original = trained / "checkpoints" / "last.ckpt"
+        content, file = original.read_bytes(), tmp_path / "last.ckpt"
+        held, random = load(original), np.random.default_rng(0)
+        noticed = 0
+        for position in random.integers(len(content), size=60).tolist():
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << int(random.integers(8))
+            file.write_bytes(damaged)
+            try:
+                assert differences(read_checkpoint(file), held) == []
+            except ValueError as error:
+                noticed += str(error).startswith(f"{file} is refused")
+        assert noticed > 55
+
+    def test_a_sector_of_zeros(self, trained, tmp_path):
+        content = bytearray((trained / "checkpoints" / "last.ckpt").read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 4096] = bytes(4096)
+        file = tmp_path / "last.ckpt"
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"last.ckpt is damaged: the checksum"):
+            WholeCheckpoints().load_checkpoint(file)
+        with pytest.raises(SystemExit, match=r"last.ckpt is refused.*the checksum"):
+            cli.main(["sample", "--checkpoint", str(file), "--output", str(tmp_path / "x.png")])
+
+    def test_the_one_before_is_used(self, fit):
+        options = ["--checkpoint_last.every_images", "320", "--trainer.limit_val_batches", "0"]
+        folder = fit("dcgan_digits", "--trainer.max_steps", "10", *options)
+        last = folder / "checkpoints" / "last.ckpt"
+        content = bytearray(last.read_bytes())
+        content[len(content) // 2] ^= 1
+        last.write_bytes(content)
+        with pytest.warns(UserWarning, match=r"last.ckpt is passed over"):
+            fit("dcgan_digits", "--trainer.max_steps", "11", "--resume", "true", *options)
+        assert load(last)["images_seen"] == 11 * 64
+
+
 def test_the_last_checkpoint_by_name(fit):
     with pytest.raises(SystemExit, match="--ckpt_path last: there is no checkpoint"):
         fit("dcgan_digits", "--trainer.max_steps", "2", "--ckpt_path", "last")
@@ -224,17 +268,62 @@ class TestDivergence:
         with pytest.warns(UserWarning, match="again those after 40 images"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "12")
 
-    def test_nothing_to_return_to_yet(self, fit, monkeypatch):
+    def test_it_returns_to_its_beginning(self, fit, monkeypatch):
         poison(monkeypatch, 2)
-        with pytest.raises(SystemExit, match=r"There is no .*last\.ckpt to return to yet"):
-            fit("dcgan_digits", *self.OPTIONS, "--finite.returns", "1", "--trainer.max_steps", "8")
+        options = [*self.OPTIONS, "--finite.returns", "1", "--trainer.max_steps", "5"]
+        with pytest.warns(UserWarning, match=r"those after 0 images, .*\(return 1 of 1\)"):
+            folder = fit("dcgan_digits", *options)
+        assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 40
+
+    def test_rates_that_no_return_makes_up_for(self, fit):
+        rates = [
+            part
+            for network in ("generator", "discriminator")
+            for part in (f"--model.init_args.{network}_optimizer.init_args.lr", "1e6")
+        ]
+        options = [*self.OPTIONS, *rates, "--finite.returns", "3", "--trainer.max_steps", "500"]
+        with (
+            pytest.warns(UserWarning, match=r"return 3 of 3"),
+            pytest.raises(SystemExit, match=r"error: .* finite .*batch \d+: the training"),
+        ):
+            fit("dcgan_digits", *options)
+
+    def test_gradients_whose_squares_are_infinite(self, fit, monkeypatch):
+        """Losses and weights are finite ever after; the weights don't move any more."""
+        step = torch.optim.Adam.step
+
+        def large(self: torch.optim.Adam, closure: object = None) -> object:
+            if GANModule.batches == 6:
+                self.param_groups[0]["params"][0].grad.fill_(1e30)
+            return step(self, closure)
+
+        begin = GANModule.on_train_batch_start
+
+        def counted(self: GANModule, batch: object, batch_idx: int) -> None:
+            begin(self, batch, batch_idx)
+            GANModule.batches = self.trainer.global_step + 1
+
+        monkeypatch.setattr(GANModule, "batches", 0, raising=False)
+        monkeypatch.setattr(GANModule, "on_train_batch_start", counted)
+        monkeypatch.setattr(torch.optim.Adam, "step", large)
+        name = r"exp_avg_sq of weight 0 in optimizer 0 is not finite after batch 10"
+        with pytest.raises(SystemExit, match=name):
+            fit("dcgan_digits", *self.OPTIONS, "--trainer.max_steps", "20")
 
     def test_weights_that_are_not_finite_are_not_saved(self, tmp_path):
         file = tmp_path / "last.ckpt"
-        checkpoint = {"state_dict": {"generator.weight": torch.ones(3)}, "images_seen": 64}
+        weights, average = torch.ones(3), torch.ones(3)
+        checkpoint = {
+            "state_dict": {"generator.weight": weights},
+            "optimizer_states": [{"state": {0: {"exp_avg": average}}}],
+            "images_seen": 64,
+        }
         WholeCheckpoints().save_checkpoint(checkpoint, file)
         good = file.read_bytes()
-        checkpoint["state_dict"]["generator.weight"][1] = torch.inf
+        average[0] = torch.nan
+        with pytest.raises(ValueError, match=r"exp_avg of weight 0 .* not finite after 64 images"):
+            WholeCheckpoints().save_checkpoint(checkpoint, file)
+        weights[1] = torch.inf
         with pytest.raises(ValueError, match=r"generator\.weight is not finite after 64 images"):
             WholeCheckpoints().save_checkpoint(checkpoint, file)
         assert file.read_bytes() == good
@@ -283,11 +372,27 @@ class TestDisk:
         assert file.read_bytes() == before
         assert [path.name for path in file.parent.iterdir()] == ["last.ckpt"]
 
+    def test_content_and_names_are_on_it_before_the_next_batch(self, monkeypatch, tmp_path):
+        synchronised, fsync = [], os.fsync
+
+        def noted(descriptor: int) -> None:
+            synchronised.append(Path(f"/dev/fd/{descriptor}").resolve())
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", noted)
+        checkpoint = {"state_dict": {"weight": torch.ones(2)}, "optimizer_states": []}
+        WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
+        assert synchronised[0].parent == synchronised[1] == tmp_path
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
     def test_torchs_writer_on_a_full_one(self, tmp_path):
         part = tmp_path / "last.ckpt.part"
         part.symlink_to("/dev/full")
-        checkpoint = {"state_dict": {"weight": torch.ones(10**6)}, "images_seen": 64}
+        checkpoint = {
+            "state_dict": {"weight": torch.ones(10**6)},
+            "optimizer_states": [],
+            "images_seen": 64,
+        }
         with pytest.raises(ValueError, match=r"last.ckpt can't be written"):
             WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
         assert list(tmp_path.iterdir()) == []
