@@ -71,7 +71,7 @@ def _named(file: Path, within: Path | None = None) -> Iterator[None]:
                 raise
         elif not re.search(TORCH, str(error)):
             raise
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", "torch can't write: no room, most likely")
         raise ValueError(
             f"{file} can't be written ({reason}); what was there is as it was. "
             "Make room, or choose a place that can be written"

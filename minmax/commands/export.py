@@ -27,9 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     # Only now, since it takes seconds: wrong options have been named.
     from minmax.commands.exporting import checked_export, model_card
 
-    with whole(output) as file, whole(card) as card_file:
+    with whole(output) as file:
         contract, largest = checked_export(Path(chosen.checkpoint), chosen.format, file)
         text = model_card(Path(chosen.checkpoint), contract, chosen.format, file, largest)
-        card_file.write_text(text, "utf-8", "backslashreplace")
+        with whole(card) as card_file:
+            card_file.write_text(text, "utf-8", "backslashreplace")
     print(f"Largest difference of a pixel in [-1, 1] from the checkpoint's: {largest:.2g}")
     print(f"The generator is in {output}, what it is in {card}")

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,10 @@ def write_torch_export(
     several = torch.export.Dim("N", min=1, max=2**20)
     shapes = tuple({0: several} for _ in inputs)
     program = torch.export.export(drawing, inputs, dynamic_shapes=shapes)
+    content = BytesIO()  # a full disk would abort the process
     text = strict_json.dumps(contract)
-    torch.export.save(program, file, extra_files={"contract.json": text})
+    torch.export.save(program, content, extra_files={"contract.json": text})
+    file.write_bytes(content.getbuffer())
 
 
 def load_torch_export(file: Path, drawing: Drawing) -> Draw:

@@ -53,8 +53,8 @@ def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) ->
     if held is not None:
         return held
     try:
-        with whole(path) as part:
-            torch.save({"key": text, "tensors": tensors, "sha256": _content(tensors)}, part)
+        with whole(path) as part, part.open("wb") as stream:
+            torch.save({"key": text, "tensors": tensors, "sha256": _content(tensors)}, stream)
     except ValueError as error:
         warnings.warn(
             f"{error}. Until then the {kind} has to be made anew each time: set MINMAX_CACHE to "
