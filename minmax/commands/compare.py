@@ -93,7 +93,7 @@ def groups(runs: Sequence[Path]) -> list[list[Path]]:
                 config.pop(key, None)
             config["trainer"].pop("default_root_dir", None)
             identity = yaml.safe_dump(config)
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
             identity = str(run)  # nothing is known of it: alone
         found.setdefault(identity, []).append(run)
     return list(found.values())

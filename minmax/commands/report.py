@@ -5,6 +5,7 @@ import base64
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -41,11 +42,11 @@ def main(arguments: Sequence[str]) -> None:
     study, found = groups_of(folders)
     page, charts = render(study, found)
     place = output.with_name(f"{output.stem}_figures")
-    for name, content in charts.items():
-        with whole(place / f"{name}.png") as part:
-            part.write_bytes(content)
-    with whole(output) as part:
-        part.write_text(page, "utf-8", "backslashreplace")
+    with ExitStack() as files:  # all are written before the first is moved to its place
+        for name, content in charts.items():
+            files.enter_context(whole(place / f"{name}.png")).write_bytes(content)
+        part = files.enter_context(whole(output))
+        part.write_text(page, "utf-8", "backslashreplace")  # names of files may be no text
     print(f"Report: {output}  Charts: {place}")
 
 
