@@ -268,10 +268,10 @@ class GANCLI(LightningCLI):
             report = scored[seen]
             if report:
                 report = report | {"protocol": report["protocol"] | {"checkpoint": str(path)}}
+                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 file = write_report(path, report)
                 pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
                 quality.save_neighbours(pairs)
-                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 print(f"Scores: {file}  Nearest: {pairs}")
 
     def _resumes(self, folder: Path) -> bool:

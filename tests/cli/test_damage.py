@@ -1,6 +1,7 @@
 """What is left of a run is read: damaged files are named, and passed over where that can be."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
@@ -37,7 +39,7 @@ def test_a_report_names_what_is_damaged_and_goes_on(damage: str, tmp_path: Path)
     events = next(run.glob("events*"))
     for file in (*(run / name for name in READ), events):
         file.write_bytes(DAMAGE[damage](file.read_bytes()))
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="left out") as warned:
         page = report(run, other, output=tmp_path / "page.html")
     told = "\n".join(str(warning.message) for warning in warned)
     for name in READ if damage != "half" else READ[:3]:  # half of a config may still be YAML
@@ -123,9 +125,8 @@ class TestClock:
         images, values = read_scalars(folder)["loss/generator"]
         assert images == [8 * step for step in range(1, 5)]
         events = EventAccumulator(str(folder)).Reload().Scalars("loss/generator")
-        assert [(event.step, event.value) for event in events] == list(
-            zip(images, values, strict=True)
-        )
+        assert [event.step for event in events] == images
+        assert [event.value for event in events] == values
 
     @pytest.mark.parametrize("names", ["012", "210", "120", "000"])
     def test_files_that_do_not_know_their_start(self, names: str, tmp_path: Path) -> None:
@@ -170,8 +171,6 @@ class TestDisk:
     def test_other_files_of_a_run(
         self, name: str, fit: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        import os
-
         original = os.replace
 
         def full(part: Any, place: Any) -> None:
@@ -186,8 +185,6 @@ class TestDisk:
 
 
 def test_scores_of_images_that_are_all_the_same(fit: Callable[..., Path], tmp_path: Path) -> None:
-    from PIL import Image
-
     for index in range(60):
         place = tmp_path / "data" / "cat" / f"{index}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
