@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 COMMANDS = {
     "fit": "train a GAN",
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Only the command's own module is imported: Lightning alone takes seconds.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     for expected in (
         *(".*LeafSpec.*", ".*in eval mode at the start of training.*"),
         "Checkpoint directory .* exists and is not empty",  # of a run that is resumed

@@ -36,7 +36,17 @@ def allocate(count: int, channels: int, size: int) -> Tensor:
     if needed <= available_memory() / 2:
         return torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
     handle, path = tempfile.mkstemp(suffix=".images")
-    os.close(handle)
+    try:
+        if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
+            os.posix_fallocate(handle, 0, needed)
+    except OSError as error:
+        os.unlink(path)
+        raise ValueError(
+            f"there is no room for {needed / 1e9:.3g} GB of images in {tempfile.gettempdir()} "
+            f"({error.strerror}): set TMPDIR to a folder that has it"
+        ) from error
+    finally:
+        os.close(handle)
     rank_zero_info(
         f"Images of {needed / 1e9:.3g} GB exceed half of the available memory: kept in a temporary"
         f" file in {tempfile.gettempdir()} (set TMPDIR for another place)."

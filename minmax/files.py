@@ -1,48 +1,125 @@
 """Files that are whole or not there."""
 
+import fcntl
 import os
+import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTS = ".part-"
+TORCH = "PytorchStreamWriter|inline_container|open file failed"
+"""What torch's own writer says, in a RuntimeError, where others raise an OSError."""
 
 
 @contextmanager
 def whole(file: str | Path) -> Iterator[Path]:
     """A place to write a file or a folder at, which is moved to its own when all is written.
 
-    The place lies in the same folder and has the same suffix. A file is on the disk before it is
-    moved, and the move before this returns, so that a crash leaves the one of before, or this one
-    whole. What the block raises leaves the one of before. A folder that is replaced is removed
-    first.
+    The place has the same name, in a hidden folder beside its own, which no other process uses. A
+    file is on the disk before it is moved, and the move before this returns, so that a crash
+    leaves the one of before, or this one whole. What the block raises leaves the one of before,
+    and no folder that was not there. A file keeps its permissions, and what a link leads to is
+    replaced, not the link.
 
     Args:
         file: where it belongs; its folder is made.
 
     Raises:
-        ValueError: it can't be written: no room, or no right to.
+        ValueError: it can't be written: no room, no right to, or something else is there.
     """
-    file = Path(file)
-    part = file.with_name(f".{file.stem}.part{file.suffix}")
+    file, place = Path(file), Path(os.path.realpath(file))
+    made = [folder for folder in place.parents if not folder.exists()]
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        discard(part)  # of a process that was killed
-        yield part
-        if part.is_file():
-            synchronise(part)
-        if file.is_dir():
-            discard(file)
-        os.replace(part, file)
-        synchronise(file.parent)
-    except OSError as error:
+        with _named(file):
+            if place.exists() and not (place.is_file() or place.is_dir()):
+                raise FileExistsError(0, "it is a device or a pipe")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folder, lock = _own_folder(place.parent)
+        try:
+            with _named(file, folder):
+                yield folder / place.name
+            with _named(file):
+                _move(folder / place.name, place)
+        finally:
+            with suppress(OSError):
+                discard(folder)
+            os.close(lock)
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _named(file: Path, within: Path | None = None) -> Iterator[None]:
+    """Turn what the system says into a line that names the file.
+
+    What is said of files that lie elsewhere than `within` is about something else.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError):
+            about = error.filename
+            if error.errno is None or (
+                within and isinstance(about, str) and not Path(about).is_relative_to(within)
+            ):
+                raise
+        elif not re.search(TORCH, str(error)):
+            raise
+        reason = getattr(error, "strerror", "torch can't write: no room, most likely")
         raise ValueError(
-            f"{file} can't be written ({error.strerror or error}); what was there is as it was. "
+            f"{file} can't be written ({reason}); what was there is as it was. "
             "Make room, or choose a place that can be written"
         ) from error
-    finally:
+
+
+def _own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder in another, and the lock by which others see that it is in use.
+
+    Those that processes left that were killed, and that nobody holds, are removed.
+    """
+    for old in parent.glob(f"{PARTS}*"):
         with suppress(OSError):
-            discard(part)
+            lock = os.open(old, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                discard(old)
+            finally:
+                os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PARTS, dir=parent))
+        with suppress(FileNotFoundError):  # taken for a killed process's
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder, lock
+            os.close(lock)
+
+
+def _move(part: Path, place: Path) -> None:
+    """Put a file or a folder in its place; one that is there stays until then."""
+    if place.exists():
+        shutil.copymode(place, part)
+    if part.is_dir() and place.is_dir():
+        before = Path(tempfile.mkdtemp(dir=part.parent)) / "before"
+        os.replace(place, before)
+        try:
+            os.replace(part, place)
+        except BaseException:
+            os.replace(before, place)
+            raise
+    else:
+        if part.is_file():
+            synchronise(part)
+        os.replace(part, place)
+    synchronise(place.parent)
 
 
 def discard(file: Path) -> None:

@@ -1,6 +1,5 @@
 """Times a training as users run it, in turns with plain loops of the same training."""
 
-import json
 import platform
 import resource
 import time
@@ -16,6 +15,7 @@ from torch import nn
 
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
+from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Loop, PILImages, with_other
 
@@ -199,7 +199,7 @@ class Rounds(Callback):
             "images_per_second": self.rates,
             "peak_flop_per_second": self.rates.pop("peak"),
         }
-        self.output.write_text(json.dumps(self.result, indent=2) + "\n")
+        self.output.write_text(strict_json.dumps(self.result, indent=2) + "\n")
 
 
 def device_name(device: torch.device) -> str:

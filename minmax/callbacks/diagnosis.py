@@ -54,7 +54,8 @@ class Diagnosis(Callback):
         if not pl_module.logging_due or not trainer.is_global_zero:
             return
         distance = self._relative_distance(trainer, pl_module, *batch)
-        pl_module.log("samples/pairwise_distance", distance, rank_zero_only=True)
+        if distance is not None:
+            pl_module.log("samples/pairwise_distance", distance, rank_zero_only=True)
         self._note(trainer, pl_module, validated=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,11 +92,16 @@ class Diagnosis(Callback):
 
     def _relative_distance(
         self, trainer: Trainer, module: GANModule, real: Tensor, real_classes: Tensor
-    ) -> Tensor:
-        """Of images from the same latents each time, over that of the first real images seen."""
+    ) -> Tensor | None:
+        """Of images from the same latents each time, over that of the first real images seen.
+
+        None where these are all the same.
+        """
         if self._real_distance is None:
             classes = real_classes if module.conditional else torch.zeros_like(real_classes)
             self._real_distance = float(pairwise_distance(real, classes))
+        if not self._real_distance > 0:
+            return None
         classes = torch.arange(LATENTS, device=module.device)
         classes %= min(CLASSES, module.num_classes) if module.conditional else 1
         with trainer.precision_plugin.forward_context():

@@ -13,6 +13,7 @@ from torchvision.utils import make_grid, save_image
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.latents import slerp
+from minmax.files import whole
 
 
 def class_rows(num_classes: int, columns: int) -> Tensor:
@@ -115,8 +116,8 @@ class Pictures(Callback):
         suffix: str = "",
     ) -> None:
         grid = make_grid(images.float().cpu(), self.columns, normalize=True, value_range=(-1, 1))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        save_image(grid, self._folder / f"{name}{suffix and '_'}{suffix}.png")
+        with whole(self._folder / f"{name}{suffix and '_'}{suffix}.png") as part:
+            save_image(grid, part)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(f"images/{name}", grid, module.images_seen)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
+from minmax.files import whole
 from minmax.metrics import (
     Images,
     Scorer,
@@ -80,8 +81,8 @@ class Quality(Callback):
     def save_neighbours(self, file: Path) -> None:
         """Picture of a test's neighbours, four pairs a row: drawn, and nearest training image."""
         assert self.neighbours is not None, "a test finds them"
-        file.parent.mkdir(exist_ok=True)
-        save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), file)
+        with whole(file) as part:
+            save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), part)
 
     @property
     def score_name(self) -> str:

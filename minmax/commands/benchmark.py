@@ -11,6 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from minmax import strict_json
+from minmax.commands.scores import plain
+from minmax.files import whole
+
 EPILOG = (
     "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."
 )
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str]) -> None:
             results.append({"config": Path(config).stem, **measured})
             print(f"{table(measured)}\n")
             written = {"command": ["cli.py", "benchmark", *arguments], "results": results}
-            chosen.output.write_text(json.dumps(written, indent=2) + "\n")
+            with whole(chosen.output) as part:
+                part.write_text(strict_json.dumps(written, indent=2) + "\n")
     print(summary(results))
     print(f"\nThe figures are in {chosen.output}")
 
@@ -103,7 +108,7 @@ def summary(results: list[dict[str, Any]]) -> str:
         speed = median(rates["project"]) * measured["flop_per_image"]["project"]
         others = ("peers", "plain", "limit")
         cells = [
-            f"{measured['config']}, {measured['batch_size']}",
+            f"{plain(measured['config'])}, {measured['batch_size']}",
             measured["precision"],
             spread(rates["project"]),
             *(f"{median(rates[name]):,.0f}" if name in rates else "-" for name in others),

@@ -1,6 +1,7 @@
 """Safe reading of checkpoints, with errors that say what to do."""
 
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -101,4 +102,17 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
             f"{path} holds a {class_path} that can't be built here ({reason}). Use the version of "
             "this project that it was trained with"
         ) from error
-    return model.eval(), list(checkpoint.get("class_names", []))
+    return model.eval(), class_names_of(checkpoint, model.num_classes, path)
+
+
+def class_names_of(checkpoint: dict[str, Any], count: int, path: str | Path) -> list[str]:
+    """Names of a checkpoint's classes; none, so that numbers stand for them, if they don't fit."""
+    names = checkpoint.get("class_names")
+    fit = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names and fit and len(names) == count:
+        return list(names)
+    if names:
+        warnings.warn(
+            f"{path} names its {count} classes wrongly: numbers stand for them", stacklevel=3
+        )
+    return []

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
+from minmax.files import whole
 
 FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}
 # What two scores must share to be compared.
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(f"--output {chosen.output} exists: choose another")
     text = FORMATS[chosen.format](compare([Path(run) for run in chosen.runs]))
     if chosen.output:
-        Path(chosen.output).write_text(text + "\n")
+        with whole(chosen.output) as part:
+            part.write_text(text + "\n", "utf-8", "backslashreplace")
         print(f"The comparison is in {chosen.output}")
     else:
         print(text)
@@ -91,15 +93,15 @@ def groups(runs: Sequence[Path]) -> list[list[Path]]:
                 config.pop(key, None)
             config["trainer"].pop("default_root_dir", None)
             identity = yaml.safe_dump(config)
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
             identity = str(run)  # nothing is known of it: alone
         found.setdefault(identity, []).append(run)
     return list(found.values())
 
 
-def spread(score: str, reports: Sequence[Mapping[str, float]]) -> str:
+def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
     """Mean of a score over runs, and its standard deviation if there are several."""
-    values = [report[score] for report in reports if score in report]
+    values = [value for report in reports if (value := report.get(score)) is not None]
     if not values:
         return "-"
     return shown(mean(values)) + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from minmax.files import whole
+from minmax.scalars import read_scalars
 
 PANELS = {
     "losses": ("loss/generator", "loss/discriminator", "loss/critic"),
@@ -23,33 +24,21 @@ def main(arguments: Sequence[str]) -> None:
     print(f"The curves are in {chosen.output}")
 
 
-def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """Every scalar of a run by log name: the images seen, and the values.
-
-    Raises:
-        ValueError: there is no such folder, or it holds no scalars.
-    """
-    if not run.is_dir():
-        raise ValueError(f"{run} is no folder: give the folder of a run")
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    names = events.Tags()["scalars"]
-    if not names:
-        raise ValueError(f"{run} holds no scalars of TensorBoard: give the folder of a run")
-    series = {name: events.Scalars(name) for name in names}
-    return {name: ([e.step for e in s], [e.value for e in s]) for name, s in series.items()}
-
-
 def draw(runs: Sequence[Path], output: Path) -> None:
     """Draw a row of panels a run: losses, accuracies, score, over the images seen.
 
     Raises:
-        ValueError: matplotlib is missing, or a folder holds no scalars.
+        ValueError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
     """
     try:
+        from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ValueError('curves are drawn by matplotlib: pip install ".[report]"') from error
 
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if output.suffix[1:].lower() not in kinds:
+        raise ValueError(f"--output {output} must end in .png or .svg (also {', '.join(kinds)})")
     scalars = [read_scalars(run) for run in runs]
     figure = Figure(figsize=(4.2 * len(PANELS), 2.8 * len(runs)), layout="constrained")
     axes = figure.subplots(len(runs), len(PANELS), squeeze=False)
@@ -66,4 +55,5 @@ def draw(runs: Sequence[Path], output: Path) -> None:
                 axis.legend(fontsize="x-small")
             if title.startswith("accuracy"):
                 axis.set_ylim(-0.03, 1.03)
-    figure.savefig(output, dpi=110)
+    with whole(output) as part:
+        figure.savefig(part, dpi=110)

@@ -1,7 +1,9 @@
 """Draws images from a trained generator, on one device or several, and writes them as they come."""
 
+import errno
 import math
-import shutil
+import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -162,6 +164,9 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
     except ProcessException as error:
         reason = str(error).strip().splitlines()[-1]
+        full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
+        if full:
+            raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
         raise ValueError(f"--devices {devices}: a process failed ({reason})") from error
 
 
@@ -172,31 +177,20 @@ def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None
 
 
 def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
-    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model."""
+    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model.
+
+    The arrays lie beside the file until they are in it.
+    """
     image = model.sample(job.latents[:1], job.labels[:1])[0]
     shape = (len(job.latents), *image.permute(1, 2, 0).shape)
     array = file.with_suffix(".npy")
-    try:
-        np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
-        share(job, array, model, devices)
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
-            archive.write(array, "images.npy")
-            if model.conditional:
-                np.save(array, job.labels.numpy())
-                archive.write(array, "labels.npy")
-    finally:
-        array.unlink(missing_ok=True)
-
-
-def discard(file: Path) -> None:
-    """Remove a file or folder, if it is there."""
-    if file.is_dir():
-        shutil.rmtree(file)
-    file.unlink(missing_ok=True)
-
-
-def replace(partial: Path, output: Path) -> None:
-    """Put what is whole in the place of what was there."""
-    if output.is_dir():
-        discard(output)
-    partial.replace(output)
+    np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
+        with array.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, array.stat().st_size)
+    share(job, array, model, devices)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
+        archive.write(array, "images.npy")
+        if model.conditional:
+            np.save(array, job.labels.numpy())
+            archive.write(array, "labels.npy")

@@ -1,10 +1,10 @@
 """`python cli.py export`: a trained generator as one file, to be used without this project."""
 
 import argparse
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from minmax.files import whole
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2"}
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
     chosen = options.parse_args(arguments)
     output, suffix = Path(chosen.output), SUFFIXES[chosen.format]
-    if output.suffix != suffix:
+    if output.suffix.lower() != suffix:
         raise ValueError(f"--output {output} must end in {suffix} for --format {chosen.format}")
     card = output.with_name(f"{output.name}.md")  # each format has its own
     for file in (output, card):
@@ -27,13 +27,10 @@ def main(arguments: Sequence[str]) -> None:
     # Only now, since it takes seconds: wrong options have been named.
     from minmax.commands.exporting import checked_export, model_card
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export") as folder:
-        file = Path(folder) / output.name
+    with whole(output) as file:
         contract, largest = checked_export(Path(chosen.checkpoint), chosen.format, file)
-        text = model_card(Path(chosen.checkpoint), contract, chosen.format, output.name, largest)
-        (Path(folder) / card.name).write_text(text)
-        os.replace(file, output)
-        os.replace(Path(folder) / card.name, card)
+        text = model_card(Path(chosen.checkpoint), contract, chosen.format, file, largest)
+        with whole(card) as card_file:
+            card_file.write_text(text, "utf-8", "backslashreplace")
     print(f"Largest difference of a pixel in [-1, 1] from the checkpoint's: {largest:.2g}")
     print(f"The generator is in {output}, what it is in {card}")

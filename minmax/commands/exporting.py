@@ -1,10 +1,12 @@
 """Writes generators for other runtimes, checks what these make of them, and describes them."""
 
 import copy
-import json
+import hashlib
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import yaml
 from torch import Tensor, nn
 
 from gan_modules import GANModule
+from minmax import strict_json
 from minmax.commands.checkpoint import load_model, read_checkpoint
-from minmax.commands.scores import FILE, read_reports, run_folder, score_table
+from minmax.commands.groups import config_of
+from minmax.commands.scores import plain, reports_of, run_folder, score_table
 
 Draw = Callable[..., Tensor]
 """Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
@@ -129,7 +133,7 @@ def write_safetensors(
     from safetensors.torch import save
 
     weights = {name: t.contiguous() for name, t in drawing.network.state_dict().items()}
-    file.write_bytes(save(weights, {"contract": json.dumps(contract)}))
+    file.write_bytes(save(weights, {"contract": strict_json.dumps(contract)}))
 
 
 def load_safetensors(file: Path, drawing: Drawing) -> Draw:
@@ -163,7 +167,7 @@ def write_onnx(
     )
     assert program is not None
     graph = program.model_proto
-    onnx.helper.set_model_props(graph, {"contract": json.dumps(contract)})
+    onnx.helper.set_model_props(graph, {"contract": strict_json.dumps(contract)})
     onnx.save(graph, file)
 
 
@@ -188,7 +192,10 @@ def write_torch_export(
     several = torch.export.Dim("N", min=1, max=2**20)
     shapes = tuple({0: several} for _ in inputs)
     program = torch.export.export(drawing, inputs, dynamic_shapes=shapes)
-    torch.export.save(program, file, extra_files={"contract.json": json.dumps(contract)})
+    content = BytesIO()  # a full disk would abort the process
+    text = strict_json.dumps(contract)
+    torch.export.save(program, content, extra_files={"contract.json": text})
+    file.write_bytes(content.getbuffer())
 
 
 def load_torch_export(file: Path, drawing: Drawing) -> Draw:
@@ -198,31 +205,30 @@ def load_torch_export(file: Path, drawing: Drawing) -> Draw:
 
 
 def model_card(
-    checkpoint: Path, contract: dict[str, Any], form: str, name: str, largest: float
+    checkpoint: Path, contract: dict[str, Any], form: str, file: Path, largest: float
 ) -> str:
     """What the file is, how to load it, how it was trained and scored; in Markdown."""
     run = run_folder(checkpoint)
-    config = run / "config.yaml"
     settings = "The run's config.yaml was not there."
-    if config.is_file():
-        settings = as_yaml(yaml.safe_load(config.read_text()))
+    if (run / "config.yaml").is_file():
+        config = config_of(run)
+        settings = as_yaml(config) if config else "The run's config.yaml was damaged."
     scores = "It was not tested: `python cli.py test` makes scores."
-    if (run / FILE).is_file() and checkpoint.stem in (reports := read_reports(run)):
-        report = reports[checkpoint.stem]
-        scores = f"```\n{score_table(report)}\n```\n\n{as_yaml(report['protocol'])}"
+    report = reports_of(run, "its scores are left out").get(checkpoint.stem)
+    if report is not None:
+        scores = f"{fenced(score_table(report))}\n\n{as_yaml(report['protocol'])}"
     title = f"{contract['variant']} after {contract['images_seen']:,} images"
     return f"""# {title}
 
-`{name}` draws images from latents. Largest difference from the checkpoint, of a pixel in [-1, 1]:
-{largest:.2g}.
+{plain(file.name)} draws images from latents. Largest difference from the checkpoint, of a pixel in
+[-1, 1]: {largest:.2g}. A copy of it that is whole has the SHA-256 (`sha256sum`)
+`{hashlib.sha256(file.read_bytes()).hexdigest()}`.
 
 {as_yaml(contract)}
 
 ## Use
 
-```python
-{loading(contract, form, name)}
-```
+{fenced(loading(contract, form, file.name), "python")}
 
 ## Scores
 
@@ -248,7 +254,13 @@ def as_yaml(values: dict[str, Any]) -> str:
         return value
 
     text = yaml.safe_dump(given(values), sort_keys=False, default_flow_style=None, width=100)
-    return f"```yaml\n{text}```"
+    return fenced(text.rstrip("\n"), "yaml")
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code in Markdown, whose fence is longer than any that stands in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def loading(contract: dict[str, Any], form: str, name: str) -> str:
@@ -258,14 +270,14 @@ def loading(contract: dict[str, Any], form: str, name: str) -> str:
         labels = f', "labels": numpy.arange(16) % {classes}' if classes else ""
         return f"""import numpy, onnxruntime
 inputs = {{"latent": numpy.random.randn{latent}.astype("float32"){labels}}}
-images = onnxruntime.InferenceSession("{name}").run(None, inputs)[0]"""
+images = onnxruntime.InferenceSession({name!r}).run(None, inputs)[0]"""
     if form == "torch_export":
         labels = f", torch.arange(16) % {classes}" if classes else ""
         return f"""import torch
-generator = torch.export.load("{name}").module()
+generator = torch.export.load({name!r}).module()
 images = generator(torch.randn{latent}{labels})"""
     module, _, network = contract["network"].rpartition(".")
     options = ", ".join(f"{key}={value!r}" for key, value in contract["network_options"].items())
     return f"""from {module} import {network}; from safetensors.torch import load_file
 generator = {network}({options}).eval()
-generator.load_state_dict(load_file("{name}"))"""
+generator.load_state_dict(load_file({name!r}))"""

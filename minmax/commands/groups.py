@@ -1,5 +1,6 @@
 """Runs that belong together: the seeds of one configuration, or of one variant of a study."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from minmax.commands.compare import groups, spread
-from minmax.commands.scores import FILE, better, read_reports
+from minmax.commands.scores import FILE, better, reports_of
 
 
 @dataclass
@@ -28,9 +29,9 @@ class Group:
     failed: dict[Path, str] = field(default_factory=dict)
     waiting: int = 0
 
-    def scores(self, checkpoint: str = "last") -> list[dict[str, float]]:
+    def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
         """The scores of each run that was tested."""
-        tested = [read_reports(run) for run in self.runs if (run / FILE).is_file()]
+        tested = [reports_of(run, "its scores are left out") for run in self.runs]
         return [reports[checkpoint]["scores"] for reports in tested if checkpoint in reports]
 
     def config(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class Group:
         held = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
         if held is None:
             return {}
-        options = dict(flat(read_yaml(held / "config.yaml")))
+        options = dict(flat(config_of(held) or {}))
         for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
             options.pop(name, None)
         return options
@@ -59,6 +60,18 @@ def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
             f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
         ) from error
     return held
+
+
+def config_of(run: Path) -> dict[str, Any] | None:
+    """What the run was given, by its config.yaml; None but a warning if that is damaged."""
+    try:
+        held = read_yaml(run / "config.yaml")
+        if isinstance(held, dict):
+            return held
+        raise ValueError(f"{run / 'config.yaml'} is damaged: it holds no options")
+    except ValueError as error:
+        warnings.warn(f"{error}; what it says is left out", stacklevel=2)
+        return None
 
 
 def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -88,12 +101,14 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     if len(folders) > 1:
         raise ValueError("a report is about one study, or about runs: give the study alone")
     study = read_yaml(studies[0] / "study.yaml", "variants", "seeds")
+    if not isinstance(study["variants"], dict) or not isinstance(study["seeds"], list):
+        raise ValueError(f"{studies[0] / 'study.yaml'} is damaged: put a copy in its place")
     found = []
     for variant in study["variants"]:
         places = [studies[0] / variant / f"seed_{seed}" for seed in study["seeds"]]
         failed = {p: (p / "failed.txt") for p in places if (p / "failed.txt").is_file()}
         done = [place for place in places if (place / FILE).is_file() and place not in failed]
-        words = {place: file.read_text().strip() for place, file in failed.items()}
+        words = {place: file.read_text(errors="replace").strip() for place, file in failed.items()}
         found.append(Group(variant, done, words, len(places) - len(done) - len(failed)))
     return study, found
 
@@ -105,7 +120,8 @@ def score_rows(found: Sequence[Group]) -> list[list[str]]:
     rows = [["variant", "seeds", *(f"{name} ({better(name)})" for name in names)]]
 
     def rank(group: Group) -> float:
-        held = [run[names[0]] for run in scores[group.name] if names and names[0] in run]
+        first = names[0] if names else ""
+        held = [value for run in scores[group.name] if (value := run.get(first)) is not None]
         return mean(held) if held else float("inf")
 
     for group in sorted(found, key=rank):

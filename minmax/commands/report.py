@@ -2,8 +2,10 @@
 
 import argparse
 import base64
-import os
+import re
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +15,14 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-from minmax.commands.curves import read_scalars
 from minmax.commands.figures import QUANTITIES, chart
 from minmax.commands.groups import Group, groups_of, score_rows
-from minmax.commands.scores import FILE, read_reports, score_table
+from minmax.commands.scores import reports_of, score_table
 from minmax.diagnosis import Curves, history
+from minmax.files import whole
+from minmax.scalars import read_scalars
+
+GRID = re.compile(r"fake_(\d+)", re.ASCII)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,23 +37,17 @@ def main(arguments: Sequence[str]) -> None:
     chosen = options.parse_args(arguments)
     folders = [Path(folder) for folder in dict.fromkeys(chosen.folders)]
     output = Path(chosen.output or folders[0] / "report.html")
-    if output.suffix != ".html" or output.is_dir():
+    if output.suffix.lower() != ".html" or output.is_dir():
         raise ValueError(f"--output {output} must end in .html")
     study, found = groups_of(folders)
     page, charts = render(study, found)
     place = output.with_name(f"{output.stem}_figures")
-    place.mkdir(parents=True, exist_ok=True)
-    for name, picture in charts.items():
-        replace(place / f"{name}.png", picture)
-    replace(output, page.encode())
+    with ExitStack() as files:  # all are written before the first is moved to its place
+        for name, content in charts.items():
+            files.enter_context(whole(place / f"{name}.png")).write_bytes(content)
+        part = files.enter_context(whole(output))
+        part.write_text(page, "utf-8", "backslashreplace")  # names of files may be no text
     print(f"Report: {output}  Charts: {place}")
-
-
-def replace(file: Path, content: bytes) -> None:
-    """Write a file whole, or leave the one of before."""
-    part = file.with_name(file.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, file)
 
 
 def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str, bytes]]:
@@ -63,7 +62,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
         raise ValueError('pages are made by Jinja2: pip install ".[report]"') from error
     runs = [run for group in found for run in group.runs]
     bar = tqdm(runs, desc="Reading runs", unit="run", delay=1, leave=False)
-    scalars = {run: read_scalars(run) for run in bar}
+    scalars = {run: curves_of(run) for run in bar}
     charts = {}
     for quantity, (_, names) in tqdm(QUANTITIES.items(), desc="Drawing", delay=1, leave=False):
         curves = {
@@ -83,6 +82,15 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
         groups=[described(group, found[0], scalars) for group in found],
     )
     return page, charts
+
+
+def curves_of(run: Path) -> Curves:
+    """The run's curves; none but a warning where there are none."""
+    try:
+        return read_scalars(run)
+    except ValueError as error:
+        warnings.warn(f"{error}; its curves are left out", stacklevel=2)
+        return {}
 
 
 def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[str, Any]:
@@ -105,15 +113,17 @@ def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[st
 
 def described_run(run: Path, curves: Curves) -> dict[str, Any]:
     """What the page says of a run."""
-    reports = read_reports(run) if (run / FILE).is_file() else {}
-    grids = sorted((run / "pictures").glob("fake_[0-9]*.png"))
+    reports = reports_of(run, "its scores are left out")
+    files = sorted((run / "pictures").glob("fake_*.png"))
+    grids = [(int(name[1]), file.stem) for file in files if (name := GRID.fullmatch(file.stem))]
+    shown = [(seen, picture(run, name)) for seen, name in grids]
     return {
         "name": run.name,
         "folder": str(run),
         "findings": findings(curves),
         "last": picture(run, "fake_last"),
         "nearest": picture(run, "nearest_last"),
-        "grids": [(int(g.stem.removeprefix("fake_")), picture(run, g.stem)) for g in grids],
+        "grids": [(seen, content) for seen, content in shown if content],
         "scores": {name: score_table(report) for name, report in reports.items()},
         "protocol": yaml.safe_dump(reports["last"]["protocol"]) if "last" in reports else "",
     }
@@ -134,15 +144,19 @@ def findings(curves: Curves) -> list[str]:
 
 
 def picture(run: Path, name: str) -> str | None:
-    """A picture of the run, to stand in the page; None if there is none."""
+    """A picture of the run, to stand in the page; None if there is none that can be read."""
     file = run / "pictures" / f"{name}.png"
     if not file.is_file():
         return None
-    with Image.open(file) as image:
-        channels = image.convert("RGB").split()
-        gray = all(channel.tobytes() == channels[0].tobytes() for channel in channels)
-        content = BytesIO()  # gray pictures as such, in half the bytes
-        (channels[0] if gray else image).save(content, "PNG", optimize=True)
+    try:
+        with Image.open(file) as image:
+            channels = image.convert("RGB").split()
+    except Exception as error:  # a damaged file can make Pillow raise anything
+        warnings.warn(f"{file} is damaged ({error}): the picture is left out", stacklevel=2)
+        return None
+    gray = all(channel.tobytes() == channels[0].tobytes() for channel in channels)
+    content = BytesIO()  # gray pictures as such, in half the bytes
+    (channels[0] if gray else Image.merge("RGB", channels)).save(content, "PNG", optimize=True)
     return embedded(content.getvalue())
 
 

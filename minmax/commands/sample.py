@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-KINDS = ("", ".png", ".npz", ".gif", ".mp4")
+from minmax.files import whole
+
+KINDS = (".png", ".npz", ".gif", ".mp4")
 FRAMES_PER_SECOND = 20
 
 
@@ -62,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parser().parse_args(arguments)
-    output = Path(options.output)
-    check(options, output)
+    output, kind = Path(options.output), kind_of(options.output)
+    check(options, output, kind)
     # Only now, since it takes seconds: wrong options have been named.
     from minmax.commands import drawing, films
 
@@ -76,18 +78,15 @@ def main(arguments: Sequence[str]) -> None:
         options.truncation,
         options.interpolate,
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    drawing.discard(partial)  # of a command that was killed
-    try:
-        if output.suffix == "":
-            drawing.write_folder(model, job, partial, options.devices)
-        elif output.suffix == ".npz":
-            drawing.write_arrays(model, job, partial, options.devices)
-        elif output.suffix == ".gif":
-            films.write_gif(drawing.all_drawn(model, job), partial, FRAMES_PER_SECOND)
-        elif output.suffix == ".mp4":
-            films.write_mp4(drawing.all_drawn(model, job), partial, FRAMES_PER_SECOND)
+    with whole(output) as part:
+        if kind == "":
+            drawing.write_folder(model, job, part, options.devices)
+        elif kind == ".npz":
+            drawing.write_arrays(model, job, part, options.devices)
+        elif kind == ".gif":
+            films.write_gif(drawing.all_drawn(model, job), part, FRAMES_PER_SECOND)
+        elif kind == ".mp4":
+            films.write_mp4(drawing.all_drawn(model, job), part, FRAMES_PER_SECOND)
         else:
             pixels, columns = drawing.all_drawn(model, job), options.interpolate
             if options.nearest:
@@ -96,14 +95,28 @@ def main(arguments: Sequence[str]) -> None:
                 pixels, columns = beside_nearest(pixels, Path(options.checkpoint)), 8
             elif not columns:
                 pixels, columns = drawing.in_rows(pixels, job, model.conditional)
-            films.grid(pixels, columns).save(partial)
-        drawing.replace(partial, output)
-    finally:
-        drawing.discard(partial)
+            films.grid(pixels, columns).save(part)
     print(f"{len(job.latents)} images are in {output}")
 
 
-def check(options: argparse.Namespace, output: Path) -> None:
+def kind_of(output: str) -> str:
+    """One of `KINDS`, or nothing for a folder.
+
+    Raises:
+        ValueError: the name is that of another kind of file.
+    """
+    suffix = Path(output).suffix.lower()
+    if output.endswith("/") or Path(output).is_dir():
+        return ""
+    if suffix in KINDS or not re.fullmatch(r"\.[a-z]{2,4}\d?", suffix):  # samples_v1.0 is a folder
+        return suffix if suffix in KINDS else ""
+    raise ValueError(
+        f"--output {output} must end in {', '.join(KINDS)}, or be a folder (a new one that is to "
+        "have such a name is given with a slash at its end)"
+    )
+
+
+def check(options: argparse.Namespace, output: Path, kind: str) -> None:
     """Refuse options that are wrong or contradict each other."""
     for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):
         value = getattr(options, name)
@@ -112,23 +125,20 @@ def check(options: argparse.Namespace, output: Path) -> None:
             raise ValueError(f"--{option} must be at least {least}, got {value}")
     if options.truncation is not None and not options.truncation > 0:
         raise ValueError(f"--truncation must be above 0, got {options.truncation}")
-    if output.suffix not in KINDS:
-        raise ValueError(f"--output {output} must end in {', '.join(KINDS[1:])}, or be a folder")
     if options.interpolate and options.count < 2:
         raise ValueError("--interpolate goes from one latent to the next: give --count 2 or more")
-    if output.suffix in (".gif", ".mp4") and not options.interpolate:
+    if kind in (".gif", ".mp4") and not options.interpolate:
         raise ValueError(f"--output {output}: films show --interpolate N; add it, or choose .png")
-    if output.suffix == ".mp4" and find_spec("av") is None:
+    if kind == ".mp4" and find_spec("av") is None:
         raise ValueError('--output *.mp4 is written by PyAV: pip install ".[video]"')
-    if options.nearest and (output.suffix != ".png" or options.interpolate):
+    if options.nearest and (kind != ".png" or options.interpolate):
         raise ValueError("--nearest is shown in a grid, without --interpolate: --output FILE.png")
-    if options.devices > 1 and output.suffix not in ("", ".npz"):
+    if options.devices > 1 and kind not in ("", ".npz"):
         raise ValueError(
             "--devices share the work for a folder or for FILE.npz: --output says which"
         )
-    if output.is_dir() and any(
-        not re.match(r"\d{6}.*\.png$", old.name) for old in output.iterdir()
-    ):
+    held = list(output.iterdir()) if output.is_dir() else None
+    if held and not all(re.match(r"\d{6}.*\.png$", old.name) for old in held):
         raise ValueError(f"--output {output} is a folder that holds other files: choose another")
-    if output.exists() and not options.overwrite:
+    if output.exists() and held != [] and not options.overwrite:
         raise ValueError(f"--output {output} exists: choose another, or add --overwrite")

@@ -2,11 +2,14 @@
 
 import csv
 import io
-import json
-import os
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from minmax import strict_json
+from minmax.files import whole
 
 FILE = "metrics.json"
 HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
@@ -37,10 +40,9 @@ def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     """
     folder = run_folder(checkpoint)
     file = folder / FILE
-    reports = {**(read_reports(folder) if file.is_file() else {}), checkpoint.stem: report}
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(reports, indent=2) + "\n")
-    os.replace(partial, file)
+    others = reports_of(folder, "what it held of other checkpoints is lost: test them again")
+    with whole(file) as part:
+        part.write_text(strict_json.dumps({**others, checkpoint.stem: report}, indent=2) + "\n")
     return file
 
 
@@ -51,16 +53,32 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
         ValueError: the run has none, or the file is damaged.
     """
     try:
-        reports = json.loads((run / FILE).read_text())
+        reports: dict[str, dict[str, Any]] = strict_json.loads((run / FILE).read_bytes())
         for report in reports.values():
-            report["scores"], report["references"], report["protocol"]
-        return dict(reports)
+            columns = (report["scores"], *report["references"].values())
+            columns += tuple(report.get("classes", {}).values())
+            values = [value for column in columns for value in column.values()]
+            if not all(value is None or isinstance(value, int | float) for value in values):
+                raise TypeError("a score is no number")
+            report["protocol"].keys()
+        return reports
     except FileNotFoundError as error:
         raise ValueError(
             f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
         ) from error
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{run / FILE} is damaged: delete it, and test the run again") from error
+
+
+def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
+    """The same; none where there are none, and none but a warning where the file is damaged."""
+    if not (run / FILE).is_file():
+        return {}
+    try:
+        return read_reports(run)
+    except ValueError as error:
+        warnings.warn(f"{error}; {consequence}", stacklevel=2)
+        return {}
 
 
 def score_table(report: Mapping[str, Any]) -> str:
@@ -97,8 +115,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
-    head, *others = ["| " + " | ".join(row) + " |" for row in rows]
+    head, *others = ["| " + " | ".join(map(plain, row)) + " |" for row in rows]
     return "\n".join([head, "|" + " --- |" * len(rows[0]), *others])
+
+
+def plain(text: str) -> str:
+    """A text that Markdown shows as it is, in one line."""
+    special = r"[\\`*|<>&~\[\]]|(?<!\w)_|_(?!\w)"
+    return re.sub(special, r"\\\g<0>", " ".join(text.split()))
 
 
 def comma_separated(rows: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from minmax.commands.groups import groups_of, read_yaml, score_rows
-from minmax.commands.scores import FILE, aligned, read_reports
+from minmax.commands.scores import aligned, reports_of
+from minmax.files import whole
 
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -61,7 +62,7 @@ class Run:
     @property
     def state(self) -> str:
         """`done`, `failed`, `begun` or `waiting`."""
-        if (self.folder / FILE).is_file() and "last" in read_reports(self.folder):
+        if "last" in reports_of(self.folder, "the run is tested again"):
             return "done"
         if (self.folder / "failed.txt").is_file():
             return "failed"
@@ -174,9 +175,8 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
             (run.folder / "failed.txt").unlink()
     folder.mkdir(parents=True, exist_ok=True)
     held = asdict(plan) | {"form": form, "arguments": arguments}
-    part = file.with_suffix(".part")
-    part.write_text(yaml.safe_dump(held, sort_keys=False))
-    os.replace(part, file)
+    with whole(file) as part:
+        part.write_text(yaml.safe_dump(held, sort_keys=False))
 
 
 def train(runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
@@ -231,8 +231,8 @@ def carry_out(run: Run) -> None:
             print(f"The study was stopped in {run}; the same command goes on.", flush=True)
             sys.exit(code if code > 0 else 128 - code)
         if code:
-            run.folder.mkdir(parents=True, exist_ok=True)
-            (run.folder / "failed.txt").write_text(f"{command[0]}: {words}\n")
+            with whole(run.folder / "failed.txt") as part:
+                part.write_text(f"{command[0]}: {words}\n")
             print(f"{run} has failed; the study goes on. {words}", flush=True)
             return
 

@@ -23,12 +23,13 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from minmax import callbacks
+from minmax import callbacks, events
 from minmax.commands.checkpoint import read_checkpoint, variant_of
 from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import newest_checkpoint
 from minmax.commands.scores import run_folder, score_table, write_report
+from minmax.files import whole
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
@@ -51,10 +52,13 @@ class SaveConfig(SaveConfigCallback):
         if stage == "fit":
             self.config = self.config.clone()
             self.config.ckpt_path = None
+            self.folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks all ranks
             super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it as text into TensorBoard."""
+        """Write it as a file, and as text into TensorBoard."""
+        with whole(self.folder / self.config_filename) as part:
+            part.write_text(self.parser.dump(self.config, skip_none=False), "utf-8")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 config = self.parser.dump(self.config, skip_none=True)
@@ -186,9 +190,7 @@ class GANCLI(LightningCLI):
                 # Hides what a killed run logged after the checkpoint that it goes on from.
                 seen = max(self._held_images.values(), default=0)
                 purge = seen + 1 if self._resumes(folder) else None
-                kwargs["logger"] = TensorBoardLogger(
-                    folder, name="", version="", default_hp_metric=False, purge_step=purge
-                )
+                kwargs["logger"] = events.Events(folder, purge)
         started = any(
             environment.detect() and environment().world_size() > 1
             for environment in (SLURMEnvironment, TorchElasticEnvironment)
@@ -223,11 +225,13 @@ class GANCLI(LightningCLI):
                 "another"
             ) from error
         if self.trainer.is_global_zero:
+            events.date_back(folder)
             print(headline(kwargs["model"]))
             if isinstance(self.trainer.logger, TensorBoardLogger):
                 print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
         try:
-            self.trainer.fit(**kwargs)
+            with events.written_in(folder):
+                self.trainer.fit(**kwargs)
         except Exception as error:
             launcher = self.trainer.strategy.launcher
             if launcher is not None:  # there are ranks that would wait for this one
@@ -264,10 +268,10 @@ class GANCLI(LightningCLI):
             report = scored[seen]
             if report:
                 report = report | {"protocol": report["protocol"] | {"checkpoint": str(path)}}
+                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 file = write_report(path, report)
                 pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
                 quality.save_neighbours(pairs)
-                print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 print(f"Scores: {file}  Nearest: {pairs}")
 
     def _resumes(self, folder: Path) -> bool:
@@ -349,7 +353,7 @@ def main(arguments: list[str] | None = None) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
+            save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,
             trainer_defaults={
                 "devices": 1,

@@ -6,10 +6,11 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from torch import Tensor
+
+from minmax.files import whole
 
 Tensors = dict[str, Tensor]
 
@@ -34,8 +35,8 @@ def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) ->
     """What `make` made the first time that it was asked for with this key.
 
     The key is in the file's name as a hash and in the file as it is, so that tensors of
-    another key are never taken for these. A damaged file is made again. Where nothing can be
-    written, nothing is kept, with a warning.
+    another key are never taken for these. With them stands a hash of their content: a damaged
+    file is made again. Where nothing can be written, nothing is kept, with a warning.
 
     Args:
         kind: begins the file's name.
@@ -48,29 +49,31 @@ def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) ->
     if held is not None:
         return held
     tensors = {name: tensor.cpu() for name, tensor in make().items()}
+    held = _read(path, text)  # if another process was faster, its tensors are everybody's
+    if held is not None:
+        return held
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{uuid4().hex}")
-        try:
-            torch.save({"key": text, "tensors": tensors}, partial)
-            # If another process was faster, its tensors are everybody's.
-            held = _read(path, text)
-            if held is None:
-                os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
+        with whole(path) as part, part.open("wb") as stream:
+            torch.save({"key": text, "tensors": tensors, "sha256": _content(tensors)}, stream)
+    except ValueError as error:
         warnings.warn(
-            f"{path.parent} can't be written ({error.strerror}), so that the {kind} has to be made "
-            "anew each time: set MINMAX_CACHE to a folder that can",
+            f"{error}. Until then the {kind} has to be made anew each time: set MINMAX_CACHE to "
+            "a folder that can be written",
             stacklevel=2,
         )
-    return tensors if held is None else held
+    return tensors
+
+
+def _content(tensors: Tensors) -> list[str]:
+    """What tells damaged tensors from those that were made."""
+    return [*tensors, fingerprint(*tensors.values())]
 
 
 def _read(path: Path, key: str) -> Tensors | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(content["tensors"]) if content["key"] == key else None
+        tensors = dict(content["tensors"])
+        same = content["key"] == key and content["sha256"] == _content(tensors)
+        return tensors if same else None
     except Exception:  # missing, or damaged in any of many ways: then it is made again
         return None

@@ -1,5 +1,6 @@
 """Inception features: those of published scores, from a file or, if allowed, downloaded."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -7,7 +8,8 @@ from torch import Tensor
 
 from minmax.metrics.features import FeatureNetwork
 
-FILE = "weights-inception-2015-12-05-6726825d.pth"
+HASH = "6726825d"
+FILE = f"weights-inception-2015-12-05-{HASH}.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 
 
@@ -28,6 +30,10 @@ class InceptionFeatures(FeatureNetwork):
 
         super().__init__()
         try:
+            if weights.name == FILE:
+                digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+                if not digest.startswith(HASH):
+                    raise ValueError("the file is damaged")
             # The library below would run code that a stranger's file holds.
             torch.load(weights, map_location="cpu", weights_only=True)
             self.network = FeatureExtractorInceptionV3(
@@ -78,7 +84,7 @@ def inception_weights(path: str | None, allow_download: bool) -> Path:
         raise FileNotFoundError(f"--quality.features inception: its weights are not here; {ways}")
     downloaded.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(URL, str(downloaded), hash_prefix="6726825d")
+        torch.hub.download_url_to_file(URL, str(downloaded), hash_prefix=HASH)
     except (OSError, RuntimeError) as error:
         raise ConnectionError(
             f"the Inception weights can't be downloaded ({error}): connect to the internet, or "

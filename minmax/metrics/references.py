@@ -47,7 +47,8 @@ def score_beside_training(
     """
     distance, index = nearest(images.features, scorer.real(data, train=True).features)
     result = score(real, images, scorer.network.name, seed)
-    result[f"nearest_{scorer.network.name}"] = float(distance.median() / usual)
+    if usual > 0:  # else held-out images are all among the training images
+        result[f"nearest_{scorer.network.name}"] = float(distance.median() / usual)
     return result, index
 
 

@@ -20,6 +20,8 @@ NEIGHBOURS = 5
 SUBSET_SIZE = 1000
 SUBSETS = 100
 CHUNK = 1000
+POINT = 1e-6
+"""Radius, over the largest feature vector, below which rounding decides what a ball holds."""
 ALONE: dict[str, Any] = {"sync_on_compute": False}  # one rank has all features, and computes
 
 
@@ -160,10 +162,16 @@ def manifold_scores(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[str
     - density: number of real balls that a generated image lies in, on average, over k.
     - coverage: share of real balls that hold a generated image. (Both Naeem et al. 2020,
       https://arxiv.org/abs/2002.09797, equations 3 and 4.)
+
+    There are none where most real images have k copies: their balls are points.
     """
     k = min(k, len(real) - 1, len(fake) - 1)
+    if k < 1:
+        return {}
     real, fake = real.double(), fake.double()
     real_radius, fake_radius = radii(real, k), radii(fake, k)
+    if real_radius.median() <= POINT * real.norm(dim=1).max():
+        return {}
     holding = torch.zeros(len(fake), dtype=torch.int64, device=real.device)
     recalled = covered = 0
     for part, radius in zip(torch.split(real, CHUNK), torch.split(real_radius, CHUNK), strict=True):

@@ -1,14 +1,17 @@
 """Exported generators draw the checkpoint's images, also where this project is not."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import cli
 from gan_modules import ACGAN, GAN
@@ -155,6 +158,38 @@ def test_wrong_input(options, message, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=re.escape(message)):
         cli.main(["export", "--checkpoint", "nowhere", *options])
     assert os.listdir() == []
+
+
+FENCED = re.compile(r"^(`{3,})\w*\n.*?^\1$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"note": "one\n```\n<script>alert(1)</script>\n````` \n# two"}, "alert(1)"),
+        ("trainer: [", "The run's config.yaml was damaged."),
+        ("", "The run's config.yaml was damaged."),
+        (b"\xff\xfe", "The run's config.yaml was damaged."),
+    ],
+)
+def test_a_card_is_text_whatever_the_run_holds(config, expected, checkpoints, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"last": {')
+    held = config if isinstance(config, bytes | str) else yaml.safe_dump(config)
+    (tmp_path / "config.yaml").write_bytes(held if isinstance(held, bytes) else held.encode())
+    checkpoint, file = tmp_path / "last.ckpt", tmp_path / "a`b<i>.safetensors"
+    shutil.copy(checkpoints["dcgan_digits"], checkpoint)
+    options = ["--format", "safetensors", "--output", str(file)]
+    with pytest.warns(UserWarning, match="is damaged"):
+        cli.main(["export", "--checkpoint", str(checkpoint), *options])
+    card = (tmp_path / f"{file.name}.md").read_text()
+    assert expected in card
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in card
+    outside = FENCED.sub("", card)
+    assert "```" not in outside
+    assert not re.search(r"(?<!\\)<", outside)
+    assert [line for line in outside.splitlines() if line.startswith("#")] == [
+        *("# GAN after 16 images", "## Use", "## Scores", "## Training", "## Licence"),
+    ]
 
 
 def test_a_missing_package_is_named(checkpoints, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What a training leaves behind, and what the other commands make of it."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -163,6 +164,35 @@ class TestSample:
         with pytest.raises(SystemExit, match="No space left"):
             self.run(trained, tmp_path / "grid.png")
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["x.npz", "x.png", "folder"])
+    def test_a_full_disk(self, name, trained, tmp_path, monkeypatch):
+        def full(*given: object, **options: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        monkeypatch.setattr(Image.Image, "save", full)
+        (tmp_path / "x.png").write_text("of before")
+        with pytest.raises(SystemExit, match=rf"{name} can't be written \(No space left"):
+            self.run(trained, tmp_path / name, "--count", "4", "--overwrite")
+        assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+        assert (tmp_path / "x.png").read_text() == "of before"
+
+    def test_names_of_outputs(self, trained, tmp_path):
+        """Folders may have a dot in their names, and be there if they are empty."""
+        (tmp_path / "empty").mkdir()
+        for name in ("samples_v1.0", "run.final", "a.png/", "empty"):
+            self.run(trained, f"{tmp_path}/{name}", "--count", "2")
+            assert len(list((tmp_path / name).iterdir())) == 2
+        with pytest.raises(SystemExit, match="exists: choose another"):
+            self.run(trained, tmp_path / "empty", "--count", "2")
+        for name in ("b.jpg", "b.pgn", "b.npy"):
+            with pytest.raises(SystemExit, match=r"must end in \.png.* or be a folder \(a new one"):
+                self.run(trained, tmp_path / name)
+        self.run(trained, tmp_path / "B.PNG", "--count", "4")
+        assert Image.open(tmp_path / "B.PNG").size == (2 * 34 + 2, 2 * 34 + 2)
+        self.run(trained, tmp_path / "B.NPZ", "--count", "2")
+        assert len(np.load(tmp_path / "B.NPZ")["images"]) == 2
 
     def test_two_devices_draw_the_same_images(self, trained, tmp_path):
         self.run(trained, tmp_path / "a.npz", "--count", "10", "--batch-size", "3")

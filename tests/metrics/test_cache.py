@@ -34,13 +34,22 @@ def test_made_once_for_a_key(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 3
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "of another key"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "of another key", "flipped"])
 def test_a_damaged_file_is_made_again(folder: Path, damage: str) -> None:
     make = Maker()
     cached("thing", {"a": 1}, make)
     (file,) = folder.iterdir()
     if damage == "of another key":
-        torch.save({"key": "{}", "tensors": {"value": torch.tensor([9.0])}}, file)
+        cached("thing", {"a": 2}, make)
+        (other,) = (path for path in folder.iterdir() if path != file)
+        make.calls = 1
+        other.rename(file)
+    elif damage == "flipped":  # torch doesn't notice
+        content = file.read_bytes()
+        value = torch.tensor([1.0]).numpy().tobytes()
+        assert content.count(value) == 1
+        file.write_bytes(content.replace(value, torch.tensor([9.0]).numpy().tobytes()))
+        assert torch.load(file)["tensors"]["value"].item() == 9
     else:
         file.write_bytes(file.read_bytes()[: 100 if damage == "truncated" else 0])
     for _ in range(2):
@@ -54,6 +63,16 @@ def test_where_nothing_can_be_written(folder: Path) -> None:
     for calls in (1, 2):
         with pytest.warns(UserWarning, match="set MINMAX_CACHE"):
             assert cached("thing", {}, make)["value"].item() == calls
+
+
+def test_where_there_is_no_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.warns(UserWarning, match=r"thing-.*can't be written.*set MINMAX_CACHE"):
+        assert cached("thing", {}, Maker())["value"].item() == 1
+    assert not folder.exists()
 
 
 def test_the_faster_of_two_processes_decides(folder: Path) -> None:

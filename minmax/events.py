@@ -1,0 +1,99 @@
+"""A run's logger of TensorBoard: its files keep their order, and say so when the disk is full."""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lightning.pytorch.core.saving import save_hparams_to_yaml
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from minmax.files import whole
+from minmax.scalars import start_of
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+class Events(TensorBoardLogger):
+    """A run's logger, whose files know which start of the run has written them.
+
+    Args:
+        folder: of the run.
+        purge_step: images seen from which on a run that goes on replaces what was logged.
+    """
+
+    def __init__(self, folder: Path, purge_step: int | None) -> None:
+        start = 1 + max((start_of(file) for file in folder.glob("*tfevents*")), default=0)
+        super().__init__(
+            folder,
+            name="",
+            version="",
+            default_hp_metric=False,
+            purge_step=purge_step,
+            filename_suffix=f".start{start}",
+        )
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values; Lightning takes a full disk for a value that can't be logged."""
+        try:
+            super().log_metrics(metrics, step)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the hyperparameters whole."""
+        file = Path(self.log_dir) / self.NAME_HPARAMS_FILE
+        if file.parent.is_dir() and not file.is_file():
+            with whole(file) as part:
+                save_hparams_to_yaml(str(part), self.hparams)
+
+    def finalize(self, status: str) -> None:
+        """Write what is left; what ended the run comes before what can't be written then."""
+        with suppress(*([] if status == "success" else [OSError])):
+            super().finalize(status)
+
+
+@contextmanager
+def written_in(folder: Path) -> Iterator[None]:
+    """Name the run's folder where the disk of its events is full, in place of a traceback."""
+    hook = threading.excepthook
+
+    def said_once(arguments: threading.ExceptHookArgs) -> None:
+        writer = type(arguments.thread).__module__.startswith("tensorboard")
+        if not (writer and isinstance(arguments.exc_value, OSError)):
+            hook(arguments)
+
+    threading.excepthook = said_once
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise ValueError(
+            f"{folder}/events.out.tfevents* can't be written ({error.strerror}). Make room there, "
+            "then go on with --resume true, or choose another --trainer.default_root_dir"
+        ) from error
+    finally:
+        threading.excepthook = hook
+
+
+def date_back(folder: Path) -> None:
+    """Name all files as if they were older than now, since TensorBoard reads them by their names.
+
+    A clock that was set back would have it read what a resumed run logs before what it replaces.
+    """
+    limit = int(time.time())
+    for file in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
+        _, dated, rest = file.name.partition(".tfevents.")
+        second, dot, rest = rest.partition(".")
+        if second.isdigit():
+            limit = min(int(second), limit - 1)
+            if limit < int(second):
+                os.replace(file, file.with_name(f"events.out{dated}{limit:010d}{dot}{rest}"))

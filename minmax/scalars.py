@@ -1,0 +1,68 @@
+"""Scalars of a run, read from TensorBoard's files in the order of the run's starts."""
+
+import re
+import warnings
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+Scalars = dict[str, dict[int, float]]
+"""By log name: the values by the images seen."""
+
+FRAME = 16
+"""Bytes of a record beside its content."""
+
+
+def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Every scalar of a run by log name: the images seen, and the values, each once.
+
+    What a run logged that went on replaces what was logged before. What can't be read of a
+    damaged file is left out, with a warning.
+
+    Raises:
+        ValueError: there is no such folder, or it holds no scalars.
+    """
+    if not run.is_dir():
+        raise ValueError(f"{run} is no folder: give the folder of a run")
+    files = sorted(run.glob("*tfevents*"))
+    read = [(start_of(file), *_read(file)) for file in files]
+    held: Scalars = {}
+    # A file that doesn't know its start comes after those that it can't have replaced.
+    for _, since, scalars in sorted(read, key=lambda one: one[:2]):
+        for name in held:
+            held[name] = {n: value for n, value in held[name].items() if n < since or since < 0}
+        for name, values in scalars.items():
+            held.setdefault(name, {}).update(values)
+    series = {name: sorted(values.items()) for name, values in held.items() if values}
+    if not series:
+        raise ValueError(f"{run} holds no scalars of TensorBoard: give the folder of a run")
+    return {name: ([s for s, _ in pairs], [v for _, v in pairs]) for name, pairs in series.items()}
+
+
+def start_of(file: Path) -> int:
+    """Which start of the run has written a file; 0 if it doesn't say."""
+    found = re.search(r"\.start(\d+)$", file.name)
+    return int(found[1]) if found else 0
+
+
+def _read(file: Path) -> tuple[float, Scalars]:
+    """The images seen from which on a file replaces what was logged before, and its scalars."""
+    since, scalars, size = -inf, Scalars(), 0
+    with suppress(Exception):  # a damaged file can make the parser raise anything
+        for record in RawEventFileLoader(str(file)).Load():
+            event = Event.FromString(record)
+            size += len(record) + FRAME
+            if event.session_log.status == SessionLog.START:
+                since = event.step
+            for value in event.summary.value:
+                if value.HasField("simple_value"):
+                    scalars.setdefault(value.tag, {})[event.step] = value.simple_value
+    if size != file.stat().st_size:
+        warnings.warn(
+            f"{file} is damaged after {size:,} bytes: what it holds behind them is left out",
+            stacklevel=2,
+        )
+    return since, scalars
