@@ -23,12 +23,13 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from minmax import callbacks
+from minmax import callbacks, lock
 from minmax.commands.checkpoint import read_checkpoint, variant_of
 from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import newest_checkpoint
+from minmax.commands.resuming import newest_checkpoint, saves
 from minmax.commands.scores import run_folder, score_table, write_report
+from minmax.lock import locked
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
@@ -117,6 +118,7 @@ class GANCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
+            self._saves = saves(self._run_folder())
             self._choose_checkpoint()
         self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         self._held_images: dict[str, int] = {}
@@ -199,6 +201,20 @@ class GANCLI(LightningCLI):
             kwargs["strategy"] = "gan_ddp"
         return super().instantiate_trainer(**kwargs)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Train where no other process does; the ranks of one training are led by their first."""
+        if subcommand != "fit" or self._setting("dry_run") or not self.trainer.is_global_zero:
+            super()._run_subcommand(subcommand)
+            return
+        folder = self._run_folder()
+        with locked(folder / lock.NAME):
+            if saves(folder) != self._saves:
+                raise ValueError(
+                    f"{folder} was trained by another process while this one started: give the "
+                    "command again"
+                )
+            super()._run_subcommand(subcommand)
+
     def fit(self, **kwargs: Any) -> None:
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
@@ -208,6 +224,8 @@ class GANCLI(LightningCLI):
             print(
                 f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
             )
+            if (busy := lock.owner(folder / lock.NAME)) is not None:
+                print(f"            in other hands: {busy} works there")
             return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
