@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minmax.lock import locked
+
 FILE = "metrics.json"
 HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
 
@@ -37,10 +39,11 @@ def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     """
     folder = run_folder(checkpoint)
     file = folder / FILE
-    reports = {**(read_reports(folder) if file.is_file() else {}), checkpoint.stem: report}
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(reports, indent=2) + "\n")
-    os.replace(partial, file)
+    with locked(folder / ".metrics.lock", wait=True):  # another process may add one just now
+        reports = {**(read_reports(folder) if file.is_file() else {}), checkpoint.stem: report}
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(reports, indent=2) + "\n")
+        os.replace(partial, file)
     return file
 
 

@@ -285,6 +285,7 @@ class GANCLI(LightningCLI):
                 file = write_report(path, report)
                 pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
                 quality.save_neighbours(pairs)
+                seen = report["protocol"]["images_seen"]  # a training may save meanwhile
                 print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 print(f"Scores: {file}  Nearest: {pairs}")
 
