@@ -98,23 +98,21 @@ def test_waiting_for_it(file, capsys):
     assert f"Waiting for another process (pid {os.getpid()} on" in capsys.readouterr().err
 
 
-def test_many_in_turn(file):
-    """None of them holds a file that another one has removed meanwhile."""
-    held, most = [], []
+@pytest.mark.parametrize("remade", [True, False])
+def test_a_file_that_another_one_removes_just_then(file, monkeypatch, remade):
+    """Opened before, and locked after: nobody else would see that lock."""
+    lock_it = lock._try
 
-    def one() -> None:
-        for _ in range(20):
-            with locked(file, wait=True):
-                held.append(1)
-                most.append(len(held))
-                held.pop()
+    def late(descriptor: int, exclusive: bool = True) -> bool:
+        monkeypatch.setattr(lock, "_try", lock_it)
+        file.unlink()
+        if remade:
+            file.touch()
+        return lock_it(descriptor, exclusive)
 
-    threads = [threading.Thread(target=one) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert most == [1] * 80
+    monkeypatch.setattr(lock, "_try", late)
+    with locked(file):
+        assert owner(file) is not None
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
