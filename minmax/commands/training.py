@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,6 @@ from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import newest_checkpoint, saves
 from minmax.commands.scores import run_folder, score_table, write_report
-from minmax.lock import locked
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
@@ -207,7 +207,14 @@ class GANCLI(LightningCLI):
             super()._run_subcommand(subcommand)
             return
         folder = self._run_folder()
-        with locked(folder / lock.NAME):
+        with ExitStack() as held:
+            try:
+                held.enter_context(lock.locked(folder / lock.NAME))
+            except OSError as error:
+                raise ValueError(
+                    f"--trainer.default_root_dir {folder} can't be written ({error.strerror}): "
+                    "choose another"
+                ) from error
             if saves(folder) != self._saves:
                 raise ValueError(
                     f"{folder} was trained by another process while this one started: give the "

@@ -42,6 +42,13 @@ def test_a_dry_run_says_so(tmp_path, fit, capsys):
     assert f"in other hands: another process (pid {os.getpid()} on" in capsys.readouterr().out
 
 
+def test_a_folder_that_can_not_be_made(tmp_path, fit):
+    (tmp_path / "file").touch()
+    place = str(tmp_path / "file" / "run")
+    with pytest.raises(SystemExit, match=f"default_root_dir {place} can't be written .Not a dir"):
+        fit("dcgan_digits", *FEW, "--trainer.default_root_dir", place)
+
+
 def test_no_lock_is_left(trained):
     assert lock.NAME not in [file.name for file in trained.iterdir()]
 
