@@ -1,6 +1,7 @@
 """Command line: train GANs, score them, and draw from them."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def overview() -> str:

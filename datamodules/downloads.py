@@ -1,9 +1,11 @@
 """What the data modules over torchvision's own data sets share: finding and downloading."""
 
-import shutil
+import os
+import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,6 +55,8 @@ class TorchvisionDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Download the data set if that is allowed and it isn't there (one process a machine).
 
+        Another process that downloads into the same folder is waited for.
+
         Raises:
             ConnectionError: It can't be fetched.
         """
@@ -60,23 +64,9 @@ class TorchvisionDataModule(ImageDataModule):
             return
         root = Path(self._root())
         root.mkdir(parents=True, exist_ok=True)
-        # torchvision accepts some half-written files as complete. So they are written elsewhere
-        # and moved into place when all are there.
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
-            try:
-                for train in (True, False):
-                    self.open(folder, train, download=True)
-            except (OSError, RuntimeError, EOFError, ImportError) as error:
-                raise ConnectionError(
-                    f"{type(self).__name__} could not be downloaded ({_first_line(error)}): connect"
-                    " to the internet and run again, or set --data.init_args.root (now"
-                    f" {self.root!r}) to a folder that holds {self.layout}."
-                ) from error
-            for source in Path(folder).iterdir():
-                target = root / source.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                source.replace(target)
+        with _alone_in(root):
+            if not self._is_complete():  # else by the process that was waited for
+                self._fetch(root)
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Read one split.
@@ -95,6 +85,25 @@ class TorchvisionDataModule(ImageDataModule):
             ) from error
         return self.extract(dataset)
 
+    def _fetch(self, root: Path) -> None:
+        # torchvision accepts some half-written files as complete. So they are written elsewhere
+        # and moved into place when all are there.
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+            try:
+                for train in (True, False):
+                    self.open(folder, train, download=True)
+            except (OSError, RuntimeError, EOFError, ImportError) as error:
+                raise ConnectionError(
+                    f"{type(self).__name__} could not be downloaded ({_first_line(error)}): connect"
+                    " to the internet and run again, or set --data.init_args.root (now"
+                    f" {self.root!r}) to a folder that holds {self.layout}."
+                ) from error
+            for source in list(Path(folder).iterdir()):
+                target = root / source.name
+                if target.is_dir():  # damaged; removed with the folder
+                    target.replace(Path(folder) / f"{source.name}.before")
+                source.replace(target)
+
     def _root(self) -> str:
         return str(Path(self.root).expanduser())
 
@@ -105,6 +114,30 @@ class TorchvisionDataModule(ImageDataModule):
         except Exception:  # as in `load`
             return False
         return True
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for other processes that are in this block for the same folder.
+
+    The folder itself is locked, so that nothing is left there. Systems without such locks
+    (Windows, folders over NFS) let all processes in.
+    """
+    descriptor = None
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that downloads into {folder}", file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _first_line(error: BaseException) -> str:

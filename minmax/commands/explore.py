@@ -2,6 +2,8 @@
 
 import argparse
 import socket
+import threading
+import webbrowser
 from collections.abc import Sequence
 
 LOOPBACK = "127.0.0.1"
@@ -16,30 +18,38 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--port", type=int, default=8080, help="of the page (default 8080)")
     options.add_argument("--directions", type=int, default=8, help="number of sliders (default 8)")
     options.add_argument("--no-browser", action="store_true", help="only say the page's address")
+    options.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="where a browser finds the page as well: localhost:9000 after ssh -L "
+        "9000:localhost:8080 (with the same port at both ends there is no need to say so)",
+    )
     chosen = options.parse_args(arguments)
     try:
-        from nicegui import ui
+        import nicegui  # noqa: F401
     except ImportError as error:
         raise ValueError('explore needs NiceGUI: pip install ".[explore]"') from error
-    with socket.socket() as free:
-        # As the server does: connections of one that has just ended don't hold the port.
-        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as place:
+        # Connections of a server that has just ended don't hold the port.
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            free.bind((LOOPBACK, chosen.port))
+            place.bind((LOOPBACK, chosen.port))
+            place.listen()  # before the model is read, so that nobody else takes the port
         except (OSError, OverflowError) as error:
             raise ValueError(
                 f"--port {chosen.port} can't be used ({error}): choose another"
             ) from error
-    from minmax.commands.explorer import Explorer, page_of
+        from minmax.commands.explorer import Explorer
+        from minmax.commands.explorer_page import page_of
+        from minmax.commands.serving import addresses_of, serve
 
-    page = page_of(Explorer(chosen.checkpoint, chosen.directions))
-    print(f"The page is at http://{LOOPBACK}:{chosen.port}; Ctrl+C ends it.", flush=True)
-    ui.run(
-        page,
-        host=LOOPBACK,
-        port=chosen.port,
-        title="MinMax",
-        show=not chosen.no_browser,
-        reload=False,
-        show_welcome_message=False,
-    )
+        port = place.getsockname()[1]
+        addresses = addresses_of(port, chosen.address)
+        page = page_of(Explorer(chosen.checkpoint, chosen.directions))
+        address = f"http://{LOOPBACK}:{port}"
+        print(f"The page is at {address}; Ctrl+C ends it.", flush=True)
+        if not chosen.no_browser:  # some browsers are waited for
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        serve(page, place, addresses)

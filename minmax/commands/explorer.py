@@ -1,14 +1,9 @@
-"""What the page of `cli.py explore` shows: images for chosen seeds, directions and classes."""
+"""What is to be seen in `cli.py explore`: images for chosen seeds, directions and classes."""
 
-from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
 
 import torch
-from nicegui import ui
-from nicegui.events import ValueChangeEventArguments
 
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp
@@ -77,69 +72,3 @@ class Explorer:
         content = BytesIO()
         grid(pixels, max(1, round(choice.count**0.5))).save(content, "PNG")
         return content.getvalue()
-
-
-def page_of(explorer: Explorer) -> Callable[[], None]:
-    """The page's function, which NiceGUI calls for each visitor."""
-
-    def page() -> None:
-        choice = Choice(along=[0.0] * len(explorer.directions))
-
-        def show() -> None:
-            content = b64encode(explorer.png(choice)).decode()
-            picture.set_source(f"data:image/png;base64,{content}")
-
-        def choose(name: str, value: Any) -> None:
-            if value is not None:
-                setattr(choice, name, value)
-                show()
-
-        def go(index: int, distance: float) -> None:
-            choice.along[index] = distance
-            show()
-
-        def number(name: str, label: str, least: int, most: int) -> None:
-            def changed(event: ValueChangeEventArguments[float | None]) -> None:
-                if event.value is not None and least <= event.value <= most:
-                    choose(name, int(event.value))
-
-            value = getattr(choice, name)
-            ui.number(
-                label, value=value, min=least, max=most, precision=0, on_change=changed
-            ).classes("w-24")
-
-        def slider(label: str, least: float, most: float, on_change: Callable[..., None]) -> None:
-            ui.label(label).classes("text-sm text-gray-500 mt-2")
-            step = (most - least) / (STEPS - 1)
-            moved = ui.slider(min=least, max=most, step=step, value=0, on_change=on_change)
-            sliders.append(moved.props(f'label aria-label="{label}"').classes("w-full"))
-
-        ui.dark_mode(None)  # as the browser has it
-        ui.label(explorer.name).classes("text-lg break-all")
-        sliders: list[ui.slider] = []
-        with ui.row().classes("w-full gap-8"):
-            with ui.column().classes("w-80 max-w-full gap-0"):
-                with ui.row().classes("gap-3"):
-                    number("count", "images", 1, MOST)
-                    number("seed", "seed", 0, 2**31)
-                    number("other_seed", "other seed", 0, 2**31)
-                if explorer.model.conditional:
-                    names = {-1: "each in turn", **dict(enumerate(explorer.class_names))}
-                    ui.select(
-                        names, value=-1, label="class", on_change=lambda e: choose("label", e.value)
-                    ).classes("w-full")
-                slider("way to the other seed", 0, 1, lambda e: choose("way", e.value))
-                for index, share in enumerate(explorer.shares.tolist()):
-                    name = f"direction {index + 1}, {share:.1%} of the variance"
-                    slider(name, -REACH, REACH, lambda e, index=index: go(index, e.value))
-                with ui.row().classes("mt-4"):
-                    ui.button("reset", on_click=lambda: [s.set_value(0) for s in sliders])
-                    ui.button(
-                        "download", on_click=lambda: ui.download(explorer.png(choice), "images.png")
-                    )
-            picture = ui.image().classes("w-[36rem] max-w-full").style("image-rendering: pixelated")
-            # On a phone above the sliders, and in sight while they are moved.
-            picture.classes("order-first md:order-none sticky top-0 z-10")
-        show()
-
-    return page

@@ -1,5 +1,6 @@
 """Which checkpoint a run goes on from."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
@@ -28,3 +29,12 @@ def newest_checkpoint(run: Path) -> Path | None:
             "or delete the run and train it anew"
         )
     return None
+
+
+def saves(run: Path) -> dict[str, int]:
+    """The run's checkpoints, and when each was written."""
+    found = {}
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        with suppress(FileNotFoundError):  # another process is moving it
+            found[file.name] = file.stat().st_mtime_ns
+    return found

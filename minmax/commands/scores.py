@@ -10,6 +10,7 @@ from typing import Any
 
 from minmax import strict_json
 from minmax.files import whole
+from minmax.lock import locked
 
 FILE = "metrics.json"
 HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
@@ -40,9 +41,11 @@ def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     """
     folder = run_folder(checkpoint)
     file = folder / FILE
-    others = reports_of(folder, "what it held of other checkpoints is lost: test them again")
-    with whole(file) as part:
-        part.write_text(strict_json.dumps({**others, checkpoint.stem: report}, indent=2) + "\n")
+    with locked(folder / ".metrics.lock", wait=True):  # another process may add one just now
+        others = reports_of(folder, "what it held of other checkpoints is lost: test them again")
+        reports = {**others, checkpoint.stem: report}
+        with whole(file) as part:
+            part.write_text(strict_json.dumps(reports, indent=2) + "\n")
     return file
 
 

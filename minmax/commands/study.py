@@ -1,15 +1,13 @@
 """`python cli.py study`: train and score what a plan compares, each change with each seed."""
 
 import argparse
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +19,7 @@ import yaml
 from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import aligned, reports_of
 from minmax.files import whole
+from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
 
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -70,8 +69,8 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """A file that the process which works on the run holds locked."""
-        return self.folder.with_suffix(".lock")
+        """The file that the process which works on the run holds locked."""
+        return self.folder / NAME
 
     def __str__(self) -> str:
         return f"{self.variant}, seed {self.seed}"
@@ -102,8 +101,9 @@ def main(arguments: Sequence[str]) -> None:
     if chosen.run is not None and not 1 <= chosen.run <= len(runs):
         raise ValueError(f"--run {chosen.run}: the study has runs 1 to {len(runs)}")
     if not chosen.list:
-        keep_plan(plan, chosen.form, folder, runs)
-        train(runs, [runs[chosen.run - 1]] if chosen.run else runs, chosen.retry)
+        with locked(folder / NAME, wait=True):
+            keep_plan(plan, chosen.form, folder, runs)
+        train(folder, runs, [runs[chosen.run - 1]] if chosen.run else runs, chosen.retry)
     print(overview(runs))
     if any(run.state == "done" for run in runs):
         print("\n" + aligned(score_rows(groups_of([folder])[1])))
@@ -164,69 +164,81 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
     """
     file = folder / "study.yaml"
     arguments = {str(run): list(run.arguments) for run in runs}
-    before = read_yaml(file, "arguments")["arguments"] if file.is_file() else {}
+    before = kept_arguments(folder)
     for run in runs:
-        if run.state in ("done", "begun") and before.get(str(run)) != arguments[str(run)]:
+        if before.get(str(run)) == arguments[str(run)]:
+            continue
+        if run.state in ("done", "begun") or owner(run.lock) is not None:
             raise ValueError(
                 f"--folder {folder} holds a run ({run}) with other options: choose another "
                 "folder, or delete that run"
             )
-        if run.state == "failed" and before.get(str(run)) != arguments[str(run)]:
-            (run.folder / "failed.txt").unlink()
+        (run.folder / "failed.txt").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     held = asdict(plan) | {"form": form, "arguments": arguments}
     with whole(file) as part:
         part.write_text(yaml.safe_dump(held, sort_keys=False))
 
 
-def train(runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
-    """Train and score the wanted runs that are neither done nor in other hands."""
+def kept_arguments(folder: Path) -> Mapping[str, list[str]]:
+    """The options of the runs in the study's folder, by the runs' names."""
+    file = folder / "study.yaml"
+    arguments: dict[str, list[str]] = {}
+    if file.is_file():
+        arguments = read_yaml(file, "arguments")["arguments"]
+    return arguments
+
+
+def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
+    """Train and score the wanted runs that are neither done nor in other hands.
+
+    Raises:
+        ValueError: another study has taken the folder over, with other options.
+    """
     seconds: list[float] = []
+    over = ("done",) if retry else ("done", "failed")
     for number, run in enumerate(runs, start=1):
-        if run not in wanted or run.state == "done" or (run.state == "failed" and not retry):
+        if run not in wanted or run.state in over:
             continue
-        with claimed(run) as mine:
-            if not mine or run.state == "done":  # by another process, meanwhile
-                continue
-            left = sum(other.state in ("begun", "waiting") for other in wanted)
-            time_left = ""
-            if seconds:
-                time_left = f", about {timedelta(seconds=round(mean(seconds) * left))}"
-            print(f"\n[{number}/{len(runs)}] {run}; {left} left{time_left}", flush=True)
-            start = time.perf_counter()
-            carry_out(run)
-            seconds.append(time.perf_counter() - start)
-
-
-@contextmanager
-def claimed(run: Run) -> Iterator[bool]:
-    """Hold the run's lock, so that other processes pass it over; False if one of them holds it."""
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.lock.open("w") as file:
+        name = f"\n[{number}/{len(runs)}] {run}"
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+            with locked(run.lock) as lock:
+                if run.state in over:  # by another process, meanwhile
+                    continue
+                refuse_another_plan(folder, run)
+                left = sum(other.state in ("begun", "waiting") for other in wanted)
+                time_left = ""
+                if seconds:
+                    time_left = f", about {timedelta(seconds=round(mean(seconds) * left))}"
+                print(f"{name}; {left} left{time_left}", flush=True)
+                start = time.perf_counter()
+                carry_out(run, lock)
+                seconds.append(time.perf_counter() - start)
+        except InOtherHandsError as error:
+            print(f"{name} is passed over: {error.owner} works on it", flush=True)
 
 
-def in_other_hands(run: Run) -> bool:
-    """Whether another process works on the run."""
-    if not run.lock.is_file():
-        return False
-    with claimed(run) as mine:
-        return not mine
+def refuse_another_plan(folder: Path, run: Run) -> None:
+    """Stop before a run that the study's folder has with other options by now.
+
+    From now on `keep_plan` of other processes sees that the run is in somebody's hands.
+    """
+    with locked(folder / NAME, wait=True):
+        if kept_arguments(folder).get(str(run)) != list(run.arguments):
+            raise ValueError(
+                f"another study with other options has begun in --folder {folder}: choose another "
+                "folder"
+            )
 
 
-def carry_out(run: Run) -> None:
+def carry_out(run: Run, lock: Lock) -> None:
     """Train, then score; keep a failed run's last words, and end with one that is stopped."""
     (run.folder / "failed.txt").unlink(missing_ok=True)
     for command in (
         ["fit", *run.arguments, "--resume=true"],
         ["test", "--config", str(run.folder / "config.yaml")],
     ):
-        code, words = follow([sys.executable, str(CLI), *command])
+        code, words = follow([sys.executable, str(CLI), *command], lock)
         if code in STOPS:
             print(f"The study was stopped in {run}; the same command goes on.", flush=True)
             sys.exit(code if code > 0 else 128 - code)
@@ -237,12 +249,14 @@ def carry_out(run: Run) -> None:
             return
 
 
-def follow(command: Sequence[str]) -> tuple[int, str]:
+def follow(command: Sequence[str], lock: Lock) -> tuple[int, str]:
     """Run a command, whose output is seen; its exit code, and the last line of its errors.
 
-    SIGTERM and SIGUSR1 are handed on to it (Ctrl+C reaches it by itself).
+    SIGTERM and SIGUSR1 are handed on to it (Ctrl+C reaches it by itself). The lock is its own as
+    well, for as long as it lives: SIGKILL ends this process alone.
     """
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, **lock.handed_on()) as process:
+        lock.note(process.pid)
         before = {
             number: signal.signal(number, lambda number, _: process.send_signal(number))
             for number in (signal.SIGTERM, signal.SIGUSR1)
@@ -259,13 +273,15 @@ def follow(command: Sequence[str]) -> tuple[int, str]:
             for number, handler in before.items():
                 signal.signal(number, handler)
     lines = kept.decode(errors="replace").strip().splitlines()
-    return code, lines[-1].strip() if lines and code > 0 else f"exit code {code}"
+    if code < 0:
+        return code, f"killed by signal {-code} ({signal.strsignal(-code)})"
+    return code, lines[-1].strip() if lines else f"exit code {code}"
 
 
 def overview(runs: Sequence[Run]) -> str:
     """All runs with their numbers and states."""
     rows = [["run", "variant", "seed", "state"]]
     for number, run in enumerate(runs, start=1):
-        state = "running" if in_other_hands(run) else run.state
+        state = "running" if owner(run.lock) is not None else run.state
         rows.append([str(number), run.variant, str(run.seed), state])
     return aligned(rows)

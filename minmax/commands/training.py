@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +24,11 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from minmax import callbacks, events
+from minmax import callbacks, events, lock
 from minmax.commands.checkpoint import read_checkpoint, variant_of
 from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import newest_checkpoint
+from minmax.commands.resuming import newest_checkpoint, saves
 from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.files import whole
 
@@ -121,6 +122,7 @@ class GANCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
+            self._saves = saves(self._run_folder())
             self._choose_checkpoint()
         self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         self._held_images: dict[str, int] = {}
@@ -201,6 +203,27 @@ class GANCLI(LightningCLI):
             kwargs["strategy"] = "gan_ddp"
         return super().instantiate_trainer(**kwargs)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Train where no other process does; the ranks of one training are led by their first."""
+        if subcommand != "fit" or self._setting("dry_run") or not self.trainer.is_global_zero:
+            super()._run_subcommand(subcommand)
+            return
+        folder = self._run_folder()
+        with ExitStack() as held:
+            try:
+                held.enter_context(lock.locked(folder / lock.NAME))
+            except OSError as error:
+                raise ValueError(
+                    f"--trainer.default_root_dir {folder} can't be written ({error.strerror}): "
+                    "choose another"
+                ) from error
+            if saves(folder) != self._saves:
+                raise ValueError(
+                    f"{folder} was trained by another process while this one started: give the "
+                    "command again"
+                )
+            super()._run_subcommand(subcommand)
+
     def fit(self, **kwargs: Any) -> None:
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
@@ -210,6 +233,8 @@ class GANCLI(LightningCLI):
             print(
                 f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
             )
+            if (busy := lock.owner(folder / lock.NAME)) is not None:
+                print(f"            in other hands: {busy} works there")
             return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
@@ -268,6 +293,7 @@ class GANCLI(LightningCLI):
             report = scored[seen]
             if report:
                 report = report | {"protocol": report["protocol"] | {"checkpoint": str(path)}}
+                seen = report["protocol"]["images_seen"]  # a training may save meanwhile
                 print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
                 file = write_report(path, report)
                 pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"

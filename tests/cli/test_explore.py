@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -104,6 +105,23 @@ def test_without_its_library(monkeypatch):
         cli.main(["explore", "--checkpoint", "x"])
 
 
+def test_ctrl_c_before_the_page_is_there(monkeypatch):
+    def interrupted(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minmax.commands.explore.main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["explore"])
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize("address", ["evil", "http://localhost:9000", "a b:1", "localhost:"])
+def test_an_address_that_is_none(address, trained):
+    options = ["--checkpoint", str(trained / "checkpoints" / "last.ckpt"), "--port", "0"]
+    with pytest.raises(SystemExit, match=f"--address {address} must be HOST:PORT"):
+        cli.main(["explore", *options, "--address", address])
+
+
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium and ChromeDriver here")
 def test_in_a_browser(trained, tmp_path):
     """A slider is moved and a seed is typed, and the picture changes; it can be downloaded."""
@@ -163,5 +181,7 @@ def test_in_a_browser(trained, tmp_path):
                 assert hosts == {"127.0.0.1"}, "the page needs no other machine"
             finally:
                 browser.quit()
-        finally:
             server.terminate()
+            assert server.wait(timeout=1) == 128 + signal.SIGTERM
+        finally:
+            server.kill()

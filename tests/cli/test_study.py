@@ -14,6 +14,7 @@ import yaml
 
 import cli
 from minmax.commands import study
+from minmax.lock import locked
 from tests.cli.conftest import CONFIGS
 
 ROOT = CONFIGS.parent
@@ -182,6 +183,63 @@ def test_processes_share_the_runs(tmp_path, log, capsys):
         assert b"stopped in base, seed 0" in other.stdout.read()
     run(tmp_path, "--list", forms={"quick": {"seconds": 20}})
     assert "begun" in capsys.readouterr().out
+
+
+def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
+    """A study is killed, and its training lives on: others pass that run over until it ends."""
+    plan, long = tmp_path / "depth.yaml", {"quick": {"seconds": 60}}
+    folder = run(tmp_path, "--list", forms=long)
+    code = textwrap.dedent(f"""
+        from pathlib import Path
+        from minmax.commands import study
+        study.CLI = Path({str(study.CLI)!r})
+        study.main([{str(plan)!r}, "--folder", {str(folder)!r}, "--run", "1"])
+    """)
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
+        while not (folder / "base" / "seed_0" / "config.yaml").exists():
+            time.sleep(0.02)
+        orphan = int(subprocess.check_output(["pgrep", "-P", str(other.pid)], text=True))
+        other.kill()
+    log.unlink()
+    capsys.readouterr()
+    try:
+        run(tmp_path, "--run", "1", forms=long)
+        assert asked(log) == []
+        output = capsys.readouterr().out
+        held = f"[1/4] base, seed 0 is passed over: another process (pid {orphan} on"
+        assert held in output
+        assert "running" in output
+        with pytest.raises(SystemExit, match="holds a run"):  # nor does another plan replace it
+            run(tmp_path, "--run", "1", "--data.init_args.root", "DATA", forms=long)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+    (folder / "base" / "seed_0" / "config.yaml").unlink()
+    run(tmp_path, "--run", "1")
+    assert [call[0] for call in asked(log)] == ["fit", "test"]
+
+
+def test_a_training_that_is_killed_has_failed(tmp_path, log, capsys):
+    """By the system, for its memory say; the study goes on, and --retry takes it up."""
+    log.parent.joinpath("stand_in.py").write_text("import os; os.kill(os.getpid(), 9)")
+    folder = run(tmp_path, seeds=[0])
+    assert capsys.readouterr().out.count("has failed; the study goes on. killed by signal 9") == 2
+    assert (folder / "base" / "seed_0" / "failed.txt").read_text().startswith("fit: killed by")
+
+
+def test_two_studies_that_begin_at_once(tmp_path, log):
+    """With other options: the one whose plan is replaced before its first run begins stops."""
+    plan = tmp_path / "depth.yaml"
+    folder = run(tmp_path, "--list")
+    runs = study.runs_of(study.read_plan(plan), "quick", folder, [])
+    study.keep_plan(study.read_plan(plan), "quick", folder, runs)
+    others = study.runs_of(study.read_plan(plan), "quick", folder, ["--data.init_args.root=DATA"])
+    study.keep_plan(study.read_plan(plan), "quick", folder, others)
+    with pytest.raises(ValueError, match="another study with other options has begun"):
+        study.train(folder, runs, runs, retry=False)
+    assert asked(log) == []
+    assert not runs[0].folder.exists()
+    with locked(runs[0].lock), pytest.raises(ValueError, match=r"holds a run \(base, seed 0\)"):
+        study.keep_plan(study.read_plan(plan), "quick", folder, runs)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import io
 import pickle
 import struct
+import threading
+import time
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
@@ -226,3 +228,35 @@ def test_damaged_files_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     data = MNIST(str(tmp_path), batch_size=2, download=True)
     data.prepare_data()
     assert data.train_dataloader().dataset_size == 12
+
+
+def test_two_downloads_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one waits for the first, and takes what that has fetched."""
+    roots = set()
+
+    def fetch(self: Any) -> None:
+        roots.add(self.root)
+        if not (Path(self.root) / "MNIST").exists():
+            time.sleep(0.3)
+            write_mnist(Path(self.root))
+
+    monkeypatch.setattr(datasets.MNIST, "download", fetch)
+    downloads = [MNIST(str(tmp_path), batch_size=2, download=True) for _ in range(3)]
+    threads = [threading.Thread(target=data.prepare_data) for data in downloads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(roots) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+    assert downloads[2].train_dataloader().dataset_size == 12
+
+
+def test_a_download_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(9, "Bad file descriptor")  # what NFS says of a folder
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    test_damaged_files_are_replaced(tmp_path, monkeypatch)
