@@ -12,6 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from gan_modules import GANModule
 from minmax.callbacks.finite import Finite
 from minmax.callbacks.quality import Quality
+from minmax.commands.checkpoint import read_checkpoint
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -56,6 +57,11 @@ class WholeCheckpoints(TorchCheckpointIO):
                 "room there or let it be written, then go on with --resume true, or choose another "
                 "--trainer.default_root_dir"
             ) from error
+
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint without running code in it, whatever Lightning asks for."""
+        return read_checkpoint(path)
 
 
 class RunCheckpoint(ModelCheckpoint):

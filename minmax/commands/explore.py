@@ -4,6 +4,8 @@ import argparse
 import socket
 from collections.abc import Sequence
 
+from minmax.admission import add_option
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -16,6 +18,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--port", type=int, default=8080, help="of the page (default 8080)")
     options.add_argument("--directions", type=int, default=8, help="number of sliders (default 8)")
     options.add_argument("--no-browser", action="store_true", help="only say the page's address")
+    add_option(options)
     chosen = options.parse_args(arguments)
     try:
         from nicegui import ui

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from minmax.admission import add_option
+
 KINDS = ("", ".png", ".npz", ".gif", ".mp4")
 FRAMES_PER_SECOND = 20
 
@@ -56,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         help="GPUs, or processes on the CPU, that share the work for a folder or FILE.npz",
     )
     options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    add_option(options)
     return options
 
 
