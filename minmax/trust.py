@@ -24,8 +24,7 @@ from os import PathLike
 from types import FunctionType, ModuleType
 from typing import Any
 
-import yaml
-from jsonargparse import Namespace, get_loader, set_loader, set_parsing_settings
+from jsonargparse import Namespace, _loaders_dumpers, set_parsing_settings
 from lightning import Callback
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch.accelerators import Accelerator
@@ -39,7 +38,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax.admission import OPTION, admissible, admitted
-from minmax.documents import check
+from minmax.documents import Excessive, check
 
 OF_TRAINER = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
 SERVICES = (
@@ -53,27 +52,27 @@ SERVICE_KINDS = (
 )
 ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
 _formerly: set[str] = set()
-_as_jsonargparse = get_loader("yaml")
+
+
+class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
+    """jsonargparse's reader of YAML, for configs, options, and texts in these."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            check(text)
+        except Excessive as error:
+            raise ValueError(f"YAML is refused: {error}") from error
+        super().__init__(text)
 
 
 def enforce() -> None:
     """Have jsonargparse import what is allowed or admitted, and read no endless YAML."""
-    set_loader("yaml", bounded, (yaml.YAMLError,))
+    _loaders_dumpers.yaml_default_loader = Bounded
     now = set(admitted())
     set_parsing_settings(
         import_path_denylist=["*", *(_formerly - now)], import_path_allowlist=[*ALLOWED, *now]
     )
     _formerly.update(now)
-
-
-def bounded(text: str) -> Any:
-    """A text of YAML as jsonargparse reads it, unless it is too large.
-
-    Raises:
-        yaml.YAMLError: it is, or is no YAML.
-    """
-    check(text)
-    return _as_jsonargparse(text)
 
 
 def lies_in(path: str, packages: tuple[str, ...]) -> bool:

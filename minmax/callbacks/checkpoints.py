@@ -58,7 +58,6 @@ class WholeCheckpoints(TorchCheckpointIO):
                 "--trainer.default_root_dir"
             ) from error
 
-
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read a checkpoint without running code in it, whatever Lightning asks for."""
         return read_checkpoint(path)

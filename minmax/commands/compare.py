@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from minmax import documents
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
 
 FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}

@@ -21,6 +21,8 @@ CLASSES = [
     for name, _ in getmembers(module, isclass)
 ]
 """Those that need no import path."""
+LONGEST = 2000
+"""Characters of a message: it may hold a whole value that was given."""
 
 
 class Parser(LightningArgumentParser):
@@ -102,6 +104,7 @@ def one_line(message: str) -> str:
     text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
     if unknown := re.search(r"dot import path string: (\S+)$", text):
         text += likely(unknown[1], CLASSES)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
     return text.replace(
         "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"
     )
