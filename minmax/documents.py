@@ -16,7 +16,7 @@ DEPTH = 30
 Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Excessive(yaml.YAMLError):
+class Excessive(yaml.YAMLError):  # type: ignore[misc]
     """A document that is refused for its size."""
 
 

@@ -11,7 +11,7 @@ that belongs where it is named:
 | `model` | a variant: a subclass of `GANModule`, from `gan_modules` |
 | below it | what `gan_modules` defines; optimizers and schedules of `torch.optim` |
 | `data`, and below it | a subclass of `ImageDataModule`, from `datamodules` |
-| elsewhere | callbacks, loggers and the like of Lightning, and of `minmax.callbacks`; functions of `gan_modules` |
+| elsewhere | what the Trainer takes of Lightning and `minmax.callbacks`; what `gan_modules` has |
 
 Admitted packages stand beside `gan_modules` everywhere. jsonargparse checks the annotated types of
 all arguments on top of this (a generator is a `Generator`), before anything is built.
@@ -67,7 +67,7 @@ class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
 
 def enforce() -> None:
     """Have jsonargparse import what is allowed or admitted, and read no endless YAML."""
-    _loaders_dumpers.yaml_default_loader = Bounded
+    _loaders_dumpers.yaml_default_loader = Bounded  # type: ignore[assignment]
     now = set(admitted())
     set_parsing_settings(
         import_path_denylist=["*", *(_formerly - now)], import_path_allowlist=[*ALLOWED, *now]
@@ -109,11 +109,12 @@ def check_object(thing: Any, path: str, place: str) -> None:
     """
     if not isinstance(thing, type | FunctionType):
         raise ValueError(f"{path} is refused: it is neither a class nor a function")
-    home = thing.__module__
-    if getattr(sys.modules.get(home), thing.__qualname__, None) is not thing:
+    home, name = thing.__module__, thing.__qualname__
+    standing: object = getattr(sys.modules.get(home), name, None)
+    if standing is not thing:
         raise ValueError(f"{path} is refused: it doesn't stand at the top of a module")
     if not lies_in(home, (*ALLOWED, *admitted())):
-        raise ValueError(refusal(f"{home}.{thing.__qualname__}"))
+        raise ValueError(refusal(f"{home}.{name}"))
     if place == "model":
         if not is_a(thing, GANModule) or thing is GANModule:
             raise ValueError(f"{path} is no GAN of this project")

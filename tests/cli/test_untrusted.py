@@ -124,6 +124,7 @@ from datamodules import Digits
 from gan_modules import GAN as Known
 from gan_modules.networks import DCGAN32Generator
 from lightning import Callback as Base
+from torch import Tensor
 
 Path({proof!r}).touch()
 
@@ -144,7 +145,7 @@ class Callback(Base):
     pass
 
 
-def loss(logits):
+def loss(logits: Tensor) -> Tensor:
     return -logits.mean()
 
 
@@ -301,7 +302,7 @@ def test_a_strangers_run_names_data(trained, tmp_path, strangers, proof):
 
 
 class TestTrust:
-    def test_packages_that_the_user_admits(self, fit, trained, strangers, proof, monkeypatch):
+    def test_packages_that_the_user_admits(self, fit, strangers, proof, monkeypatch):
         admit = ["--trust", "strangers", "--model", "strangers.GAN", "--data", "strangers.Data"]
         admit += ["--model.init_args.generator", "strangers.Generator"]
         admit += ["--model.init_args.generator_loss", "strangers.loss"]
@@ -334,8 +335,6 @@ class TestTrust:
         given = ["fit", "--config", config("dcgan_digits"), "--trust", "strangers"]
         message = refused([*given, "--model.init_args.generator_loss", "strangers.borrowed"])
         assert "pathlib" in message
-        message = refused(["report", "--trust", "strangers"])
-        assert "unrecognized" in message or "--trust" in message
 
 
 ALIASES = "\n".join(
