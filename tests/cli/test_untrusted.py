@@ -290,6 +290,20 @@ def test_payloads_of_plans(changes, what, config, strangers, proof, tmp_path):
     assert not (strangers / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "how", [["--ckpt_path", "hpc"], ["--ckpt_path=hpc", "--weights_only=false"]]
+)
+def test_pickles_that_lightning_finds_itself(how, config, tmp_path, proof, monkeypatch):
+    """In a folder of a run, where clusters leave them."""
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    torch.save({"state_dict": {}, "epoch": Malicious(proof)}, tmp_path / "hpc_ckpt_1.ckpt")
+    given = ["fit", "--config", config("dcgan_digits"), "--trainer.accelerator", "cpu", *how]
+    given += ["--quality.features", "pixels", "--quality.count", "100"]
+    message = refused([*given, "--trainer.default_root_dir", str(tmp_path)])
+    assert "hpc_ckpt_1.ckpt is refused" in message
+    assert not proof.exists()
+
+
 def test_a_strangers_run_names_data(trained, tmp_path, strangers, proof):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
