@@ -13,8 +13,8 @@ import yaml
 from torch import Tensor, nn
 
 from gan_modules import GANModule
-from minmax import documents
 from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.commands.groups import read_yaml
 from minmax.commands.scores import FILE, read_reports, run_folder, score_table
 
 Draw = Callable[..., Tensor]
@@ -206,7 +206,7 @@ def model_card(
     config = run / "config.yaml"
     settings = "The run's config.yaml was not there."
     if config.is_file():
-        settings = as_yaml(documents.read(config))
+        settings = as_yaml(read_yaml(config))
     scores = "It was not tested: `python cli.py test` makes scores."
     if (run / FILE).is_file() and checkpoint.stem in (reports := read_reports(run)):
         report = reports[checkpoint.stem]

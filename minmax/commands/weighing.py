@@ -61,7 +61,7 @@ def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -
     Args:
         value: a tree, in which parts may stand several times.
         seen: counts of the parts, by their identity; -1 while they are counted.
-        tensors: to which those of the tree are added, each once.
+        tensors: to which those of the tree are added.
         depth: of the value in the tree.
     """
     if seen.get(id(value)) == -1 or depth > DEPTH:
