@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+from minmax.admission import admitting
+
 COMMANDS = {
     "fit": "train a GAN",
     "validate": "score a checkpoint as in training",
@@ -39,21 +41,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", expected)
     try:
-        if not given or given[0] in ("-h", "--help"):
-            print(overview())
-        elif given[0] in COMMANDS and given[0] not in TRAINING:
-            import_module(f"minmax.commands.{given[0]}").main(given[1:])
-        elif given[0] in COMMANDS or given[0].startswith("-"):
-            # Lightning starts the processes of further devices with this one's sys.argv.
-            import_module("minmax.commands.training").main(None if arguments is None else given)
-        else:
-            raise ValueError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")
+        with admitting(given) as given:
+            run(given, of_process=arguments is None)
     except (ValueError, OSError) as error:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def run(given: list[str], of_process: bool) -> None:
+    """Run a command.
+
+    Args:
+        given: the command and its arguments.
+        of_process: whether they are the process's own.
+    """
+    if not given or given[0] in ("-h", "--help"):
+        print(overview())
+    elif given[0] in COMMANDS and given[0] not in TRAINING:
+        import_module(f"minmax.commands.{given[0]}").main(given[1:])
+    elif given[0] in COMMANDS or given[0].startswith("-"):
+        if of_process:  # with these Lightning starts the processes of further devices
+            sys.argv[1:] = given
+        import_module("minmax.commands.training").main(None if of_process else given)
+    else:
+        raise ValueError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")
 
 
 def overview() -> str:

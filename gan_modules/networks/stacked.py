@@ -18,7 +18,7 @@ def side(image_size: int, depth: int) -> int:
     Raises:
         ValueError: the images can't be halved as often.
     """
-    if depth < 1 or image_size % 2**depth:
+    if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
         raise ValueError(
             f"depth {depth} needs images whose side can be halved as often, at least once: "
             f"{image_size} can't. Choose another depth, or --data.init_args.image_size"

@@ -1,15 +1,22 @@
 """Safe reading of checkpoints, with errors that say what to do."""
 
-import sys
 import warnings
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gan_modules import GANModule
+from minmax.commands.building import build
+from minmax.commands.messages import one_line
+from minmax.commands.weighing import check_contents, check_options, check_unpacked
 from minmax.files import check_archive
+
+CLASSES = 2**20
+"""Of a checkpoint, at most: no weights tell of them where a model draws without."""
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
+"""What Lightning's command line names in each checkpoint; it is not called here."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -25,8 +32,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "checkpoints/last.ckpt and checkpoints/best.ckpt"
         )
     try:
+        check_unpacked(Path(path))
         check_archive(Path(path))
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        check_contents(checkpoint, Path(path).stat().st_size)
     except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -34,7 +43,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"stored in it ({reason}). Copy it again, use another, or train one with "
             "`python cli.py fit`"
         ) from error
-    if not isinstance(checkpoint, dict) or not {"images_seen", "state_dict"} <= checkpoint.keys():
+    if not isinstance(checkpoint, dict) or not (
+        isinstance(checkpoint.get("images_seen"), int)
+        and isinstance(checkpoint.get("state_dict"), dict)
+        and all(isinstance(tensor, Tensor) for tensor in checkpoint["state_dict"].values())
+    ):
         raise ValueError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
     return checkpoint
 
@@ -55,23 +68,16 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     return class_path
 
 
-def refuse_foreign_code(options: Any, path: str | Path) -> None:
-    """Refuse class paths that lead into Python's own modules, before any is imported.
-
-    What else they lead to must be of the type that the variant asks for; jsonargparse checks that
-    after the import.
+def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
+    """What the classes are called; empty if it isn't known.
 
     Raises:
-        ValueError: there is such a path.
+        ValueError: these are no names.
     """
-    items = options.items() if isinstance(options, dict) else enumerate(options)
-    for key, value in items:
-        if isinstance(value, dict | list | tuple):
-            refuse_foreign_code(value, path)
-        elif isinstance(value, str) and (
-            "." in value and value.partition(".")[0] in sys.stdlib_module_names
-        ):
-            raise ValueError(f"{path} is refused: its {key} {value} is no part of a GAN")
+    names = checkpoint.get("class_names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} is refused: its class_names are no list of names")
+    return list(names)
 
 
 def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
@@ -82,37 +88,29 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         ValueError: it holds no model that can be built here.
     """
     checkpoint = read_checkpoint(path)
-    class_path = variant_of(checkpoint, path)
-    refuse_foreign_code(checkpoint["hyper_parameters"], path)
-    module, _, name = class_path.rpartition(".")
+    class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
+    options = {**checkpoint["hyper_parameters"]}
+    del options["_class_path"]
     try:
-        variant = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{path} holds a {class_path}, which can't be imported here ({error}). Put the file "
-            "that defines it where it was when the model was trained"
-        ) from error
-    if not (isinstance(variant, type) and issubclass(variant, GANModule)):
-        raise ValueError(f"{path} holds a {class_path}, which is no GAN of this project")
-    try:
-        model = variant.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        check_options(options)
+        if options.pop("_instantiator", INSTANTIATOR) != INSTANTIATOR:
+            given = checkpoint["hyper_parameters"]["_instantiator"]
+            raise ValueError(f"its _instantiator {given} is no part of a GAN")
+        if options.get("num_classes", 0) > CLASSES:
+            raise ValueError(f"its num_classes is more than {CLASSES:,}")
+        model = build(class_path, options, checkpoint["state_dict"])
+        model.load_state_dict(checkpoint["state_dict"])
+        model.on_load_checkpoint(checkpoint)
     except Exception as error:  # whatever a stranger's options make the networks raise
-        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} holds a {class_path} that can't be built here ({reason}). Use the version of "
-            "this project that it was trained with"
+            f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
+            "is one of yours, use the version of this project that it was trained with"
         ) from error
-    return model.eval(), class_names_of(checkpoint, model.num_classes, path)
-
-
-def class_names_of(checkpoint: dict[str, Any], count: int, path: str | Path) -> list[str]:
-    """Names of a checkpoint's classes; none, so that numbers stand for them, if they don't fit."""
-    names = checkpoint.get("class_names")
-    fit = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if names and fit and len(names) == count:
-        return list(names)
-    if names:
+    if names and len(names) != model.num_classes:
         warnings.warn(
-            f"{path} names its {count} classes wrongly: numbers stand for them", stacklevel=3
+            f"{path} has {len(names)} names for {model.num_classes} classes: numbers stand for "
+            "them",
+            stacklevel=2,
         )
-    return []
+        names = []
+    return model.eval(), names

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from minmax import documents
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
 from minmax.files import whole
 
@@ -88,7 +89,7 @@ def groups(runs: Sequence[Path]) -> list[list[Path]]:
     found: dict[str, list[Path]] = {}
     for run in runs:
         try:
-            config = yaml.safe_load((run / "config.yaml").read_text())
+            config = documents.read(run / "config.yaml")
             for key in ("seed_everything", "ckpt_path"):
                 config.pop(key, None)
             config["trainer"].pop("default_root_dir", None)

@@ -6,6 +6,8 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 
+from minmax.admission import add_option
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         help="where a browser finds the page as well: localhost:9000 after ssh -L "
         "9000:localhost:8080 (with the same port at both ends there is no need to say so)",
     )
+    add_option(options)
     chosen = options.parse_args(arguments)
     try:
         import nicegui  # noqa: F401

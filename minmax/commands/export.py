@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from minmax.admission import add_option
 from minmax.files import whole
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2"}
@@ -16,6 +17,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--format", required=True, choices=SUFFIXES)
     options.add_argument("--output", required=True, help="the file; a model card stands beside it")
     options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    add_option(options)
     chosen = options.parse_args(arguments)
     output, suffix = Path(chosen.output), SUFFIXES[chosen.format]
     if output.suffix.lower() != suffix:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from minmax import documents
 from minmax.commands.compare import groups, spread
 from minmax.commands.scores import FILE, better, reports_of
 
@@ -52,7 +53,7 @@ def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
         ValueError: it is damaged, or lacks something that is wanted.
     """
     try:
-        held: dict[str, Any] = yaml.safe_load(file.read_text())
+        held: dict[str, Any] = documents.read(file)
         for name in wanted:
             held[name]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:

@@ -12,6 +12,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 import datamodules
 import gan_modules
 from gan_modules import networks, tricks
+from minmax import documents
+from minmax.trust import reworded
 
 CLASSES = [
     name
@@ -19,6 +21,8 @@ CLASSES = [
     for name, _ in getmembers(module, isclass)
 ]
 """Those that need no import path."""
+LONGEST = 2000
+"""Characters of a message: it may hold a whole value that was given."""
 
 
 class Parser(LightningArgumentParser):
@@ -73,18 +77,34 @@ def configs_first(arguments: list[str]) -> list[str]:
     return arguments[:1] + configs + others
 
 
+def check_files(arguments: list[str]) -> None:
+    """Refuse files of options that are too large, before they are read.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for argument in arguments:
+        file = Path(argument.partition("=")[2] or argument)
+        try:
+            if file.suffix in (".json", ".yaml", ".yml") and file.exists():
+                documents.check_size(file)
+        except (OSError, documents.Excessive) as error:
+            raise ValueError(f"{argument} is no file of options: {error}") from error
+
+
 def one_line(message: str) -> str:
     """What a person needs of jsonargparse's messages, which list all that a value is not."""
     noise = (
         "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
         "Expected a path but"
     )
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    lines = [line.strip().removeprefix("- ") for line in reworded(message).splitlines()]
     kept = [line for line in lines if line and not re.match(noise, line)]
     text = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", " ".join(kept))
     text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
     if unknown := re.search(r"dot import path string: (\S+)$", text):
         text += likely(unknown[1], CLASSES)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
     return text.replace(
         "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"
     )

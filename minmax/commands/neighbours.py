@@ -1,6 +1,5 @@
 """Generated images beside the training images nearest to them."""
 
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,12 @@ import yaml
 from torch import Tensor
 
 from datamodules import ImageDataModule
+from minmax import documents
 from minmax.commands.drawing import Pixels
 from minmax.commands.scores import run_folder
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
+from minmax.trust import imported
 
 
 def beside_nearest(pixels: Pixels, checkpoint: Path) -> Pixels:
@@ -38,12 +39,11 @@ def training_images(checkpoint: Path) -> Tensor:
     """
     config = run_folder(checkpoint) / "config.yaml"
     try:
-        data = yaml.safe_load(config.read_text())["data"]
-        module, _, name = data["class_path"].rpartition(".")
-        class_ = getattr(import_module(module), name)
-        if not issubclass(class_, ImageDataModule):
-            raise TypeError(f"{name} is no ImageDataModule")
-        made: ImageDataModule = class_(**data.get("init_args", {}))
+        data = documents.read(config)["data"]
+        class_ = imported(data["class_path"], "data")
+        options = {**data.get("init_args", {})}
+        options.pop("download", None)  # to where a stranger's run says
+        made: ImageDataModule = class_(**options)
         images, _ = made.split(train=True)
     except (
         *(OSError, KeyError, TypeError, ValueError, AttributeError, ImportError, yaml.YAMLError),

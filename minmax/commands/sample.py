@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from minmax.admission import add_option
 from minmax.files import whole
 
 KINDS = (".png", ".npz", ".gif", ".mp4")
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         help="GPUs, or processes on the CPU, that share the work for a folder or FILE.npz",
     )
     options.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    add_option(options)
     return options
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from minmax import admission, documents
 from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import aligned, reports_of
 from minmax.files import whole
@@ -24,6 +26,8 @@ from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 STOPS = {128 + number for number in SIGNALS} | {-number for number in SIGNALS}
+VARIANT = r"[^/\0]*[^/.\0][^/\0]*"
+CHANGED = rf"(?!{admission.OPTION[2:]}$)[A-Za-z_][\w.]*\+?"
 KEPT = 2000
 """Characters of a failed run's last words."""
 
@@ -92,6 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--run", type=int, help="only this run, by its number in --list")
     options.add_argument("--list", action="store_true", help="show the runs, and train none")
     options.add_argument("--retry", action="store_true", help="try failed runs again")
+    admission.add_option(options)
     chosen, extra = options.parse_known_args(arguments)
     plan = read_plan(Path(chosen.plan))
     if chosen.form not in plan.forms:
@@ -117,7 +122,7 @@ def read_plan(file: Path) -> Plan:
         ValueError: it can't be read, or something is missing or of the wrong kind.
     """
     try:
-        plan = Plan(**yaml.safe_load(file.read_text()))
+        plan = Plan(**documents.read(file))
         kinds = {"title": str, "claim": str, "config": str, "seeds": list}
         wrong = [name for name, kind in kinds.items() if not isinstance(getattr(plan, name), kind)]
         for name in ("variants", "forms"):
@@ -133,6 +138,15 @@ def read_plan(file: Path) -> Plan:
         raise ValueError(
             f"{file}: there is no config {plan.config}. It is a path from the project's root: "
             "start the study there"
+        )
+    foul = [f"seed {seed}" for seed in plan.seeds if type(seed) is not int]
+    foul += [f"variant {name}" for name in plan.variants if not re.fullmatch(VARIANT, str(name))]
+    for changes in (*plan.variants.values(), *plan.forms.values()):
+        foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, str(name))]
+    if foul or plan.config.startswith("-"):
+        raise ValueError(
+            f"{file}: {foul[0] if foul else plan.config} can't stand in a plan: see studies/. Code "
+            f"is admitted by {admission.OPTION} on the command line alone"
         )
     return plan
 

@@ -1,5 +1,6 @@
 """`python cli.py fit`, `validate` and `test`: train a GAN, and score it."""
 
+import argparse
 import ctypes
 import logging
 import os
@@ -24,9 +25,9 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from minmax import callbacks, events, lock
+from minmax import admission, callbacks, events, lock, trust
 from minmax.commands.checkpoint import read_checkpoint, variant_of
-from minmax.commands.messages import Parser, configs_first, one_line
+from minmax.commands.messages import Parser, check_files, configs_first, one_line
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import newest_checkpoint, saves
 from minmax.commands.scores import run_folder, score_table, write_report
@@ -97,6 +98,13 @@ class GANCLI(LightningCLI):
             default=False,
             help="fit: print devices, batches, images and memory, and train nothing",
         )
+        parser.add_argument(
+            admission.OPTION,
+            type=admission.refuse_in_config,
+            default=argparse.SUPPRESS,
+            metavar="PACKAGE",
+            help=admission.HELP,
+        )
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
@@ -113,6 +121,7 @@ class GANCLI(LightningCLI):
             parser.prog = "minmax"
             print(shtab.complete(parser, shell))
             sys.exit()
+        check_files(given)
         if args is None:  # not handed on: Lightning warns of arguments that aren't the process's
             sys.argv[1:] = configs_first(given)
         else:
@@ -153,7 +162,8 @@ class GANCLI(LightningCLI):
                 )
 
     def before_instantiate_classes(self) -> None:
-        """Refuse what the links would overrule without a word."""
+        """Refuse foreign code, and what the links would overrule without a word."""
+        trust.check_config(self.config[self.config.subcommand])
         given = self._setting("model").get("init_args", {})
         for name in LINKED:
             if given.get(name) is not None:
@@ -368,6 +378,7 @@ def keep_freed_memory() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Hand the arguments, or those of the process, to Lightning's command line."""
     keep_freed_memory()
+    trust.enforce()
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         messages = logging.getLogger(f"lightning.pytorch.{name}")
         messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))

@@ -1,14 +1,24 @@
 """Checkpoints and configurations of strangers run no code."""
 
 import copy
+import json
+import os
+import socket
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import cli
+from minmax import documents
+from minmax.commands import study
+from minmax.commands.checkpoint import load_model
+from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 
 class Malicious:
@@ -100,3 +110,356 @@ def test_a_malicious_config(text, config, tmp_path, proof):
     with pytest.raises(SystemExit, match=r"^error: "):
         cli.main([*arguments, "--trainer.default_root_dir", str(tmp_path / "run")])
     assert sorted(tmp_path.iterdir()) == [file]
+
+
+def filled(value: Any, proof: Path) -> Any:
+    """A payload with the proof's name where it belongs."""
+    return json.loads(json.dumps(value).replace(PROOF, str(proof)))
+
+
+STRANGERS = """
+from pathlib import Path
+
+from datamodules import Digits
+from gan_modules import GAN as Known
+from gan_modules.networks import DCGAN32Generator
+from lightning import Callback as Base
+from torch import Tensor
+
+Path({proof!r}).touch()
+
+
+class GAN(Known):
+    pass
+
+
+class Generator(DCGAN32Generator):
+    pass
+
+
+class Data(Digits):
+    pass
+
+
+class Callback(Base):
+    pass
+
+
+def loss(logits: Tensor) -> Tensor:
+    return -logits.mean()
+
+
+borrowed = Path
+"""
+
+
+@pytest.fixture
+def strangers(tmp_path, proof, monkeypatch) -> Iterator[Path]:
+    """A package in the working folder that makes the proof when it is imported."""
+    folder = tmp_path / "work"
+    (folder / "strangers").mkdir(parents=True)
+    (folder / "strangers" / "__init__.py").write_text(STRANGERS.format(proof=str(proof)))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    yield folder
+    sys.modules.pop("strangers", None)
+
+
+def refused(arguments: list[str]) -> str:
+    """What a command says that ends with an error; nothing, of one that only shows a config."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    message = caught.value.code
+    if message in (0, None):
+        assert "--print_config" in arguments
+        return ""
+    assert str(message).startswith("error: ")
+    return str(message)
+
+
+def harmless(folder: Path, proof: Path, *kept: Path) -> None:
+    """Assert that a payload has left no trace."""
+    assert not proof.exists()
+    assert not {"strangers", "antigravity"} & sys.modules.keys(), "it was imported"
+    assert sorted(folder.parent.iterdir()) == sorted([folder, *kept])
+    assert [file.name for file in folder.iterdir()] == ["strangers"]
+
+
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def through(command: str, checkpoint: Path) -> list[str]:
+    """A command that loads a model."""
+    return [
+        *(command, "--checkpoint", str(checkpoint)),
+        *{
+            "sample": ["--output", "x.png"],
+            "export": ["--output", "x.onnx", "--format", "onnx"],
+            "explore": ["--port", port(), "--no-browser"],
+        }[command],
+    ]
+
+
+def options_of(trained: Path) -> dict[str, Any]:
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    return dict(content["hyper_parameters"])
+
+
+LOADING = ("sample", "export", "explore")
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_payloads_of_checkpoints(name, trained, tmp_path, strangers, proof):
+    sys.modules.pop("antigravity", None)
+    options = options_of(trained) | filled(MODEL[name], proof)
+    file = tmp_path / "a.ckpt"
+    torch.save({"images_seen": 0, "state_dict": {}, "hyper_parameters": options}, file)
+    names = list(MODEL)
+    commands = LOADING if EVERY else [LOADING[names.index(name) % 3]]
+    for command in commands:
+        assert "a.ckpt" in refused(through(command, file))
+        harmless(strangers, proof, file)
+
+
+EVERY = bool(os.environ.get("MINMAX_TEST_EVERY"))
+"""Each payload through each command; else each through one."""
+ENDS = {
+    "fit": [],
+    "validate": [],
+    "test": [],
+    "dry run": ["--dry_run", "true"],
+    "print": ["--print_config"],
+}
+
+
+def config_of(payload: dict[str, Any]) -> dict[str, Any]:
+    """The options of a checkpoint as a config."""
+    options = dict(payload)
+    class_path = options.pop("_class_path", "gan_modules.GAN")
+    return {"model": spec(class_path, **options)}
+
+
+CONFIGS = {**{name: config_of(payload) for name, payload in MODEL.items()}, **CONFIG}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_payloads_of_configs(name, config, tmp_path, strangers, proof):
+    sys.modules.pop("antigravity", None)
+    file = tmp_path / "a.yaml"
+    payload = filled(CONFIGS[name], proof)
+    file.write_text(yaml.safe_dump(payload))
+    number = list(CONFIGS).index(name)
+    given = ["--config", config("dcgan_digits")]
+    for command in ENDS if EVERY else [list(ENDS)[number % len(ENDS)]]:
+        form = "fit" if command in ("dry run", "print") else command
+        refused([form, *given, "--config", str(file), *ENDS[command]])
+        harmless(strangers, proof, file)
+    if EVERY or number % len(ENDS) == 0:
+        values = payload.get("model", {}).get("init_args", payload)
+        start = "--model.init_args." if "model" in payload else "--"
+        options = [f"{start}{name}={study.as_text(value)}" for name, value in values.items()]
+        if values:
+            refused(["fit", *given, *options])
+        harmless(strangers, proof, file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"variants": {"a": {"trust": "strangers"}}}, "option trust"),
+        ({"variants": {"a": {"trust=strangers --x": 1}}}, "option trust=strangers"),
+        ({"forms": {"quick": {"trust": "strangers"}}}, "option trust"),
+        ({"config": "--trust=strangers"}, "--trust=strangers"),
+        ({"variants": {"../../a": {}}}, "variant ../../a"),
+        ({"seeds": ["../0"]}, "seed ../0"),
+        ({"config": "!!python/object/apply:os.system [touch {proof}]"}, "constructor"),
+    ],
+)
+def test_payloads_of_plans(changes, what, config, strangers, proof, tmp_path):
+    plan = {"title": "t", "claim": "c", "config": config("dcgan_digits"), "seeds": [0]}
+    plan |= {"variants": {"a": {}}, "forms": {"quick": {}}} | filled(changes, proof)
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump(plan).replace("'!!python", "!!python").replace("]'", "]"))
+    if plan["config"] == "--trust=strangers":
+        (strangers / plan["config"]).touch()
+    assert what in refused(["study", str(file)])
+    assert not proof.exists()
+    assert not (strangers / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "how", [["--ckpt_path", "hpc"], ["--ckpt_path=hpc", "--weights_only=false"]]
+)
+def test_pickles_that_lightning_finds_itself(how, config, tmp_path, proof, monkeypatch):
+    """In a folder of a run, where clusters leave them."""
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    torch.save({"state_dict": {}, "epoch": Malicious(proof)}, tmp_path / "hpc_ckpt_1.ckpt")
+    given = ["fit", "--config", config("dcgan_digits"), "--trainer.accelerator", "cpu", *how]
+    given += ["--quality.features", "pixels", "--quality.count", "100"]
+    message = refused([*given, "--trainer.default_root_dir", str(tmp_path)])
+    assert "hpc_ckpt_1.ckpt is refused" in message
+    assert not proof.exists()
+
+
+def test_a_strangers_run_names_data(trained, tmp_path, strangers, proof):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    file = run / "checkpoints" / "a.ckpt"
+    file.write_bytes((trained / "checkpoints" / "last.ckpt").read_bytes())
+    for data in (spec("strangers.Data"), spec("subprocess.Popen", args=["touch", str(proof)])):
+        (run / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+        assert data["class_path"] in refused([*through("sample", file), "--nearest"])
+        harmless(strangers, proof, run)
+
+
+class TestTrust:
+    def test_packages_that_the_user_admits(self, fit, strangers, proof, monkeypatch):
+        admit = ["--trust", "strangers", "--model", "strangers.GAN", "--data", "strangers.Data"]
+        admit += ["--model.init_args.generator", "strangers.Generator"]
+        admit += ["--model.init_args.generator_loss", "strangers.loss"]
+        admit += ["--trainer.callbacks", "strangers.Callback", "--trainer.max_steps", "2"]
+        run = fit("dcgan_digits", *admit)
+        assert proof.exists()
+        file = run / "checkpoints" / "last.ckpt"
+        assert "strangers" in (run / "config.yaml").read_text()
+        refused(through("sample", file))
+        cli.main([*through("sample", file), "--nearest", "--trust=strangers"])
+        assert "--trust strangers" in refused(["fit", "--config", str(run / "config.yaml")])
+        monkeypatch.setenv("MINMAX_TRUST", "other strangers")
+        load_model(file)
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (["--trust", "os"], "never"),
+            (["--trust", "torch.hub"], "never"),
+            (["--trust=jsonargparse"], "never"),
+            (["--trust", "a-b"], "mylab"),
+            (["--trust"], "mylab"),
+            (["--trust", "--overwrite"], "mylab"),
+        ],
+    )
+    def test_what_can_not_be_admitted(self, given, said):
+        assert said in refused(["sample", "--checkpoint", "a", "--output", "a.png", *given])
+
+    def test_what_an_admitted_package_borrows(self, config, strangers):
+        given = ["fit", "--config", config("dcgan_digits"), "--trust", "strangers"]
+        message = refused([*given, "--model.init_args.generator_loss", "strangers.borrowed"])
+        assert "pathlib" in message
+
+
+ALIASES = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+)
+BOMBS = {
+    "aliases": ALIASES,
+    "merged": "a0: &a0 {b: 1}\n"
+    + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)),
+    "within a text": "trainer:\n  callbacks: |\n    " + ALIASES.replace("\n", "\n    "),
+    "itself": "model: &a {b: *a}",
+    "deep": "a: " + "[" * 5000 + "]" * 5000,
+    "deep, not too deep for the parser": "a: " + "[" * 900 + "]" * 900,
+    "indented": "\n".join(f"{' ' * n}a:" for n in range(800)),
+    "long": "a: [" + "1," * 600_000 + "1]",
+    "number": "seed_everything: " + ":".join(["59"] * 200_000),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
+    """Through each command that reads YAML, in seconds."""
+    run, file = tmp_path / "run", tmp_path / "bomb.yaml"
+    (run / "checkpoints").mkdir(parents=True)
+    for place in (file, run / "config.yaml"):
+        place.write_text(BOMBS[name])
+    (tmp_path / "study.yaml").write_text(BOMBS[name])
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    start = time.perf_counter()
+    given = ["fit", "--config", config("dcgan_digits")]
+    for arguments in (
+        [*given, "--config", str(file)],
+        [*given, f"--trainer.callbacks={BOMBS[name]}"],
+        ["study", str(file)],
+        ["report", str(run)],
+        ["report", str(tmp_path)],
+    ):
+        assert len(refused(arguments)) < 3000
+    assert time.perf_counter() - start < 20
+    assert not (run / "report.html").exists()
+
+
+def test_yaml_with_aliases_that_repeat_little():
+    text = "a: &a {lr: 0.1}\nb: *a\nc:\n  <<: *a\n  d: [1, 2]"
+    assert documents.load(text) == {
+        "a": {"lr": 0.1},
+        "b": {"lr": 0.1},
+        "c": {"lr": 0.1, "d": [1, 2]},
+    }
+
+
+LARGE = {
+    "latent": {"latent_dim": 10**12},
+    "number": {"latent_dim": 10**30},
+    "width": {"generator": spec(NETWORK, width=10**9)},
+    "size": {"image_size": 2**40, "generator": spec("gan_modules.networks.FCGenerator")},
+    "depth": {
+        "image_size": 2**50,
+        "generator": spec("gan_modules.networks.StackedGenerator", depth=10**11),
+    },
+    "classes": {"num_classes": 10**12},
+    "text": {"generator": "x" * 100_000},
+    "many": {"labels": [[1] * 100] * 1000},
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_numbers_that_would_take_all_memory(name, trained, tmp_path):
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    content["hyper_parameters"] |= LARGE[name]
+    torch.save(content, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt"):
+        load_model(tmp_path / "a.ckpt")
+
+
+def endless() -> list[Any]:
+    held: list[Any] = []
+    held.append(held)
+    return held
+
+
+def doubled() -> list[Any]:
+    held: list[Any] = [0]
+    for _ in range(40):
+        held = [held, held]
+    return held
+
+
+CONTENTS = {
+    "tensor of one value": {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
+    "tensor without values": {"state_dict": {"a": torch.zeros(3, device="meta")}},
+    "optimizer": {"optimizer_states": [{"state": {0: {"m": torch.zeros(1).expand(10**12)}}}]},
+    "endless": {"loops": endless()},
+    "endless options": {"hyper_parameters": {"_class_path": "gan_modules.GAN", "a": endless()}},
+    "doubled": {"callbacks": {"a": {"b": doubled()}}},
+    "images": {"images_seen": "many"},
+    "no tensors": {"state_dict": {"a": 1}},
+    "names": {"class_names": 5},
+    "file outside": {"callbacks": {"a": {"dirpath": "/runs/c", "kth_best_model_path": "/x"}}},
+    "file above": {
+        "callbacks": {"a": {"dirpath": "/runs/c", "best_k_models": {"/runs/c/../x": 1.0}}}
+    },
+    "file of no folder": {"callbacks": {"a": {"kth_best_model_path": "x"}}},
+    "file elsewhere": {"callbacks": {"a": {"dirpath": "/c", "last_model_path": "s3://c/x"}}},
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_contents_that_are_no_checkpoints(name, trained, tmp_path):
+    content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save(content | CONTENTS[name], tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt"):
+        load_model(tmp_path / "a.ckpt")

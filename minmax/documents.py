@@ -1,0 +1,96 @@
+"""YAML that can't exhaust the machine, whoever wrote it."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHARACTERS = 2**20
+"""Of a document at most; a configuration has some 3,000."""
+SCALAR = 10_000
+"""Characters of one value at most: numbers as long as that take seconds to read."""
+NODES = 50_000
+"""Values of a document at most, each as often as an alias repeats it."""
+DEPTH = 30
+Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Excessive(yaml.YAMLError):  # type: ignore[misc]
+    """A document that is refused for its size."""
+
+
+def check(text: str) -> None:
+    """Refuse a document that is too large, or would be when its aliases are replaced.
+
+    The parser's events are counted one by one, so that nothing is built and each is seen once.
+
+    Raises:
+        Excessive: it is too large, too deep, or contains itself.
+        yaml.YAMLError: it is no YAML.
+    """
+    if len(text) > CHARACTERS:
+        raise Excessive(f"it has more than {CHARACTERS:,} characters")
+    sizes: dict[str, int] = {}  # by anchor, when all of it has been seen
+    open_: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and count so far
+    for event in yaml.parse(text, Loader):
+        size, anchor = 0, getattr(event, "anchor", None)
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((anchor, 1))
+            if len(open_) > DEPTH:
+                raise Excessive(f"its values are nested more than {DEPTH} deep")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == outer for outer, _ in open_):
+                raise Excessive(f"its &{anchor} contains itself")
+            size, anchor = sizes.get(event.anchor, 1), None
+        elif isinstance(event, yaml.ScalarEvent):
+            size = 1
+            if len(event.value) > SCALAR:
+                raise Excessive(f"a value of it has more than {SCALAR:,} characters")
+        if anchor is not None:
+            sizes[anchor] = size
+        outer, count = open_[-1]
+        open_[-1] = (outer, count + size)
+        if count + size > NODES:
+            raise Excessive(f"it has more than {NODES:,} values, counting what aliases repeat")
+
+
+def load(text: str) -> Any:
+    """What a document says, in plain values.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, names Python objects, or is too large.
+    """
+    check(text)
+    try:
+        return yaml.load(text, Loader)
+    except (ValueError, RecursionError) as error:  # of a number or a date that is none
+        raise yaml.YAMLError(str(error)) from error
+
+
+def read(file: str | Path) -> Any:
+    """What a file says, in plain values.
+
+    Raises:
+        OSError: it can't be read.
+        yaml.YAMLError: it is no YAML, names Python objects, or is too large.
+    """
+    check_size(file)
+    return load(Path(file).read_text())
+
+
+def check_size(file: str | Path) -> None:
+    """Refuse a file that is too large before it is read, and what is no file.
+
+    Raises:
+        OSError: it isn't there.
+        Excessive: it is too large, or no file.
+    """
+    found = Path(file).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise Excessive(f"{file} is no file")
+    if found.st_size > 4 * CHARACTERS:  # bytes
+        raise Excessive(f"{file} has more than {CHARACTERS:,} characters")

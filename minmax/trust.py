@@ -1,0 +1,198 @@
+"""Whose code a config or a checkpoint may name: this file is the whole rule.
+
+A class path, or the path of a function, is followed only into `ALLOWED` and what the user has
+admitted (`--trust`), and no other module is imported. What it leads to must be a class or a
+function that stands at the top of the module that it names as its own: so neither what a module
+has imported (`torch.os.system`) nor a method, an instance or a partial. And it must be of a kind
+that belongs where it is named:
+
+| where | what |
+| --- | --- |
+| `model` | a variant: a subclass of `GANModule`, from `gan_modules` |
+| below it | what `gan_modules` defines; optimizers and schedules of `torch.optim` |
+| `data`, and below it | a subclass of `ImageDataModule`, from `datamodules` |
+| elsewhere | what the Trainer takes of Lightning and `minmax.callbacks`; what `gan_modules` has |
+
+Admitted packages stand beside `gan_modules` everywhere. jsonargparse checks the annotated types of
+all arguments on top of this (a generator is a `Generator`), before anything is built.
+"""
+
+import re
+import sys
+from importlib import import_module
+from os import PathLike
+from types import FunctionType, ModuleType
+from typing import Any
+
+from jsonargparse import Namespace, _loaders_dumpers, set_parsing_settings
+from lightning import Callback
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from minmax.admission import OPTION, admissible, admitted
+from minmax.documents import Excessive, check
+
+OF_TRAINER = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
+SERVICES = (
+    "minmax.callbacks",
+    "lightning.fabric.plugins",
+    *(f"lightning.pytorch.{name}" for name in OF_TRAINER),
+)
+SERVICE_KINDS = (
+    *(Accelerator, Callback, CheckpointIO, ClusterEnvironment, LayerSync, Logger, Precision),
+    *(Profiler, Strategy),
+)
+ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
+_formerly: set[str] = set()
+
+
+class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
+    """jsonargparse's reader of YAML, for configs, options, and texts in these."""
+
+    def __init__(self, text: str) -> None:
+        try:
+            check(text)
+        except Excessive as error:
+            raise ValueError(f"YAML is refused: {error}") from error
+        super().__init__(text)
+
+
+def enforce() -> None:
+    """Have jsonargparse import what is allowed or admitted, and read no endless YAML."""
+    _loaders_dumpers.yaml_default_loader = Bounded  # type: ignore[assignment]
+    now = set(admitted())
+    set_parsing_settings(
+        import_path_denylist=["*", *(_formerly - now)], import_path_allowlist=[*ALLOWED, *now]
+    )
+    _formerly.update(now)
+
+
+def lies_in(path: str, packages: tuple[str, ...]) -> bool:
+    """Whether an import path leads into one of these packages."""
+    return any(path == package or path.startswith(f"{package}.") for package in packages)
+
+
+def imported(path: str, place: str) -> Any:
+    """What an import path leads to, if it may be named at this place.
+
+    Args:
+        path: `gan_modules.GAN`, say.
+        place: its full name among the options, `model.init_args.generator` say.
+
+    Raises:
+        ValueError: it may not, or isn't there.
+    """
+    module, _, name = path.rpartition(".")
+    if not lies_in(path, (*ALLOWED, *admitted())):
+        raise ValueError(refusal(path))
+    try:
+        thing = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} can't be imported here ({error})") from error
+    check_object(thing, path, place)
+    return thing
+
+
+def check_object(thing: Any, path: str, place: str) -> None:
+    """Refuse what may not be named at this place.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not isinstance(thing, type | FunctionType):
+        raise ValueError(f"{path} is refused: it is neither a class nor a function")
+    home, name = thing.__module__, thing.__qualname__
+    standing: object = getattr(sys.modules.get(home), name, None)
+    if standing is not thing:
+        raise ValueError(f"{path} is refused: it doesn't stand at the top of a module")
+    if not lies_in(home, (*ALLOWED, *admitted())):
+        raise ValueError(refusal(f"{home}.{name}"))
+    if place == "model":
+        if not is_a(thing, GANModule) or thing is GANModule:
+            raise ValueError(f"{path} is no GAN of this project")
+    elif place == "data":
+        if not is_a(thing, ImageDataModule):
+            raise ValueError(f"{path} is no data of this project: choose from `datamodules`")
+    elif not belongs(thing, home, place.partition(".")[0]):
+        raise ValueError(f"{path} is refused: it doesn't belong at {place}")
+
+
+def belongs(thing: type | FunctionType, home: str, top: str) -> bool:
+    """Whether a class or function may be named below an option.
+
+    Args:
+        thing: the class or function.
+        home: the module that defines it.
+        top: `model`, `data`, or another.
+    """
+    if lies_in(home, admitted()):
+        return True
+    if top == "data":
+        return is_a(thing, ImageDataModule)
+    if lies_in(home, ("torch.optim",)):
+        return is_a(thing, Optimizer, LRScheduler)
+    if lies_in(home, SERVICES):
+        return top != "model" and is_a(thing, *SERVICE_KINDS)
+    return lies_in(home, ("gan_modules",))
+
+
+def is_a(thing: Any, *kinds: type) -> bool:
+    """Whether it is a class of one of these kinds."""
+    return isinstance(thing, type) and issubclass(thing, kinds)
+
+
+def check_config(values: Any, place: str = "") -> None:
+    """Refuse a configuration that names what may not be named, before any of it is built.
+
+    Args:
+        values: what jsonargparse has made of it, which has imported it.
+        place: of the values among the options.
+
+    Raises:
+        ValueError: there is such a name.
+    """
+    if isinstance(values, Namespace):
+        values = vars(values)
+    if isinstance(values, dict):
+        if isinstance(values.get("class_path"), str):
+            imported(values["class_path"], place)
+        for key, value in values.items():
+            check_config(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(values, list | tuple | set):
+        for value in values:
+            check_config(value, place)
+    elif isinstance(values, ModuleType) or (callable(values) and not isinstance(values, PathLike)):
+        name = f"{getattr(values, '__module__', '')}.{getattr(values, '__qualname__', values)}"
+        check_object(values, name, place)
+
+
+def refusal(path: str) -> str:
+    """What is said of an import path that may not be named."""
+    package = path.partition(".")[0]
+    if admissible(path):
+        return (
+            f"{path} is refused, and was not imported: if you trust the code of {package}, run the "
+            f"command with {OPTION} {package}"
+        )
+    return (
+        f"{path} is refused: it is no part of a GAN. What may be named is what gan_modules and "
+        "datamodules define, optimizers of torch.optim, and what the Trainer's options take"
+    )
+
+
+def reworded(message: str) -> str:
+    """A message of jsonargparse's about a name that `enforce` denies, with the way out."""
+    return re.sub(
+        r"Importing '(\S+)' is not allowed, denied by .*? to allow it\.",
+        lambda found: refusal(found[1]),
+        message,
+        flags=re.DOTALL,
+    )
