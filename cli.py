@@ -46,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        line = " ".join(str(error).split())
+        if not line.isprintable():  # slow to import, and seldom needed
+            line = import_module("datamodules.names").printable(line)
+        sys.exit(f"error: {line}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.classes import Classes, select_classes
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
 
@@ -47,7 +48,7 @@ class ImageDataModule(LightningDataModule, ABC):
         image_size: int,
         grayscale: bool,
         batch_size: int,
-        classes: Sequence[str | int] | None = None,
+        classes: Classes = None,
         on_device: bool = True,
     ) -> None:
         super().__init__()
@@ -122,6 +123,10 @@ class ImageDataModule(LightningDataModule, ABC):
             self._splits[train, size] = self._place(images), labels
         return self._splits[train, size]
 
+    def counts(self, train: bool) -> list[int]:
+        """Number of training or held-out images of each class in use, by label."""
+        return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
+
     def originals(self, train: bool) -> tuple[Tensor, Tensor]:
         """Read a split's images of the selected classes anew, in the size that `load` gives them.
 
@@ -157,7 +162,7 @@ class ImageDataModule(LightningDataModule, ABC):
             raise ValueError(
                 f"--data.init_args.batch_size is {self.batch_size} on {world_size} process(es), but"
                 f" there are only {len(images)} training images: give at most"
-                f" {len(images) // world_size}, or add images."
+                f" {len(images) // world_size or '1, use fewer processes'}, or add images."
             )
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         sampler = EpochShuffle(len(images), self.batch_size, train, seed, rank, world_size)
@@ -169,38 +174,3 @@ class ImageDataModule(LightningDataModule, ABC):
         return ResidentLoader(
             images, labels, self.batch_size, sampler, self._device(), current_epoch
         )
-
-
-def select_classes(available: Sequence[str], wanted: Sequence[str | int] | None) -> list[int]:
-    """Return the labels of the `wanted` classes (names first, then numbers); all where None.
-
-    Raises:
-        ValueError: An unknown class, one named twice, or an empty list.
-    """
-    if wanted is None:
-        return list(range(len(available)))
-    shown = ", ".join(f"{index}: {name}" for index, name in enumerate(available))
-    selected: list[int] = []
-    for value in wanted:
-        text = str(value)
-        if text in available:
-            label = list(available).index(text)
-        elif text.isdecimal() and int(text) < len(available):
-            label = int(text)
-        else:
-            raise ValueError(
-                f"--data.init_args.classes holds {value!r}, which is no class of this data set:"
-                f" choose names or numbers from {shown}."
-            )
-        if label in selected:
-            raise ValueError(
-                f"--data.init_args.classes holds {value!r} twice: name each of its classes once"
-                f" (there are {shown})."
-            )
-        selected.append(label)
-    if not selected:
-        raise ValueError(
-            f"--data.init_args.classes is an empty list: choose from {shown}, or leave the option"
-            " out for all classes."
-        )
-    return selected

@@ -1,7 +1,9 @@
 """Image files of any common kind to uint8 tensors of one size."""
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import Any
 
 import numpy
@@ -9,12 +11,40 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from datamodules.budget import Budget
 from datamodules.images import fill
+from datamodules.kinds import FORMATS
+from datamodules.names import few, short
+from datamodules.texts import without_texts
 
 Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
+MOST_PIXELS = 2**26
+"""Of an image that is decoded whole; large JPEG files are decoded at a fraction of their size."""
+IN_FLIGHT = Budget(2**25)
+"""Pixels that all threads decode at a time: half a gigabyte. A larger image is decoded alone."""
+
 _GROUP = 32
-_ADVICE = "delete the file, or save it again as an 8-bit RGB or grayscale PNG or JPEG"
+_NAMED = 20
+
+
+class BrokenFilesError(ValueError):
+    """Files that can't be read, all in one message.
+
+    Args:
+        files: What is wrong with each, by its path.
+    """
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+        named = few([f"{short(path)} {short(reason)}" for path, reason in files.items()], _NAMED)
+        one = len(files) == 1
+        super().__init__(
+            f"{'Image file' if one else f'{len(files):,} image files:'} {named}:"
+            f" {'delete the file, or save it' if one else 'delete the files, or save them'} again"
+            " as an 8-bit RGB or grayscale PNG or JPEG of at most"
+            f" {MOST_PIXELS // 10**6} megapixels."
+        )
 
 
 def decode_files(
@@ -33,21 +63,32 @@ def decode_files(
         uint8 `[len(paths), channels, size, size]`.
 
     Raises:
-        ValueError: A file that can't be read, by name.
+        BrokenFilesError: Files that can't be read, after all were tried.
     """
+    broken: dict[str, str] = {}
+
+    def decode_group(group: list[str]) -> Pixels:
+        pixels = numpy.zeros((len(group), size, size, channels), dtype=numpy.uint8)
+        for number, path in enumerate(group):
+            try:
+                pixels[number] = decode(path, size, channels, background)
+            except BrokenFilesError as error:
+                broken.update(error.files)
+        return pixels
+
+    def convert(chunk: list[str]) -> Tensor:
+        # Groups, because a task a file would cost as much as decoding a small image.
+        groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
+        pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
     # Pillow decodes and resizes without the interpreter lock, so threads suffice.
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-
-        def decode_group(group: list[str]) -> Pixels:
-            return numpy.stack([decode(path, size, channels, background) for path in group])
-
-        def convert(chunk: list[str]) -> Tensor:
-            # Groups, because a task a file would cost as much as decoding a small image.
-            groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
-            pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
-            return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-        return fill(paths, convert, channels, size, f"Decoding {description}")
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has a limit
+        images = fill(paths, convert, channels, size, f"Decoding {description}")
+    if broken:
+        raise BrokenFilesError({path: broken[path] for path in paths if path in broken})
+    return images
 
 
 def decode(path: str, size: int, channels: int, background: str) -> Pixels:
@@ -59,36 +100,51 @@ def decode(path: str, size: int, channels: int, background: str) -> Pixels:
         uint8 `[size, size, channels]`.
 
     Raises:
-        ValueError: Broken, too large, or of a kind with no fixed range (32 bits a pixel).
+        BrokenFilesError: Broken, too large, or of a kind with no fixed range (32 bits a pixel).
     """
     try:
-        with Image.open(path) as file:
-            # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
-            file.draft(None, (2 * size, 2 * size))
-            image = flatten(ImageOps.exif_transpose(file), background)
-        image = image.convert("L" if channels == 1 else "RGB")
-        if image.size != (size, size):
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        try:
+            image = _read(path, size, channels, background)
+        except ValueError as error:
+            if "MAX_TEXT" not in str(error):
+                raise
+            image = _read(without_texts(path), size, channels, background)
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"Image file {path} is too large ({error}): shrink it, or delete the file."
-        ) from error
+        raise BrokenFilesError({path: f"is too large ({error})"}) from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
-        raise ValueError(f"Image file {path} can't be read ({error}): {_ADVICE}.") from error
+        raise BrokenFilesError({path: f"can't be read ({error})"}) from error
     return numpy.asarray(image).reshape(size, size, channels)
+
+
+def _read(source: str | BytesIO, size: int, channels: int, background: str) -> Image.Image:
+    with Image.open(source, formats=FORMATS) as file:
+        whole = file.width * file.height
+        # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
+        file.draft(None, (2 * size, 2 * size))
+        pixels = whole if file.info.get("progressive") else file.width * file.height
+        if pixels > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{pixels:,} pixels")
+        with IN_FLIGHT.take(pixels):
+            ImageOps.exif_transpose(file, in_place=True)
+            image = flatten(file, background)
+            mode = "L" if channels == 1 else "RGB"
+            image = image if image.mode == mode else image.convert(mode)
+            if image.size != (size, size):
+                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+            return image.copy() if image is file else image
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
     """Return an 8-bit image without transparency (mode L, RGB, or one Pillow converts well)."""
     if image.mode == "I" or image.mode.startswith("I;16"):
-        levels = numpy.asarray(image).astype(numpy.int64)
+        levels = numpy.asarray(image)
         if levels.min() < 0 or levels.max() > 65535:
             raise ValueError("32-bit pixels beyond 0 to 65535")
         # Pillow's own conversion clips at 255, which makes such images all white.
-        return Image.fromarray(((levels + 128) // 257).astype(numpy.uint8))
+        return Image.fromarray(((levels.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return image

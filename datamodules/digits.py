@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
+from datamodules.classes import Class
 
 
 class Digits(ImageDataModule):
@@ -22,7 +23,7 @@ class Digits(ImageDataModule):
         self,
         image_size: int = 32,
         batch_size: int = 64,
-        classes: list[str | int] | None = None,
+        classes: list[Class] | None = None,
         on_device: bool = True,
     ) -> None:
         names = [str(digit) for digit in range(10)]

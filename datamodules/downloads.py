@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
+from datamodules.classes import Class
 
 
 class TorchvisionDataModule(ImageDataModule):
@@ -36,7 +37,7 @@ class TorchvisionDataModule(ImageDataModule):
         image_size: int,
         grayscale: bool,
         batch_size: int,
-        classes: list[str | int] | None,
+        classes: list[Class] | None,
         download: bool,
         on_device: bool,
     ) -> None:

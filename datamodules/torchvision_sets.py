@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from datamodules.classes import Class
 from datamodules.decode import decode_files
 from datamodules.downloads import TorchvisionDataModule
 
@@ -30,7 +31,7 @@ class MNIST(TorchvisionDataModule):
         root: str = "data",
         image_size: int = 32,
         batch_size: int = 64,
-        classes: list[str | int] | None = None,
+        classes: list[Class] | None = None,
         download: bool = False,
         on_device: bool = True,
     ) -> None:
@@ -67,7 +68,7 @@ class _ColourSet(TorchvisionDataModule):
         image_size: int = 32,
         grayscale: bool = False,
         batch_size: int = 64,
-        classes: list[str | int] | None = None,
+        classes: list[Class] | None = None,
         download: bool = False,
         on_device: bool = True,
     ) -> None:

@@ -1,5 +1,6 @@
 """Callbacks that serve every variant."""
 
+from minmax.callbacks.amounts import Amounts
 from minmax.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, WholeCheckpoints
 from minmax.callbacks.diagnosis import Diagnosis
 from minmax.callbacks.finite import Finite
@@ -9,6 +10,7 @@ from minmax.callbacks.quality import Quality
 from minmax.callbacks.signals import Signals
 
 __all__ = [
+    "Amounts",
     "BestCheckpoint",
     "Diagnosis",
     "Finite",

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
+from minmax.amounts import refuse_few
 from minmax.files import whole
 from minmax.metrics import (
     Images,
@@ -121,11 +122,13 @@ class Quality(Callback):
         if trainer.limit_val_batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
-                scorer.real(_data(trainer), True, self.count, self.seed)
+                for train in (True, False):
+                    scorer.real(_data(trainer), train, self.count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
         """The scorer, made on rank 0 for all ranks."""
         if self._scorer is None:
+            refuse_few(_data(trainer))
             # The statistics are in float64, which Apple's GPUs don't have.
             device = torch.device("cpu") if module.device.type == "mps" else module.device
             made = None

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from minmax.amounts import class_line, refuse_few
 
 MIB = 2**20
 TRIED = 2
@@ -15,7 +16,11 @@ TRIED = 2
 
 def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
     """A line for each thing that is decided by several options together."""
-    ranks, images = trainer.world_size, len(data.split(train=True)[0])
+    data.trainer = trainer  # for its number of processes: a batch may be too large for them
+    ranks, images = trainer.world_size, data.train_dataloader().dataset_size
+    if trainer.limit_val_batches:
+        refuse_few(data)
+        data.split(train=False)
     batch = data.batch_size * ranks
     batches = images // batch
     limit = trainer.limit_train_batches
@@ -35,6 +40,7 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
     pixels = images * data.channels * data.image_size**2
     needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}
     lines = {
+        "data": class_line(data),
         "devices": f"{ranks} x {trainer.strategy.root_device.type} on {trainer.num_nodes} node(s), "
         f"{type(trainer.strategy).__name__}, {trainer.precision}",
         "batch": f"{data.batch_size:,} images a device, {batch:,} in all",

@@ -396,7 +396,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "devices": 1,
                 "enable_model_summary": False,  # it says 0 FLOPs of all
                 # In this order: what a batch showed is noted before a signal has it saved.
-                "callbacks": [callbacks.Diagnosis(), callbacks.Signals()],
+                "callbacks": [callbacks.Amounts(), callbacks.Diagnosis(), callbacks.Signals()],
             },
             parser_class=Parser,
             parser_kwargs={

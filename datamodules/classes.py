@@ -1,0 +1,95 @@
+"""The classes that are asked for, by name or by number."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+
+from jsonargparse import get_loader
+
+from datamodules.names import few
+
+Class = str | int | float | bool | None
+"""A class' name or number; also what YAML makes of a name such as `yes`, `1e3` or `null`."""
+Classes = Sequence[Class] | None
+
+QUOTE = """ YAML doesn't read yes, no, on, off, null and numbers as text: '["yes", "no"]'."""
+
+_SHOWN = 20
+
+
+def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
+    """Return the labels of the `wanted` classes; all where None.
+
+    A value is the class of this name; one that YAML doesn't read as text is the class whose
+    name YAML reads as the same. Else a number is a label, unless all names are numbers.
+
+    Raises:
+        ValueError: An unknown class, one named twice or unclearly, or an empty list.
+    """
+    if wanted is None:
+        return list(range(len(available)))
+    shown = few([f"{index}: {name}" for index, name in enumerate(available)], _SHOWN)
+    selected: list[int] = []
+    for value in wanted:
+        holds = f"--data.init_args.classes holds {value!r}"
+        named = called(value, available)
+        number = _number(value, available)
+        unclear = number is not None and bool(named) and str(value) not in named
+        if len(named) > 1 or unclear:
+            meant = few([*named, *[f"number {number}"] * unclear], _SHOWN)
+            raise ValueError(
+                f"{holds}, as YAML reads what was written, and this can be {meant}: quote the"
+                f" name, as in --data.init_args.classes '[\"{named[0]}\"]'."
+            )
+        label = list(available).index(named[0]) if named else number
+        if label is None:
+            quote = "" if isinstance(value, str) else QUOTE
+            raise ValueError(
+                f"{holds}, which is no class of this data set: choose names or numbers from"
+                f" {shown}.{quote}"
+            )
+        if label in selected:
+            raise ValueError(f"{holds} twice: name each of its classes once (there are {shown}).")
+        selected.append(label)
+    if not selected:
+        raise ValueError(
+            f"--data.init_args.classes is an empty list: choose from {shown}, or leave the option"
+            " out for all classes."
+        )
+    return selected
+
+
+def called(value: Class, available: Sequence[str]) -> list[str]:
+    """The classes that can be meant by a name, as it was written or as YAML reads it."""
+    if isinstance(value, str):
+        return [value] * (value in available)
+    return _by_reading(tuple(available)).get(repr(value), [])
+
+
+@cache
+def _by_reading(available: tuple[str, ...]) -> dict[str, list[str]]:
+    """Names by the texts of what YAML reads: 1, 1.0 and True are equal, and nan is not itself."""
+    names = defaultdict[str, list[str]](list)
+    for name in available:
+        names[repr(_read(name))].append(name)
+    return dict(names)
+
+
+def _number(value: Class, available: Sequence[str]) -> int | None:
+    """The label that a value is, if it can be one."""
+    if isinstance(value, str) and value.isdecimal() and value == str(int(value)):
+        value = int(value)
+    if type(value) is not int or not 0 <= value < len(available):
+        return None
+    numbers = all(type(_read(name)) in (int, float) or name.isdecimal() for name in available)
+    return None if numbers else value
+
+
+@cache
+def _read(name: str) -> Class:
+    """What YAML reads in a name."""
+    try:
+        read: Class = get_loader("yaml")(name)
+    except Exception:  # of many types
+        return name
+    return read

@@ -1,0 +1,24 @@
+"""Names of files and classes as text that is safe to print."""
+
+from collections.abc import Sequence
+
+
+def printable(text: str) -> str:
+    """Text in which a terminal finds nothing to obey: such characters stand as Python escapes.
+
+    Escape codes, line breaks, marks that turn the direction of writing, and bytes that are not
+    UTF-8 can all be in the name of a file.
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names, printable, and how many more there are."""
+    shown = ", ".join(printable(name) for name in names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def short(name: str, longest: int = 200) -> str:
+    """A name without its middle if it is longer."""
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[:half]}...{name[-half:]}"

@@ -1,0 +1,204 @@
+"""Which folders are splits, and which are classes."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from datamodules.classes import Classes, called
+from datamodules.leftovers import LeftOut
+from datamodules.names import few
+from datamodules.searching import Folder, Found, holds_images, images_below
+
+SINGLE_CLASS = "image"
+DEEPEST = 4
+
+_BESIDE = r"(?:images?|imgs?|pictures?|photos?|data|datasets?|sets?|splits?|seg|public|private|\d+)"
+_WORDS = {  # in the order in which one is chosen to be held out
+    "train": r"train(?:ing)?|trn|train_?val",
+    "val": "val",
+    "valid": "valid",
+    "validation": "validation|validate",
+    "dev": "dev|devel|development",
+    "test": "test(?:ing)?|tst",
+    "eval": r"eval(?:uat(?:e|ion))?|hold_?out|held_?out",
+}
+_NAMES = {
+    word: re.compile(rf"(?:{_BESIDE}_?)*(?:{names})(?:_?{_BESIDE})*")
+    for word, names in _WORDS.items()
+}
+
+
+def split_of(name: str) -> str | None:
+    """What a folder's name means as a split (`train`, or one to hold out), None if nothing.
+
+    The case of the letters, and what is often put beside the word, is ignored: `Train`,
+    `training_set`, `val2017`, `seg_test`, `trainA`.
+    """
+    name = re.sub(r"(?:[\W_][ABab]|(?<=[a-z])[AB])$", "", name)
+    plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    return next((word for word, names in _NAMES.items() if names.fullmatch(plain)), None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder, and how it is reached."""
+
+    path: Path
+    folder: Folder
+    linked: bool = False
+
+    def inside(self, name: str) -> "Place":
+        """The place of one of its folders."""
+        folder, by_link = self.folder.folders[name]
+        return Place(self.path / name, folder, self.linked or by_link)
+
+    @cached_property
+    def filled(self) -> list[str]:
+        """Names of its folders that hold images."""
+        return [name for name, (inner, _) in self.folder.folders.items() if holds_images(inner)]
+
+    @property
+    def empty(self) -> list[str]:
+        """Names of its folders that hold none."""
+        filled = {*self.filled}
+        return [name for name in self.folder.folders if name not in filled]
+
+
+def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place, Place] | None:
+    """The folders of the images to train on and of those held out; None if there are no splits.
+
+    Where there is but one to train on, it is both.
+
+    Args:
+        root: where to look; if it holds a single folder, then in that.
+        classes: those asked for. If they are all folders there, none of these is a split.
+        left_out: learns of splits and folders that are not used.
+
+    Raises:
+        ValueError: folders whose names are splits' beside others, or that contradict each other.
+    """
+    for _ in range(DEEPEST):
+        splits = _splits_in(root, classes)
+        if splits or root.folder.images or len(root.filled) != 1:
+            break
+        root = root.inside(root.filled[0])
+    if not splits:
+        return None
+    beside = [name for name in root.filled if name not in splits]
+    beside += [name for name, _, _ in root.folder.images]
+    train = [name for name, word in splits.items() if word == "train"]
+    order = list(_WORDS)
+    held_out = sorted(splits.keys() - set(train), key=lambda name: order.index(splits[name]))
+    same = [name for name in held_out if splits[name] == splits[held_out[0]]]
+    if beside or len(train) != 1 or len(same) > 1:
+        also = f" beside {few(beside)}" if beside else ""
+        raise ValueError(
+            f"--data.init_args.root leads to {root.path}, which holds {few([*splits], 9)}{also}:"
+            " by their names they are splits, of which there must be one to train on, at most one"
+            " of a kind to hold out, and nothing beside. Move the others away,"
+            f" {_as_classes(root)}"
+        )
+    for name in held_out[1:]:
+        left_out.add("splits that are not used", name)
+    for name in root.empty:
+        left_out.add("folders without images", name)
+    places = [_narrowed(root.inside(name)) for name in [*train, *held_out[:1]]]
+    return places[0], places[-1]
+
+
+def _splits_in(place: Place, classes: Classes) -> dict[str, str]:
+    """The folders that have the names of splits and can't be classes, with what they mean."""
+    names = place.filled
+    if classes and all(called(value, names) for value in classes):
+        return {}
+    splits = {name: word for name in names if (word := split_of(name)) is not None}
+    inner = [place.folder.folders[name][0] for name in names]
+    alike = all(folder.images and not folder.folders for folder in inner)
+    trains = [name.lower() for name in splits] == ["train"] and len(names) > 1 and alike
+    return {} if trains else splits  # trains are a class of many data sets
+
+
+def _as_classes(place: Place) -> str:
+    names = ", ".join(f'"{name}"' for name in place.filled[:9])
+    return f"or, if these are classes, name them: --data.init_args.classes '[{names}]'."
+
+
+def _narrowed(place: Place) -> Place:
+    """The same split's folder in a split's folder, as archives often have it."""
+    for _ in range(DEEPEST):
+        if place.folder.images or len(place.filled) != 1:
+            break
+        if split_of(place.filled[0]) != split_of(place.path.name):
+            break
+        place = place.inside(place.filled[0])
+    return place
+
+
+def find_classes(
+    place: Place, classes: Classes, left_out: LeftOut, known: Collection[str] = ()
+) -> dict[str, list[Found]]:
+    """The images of each class in a split's folder; their paths count from there.
+
+    Args:
+        place: the split's folder.
+        classes: those asked for.
+        left_out: learns of links to what was read already.
+        known: names of classes in another split, and so no splits' names.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: images beside folders, folders without images, or splits.
+    """
+    direct, shown = place.folder.images, f"--data.init_args.root leads to {place.path.absolute()},"
+    besides = f" Left out: {left_out}." if str(left_out) else ""
+    if direct and place.filled:
+        raise ValueError(
+            f"{shown} which holds both images ({direct[0][0]}, ...) and folders with images: move"
+            " the images into class folders, or all into one folder."
+        )
+    if direct:
+        alone = Folder(direct)
+        return {SINGLE_CLASS: images_below(alone, place.linked, left_out, str(place.path))}
+    if not place.filled:
+        raise FileNotFoundError(
+            f"{shown} which holds no images (.png, .jpg and whatever Pillow reads): give a folder"
+            f" with images or with one folder a class.{besides}"
+        )
+    if place.empty:
+        raise ValueError(
+            f"{shown} whose folder {place.empty[0]} holds no images: every folder there is a class;"
+            f" fill it, or move it away.{besides}"
+        )
+    if splits := _splits_in(place, classes).keys() - set(known):
+        raise ValueError(
+            f"{shown} whose folder {few([*splits])} has the name of a split: move it,"
+            f" {_as_classes(place)}"
+        )
+    found = {}
+    for name in place.filled:
+        inner = place.inside(name)
+        found[name] = images_below(
+            inner.folder, inner.linked, left_out, str(place.path), f"{name}/"
+        )
+        _refuse_splits_in(place.path, found[name])
+    return found
+
+
+def _refuse_splits_in(folder: Path, images: list[Found]) -> None:
+    """Refuse splits in a class: what they hold out would be trained on."""
+    splits = defaultdict[str, dict[str, str]](dict)
+    for path in {file.path.rpartition("/")[0] for file in images}:
+        parts = path.split("/")
+        for depth, name in enumerate(parts[1:], 1):
+            if word := split_of(name):
+                splits["/".join(parts[:depth])]["train" if word == "train" else "held out"] = name
+    for place, names in splits.items():
+        if len(names) > 1:
+            raise ValueError(
+                f"--data.init_args.root leads to a class with splits in it: {folder / place} holds"
+                f" {' and '.join(sorted(names.values()))}. Put the classes into folders of splits"
+                " instead: train/CLASS and test/CLASS."
+            )

@@ -1,0 +1,41 @@
+"""How many images of which classes there are, and whether they suffice."""
+
+from datamodules import ImageDataModule
+from datamodules.names import few, short
+
+SHOWN = 20
+FEWEST = 2
+"""Images that have a spread, which the Frechet distance compares."""
+
+
+def class_line(data: ImageDataModule) -> str:
+    """The classes, each with its training and held-out images; of many classes the first."""
+    train, held_out = data.counts(train=True), data.counts(train=False)
+    rows = [
+        f"{short(name, 60)} {trained:,} + {held:,}"
+        for name, trained, held in zip(data.class_names, train, held_out, strict=True)
+    ]
+    spread = ""
+    if len(rows) > SHOWN:
+        ranges = (f"{min(counts):,} to {max(counts):,}" for counts in (train, held_out))
+        spread = f" (each {' + '.join(ranges)})"
+    return (
+        f"{sum(train):,} training + {sum(held_out):,} held-out images, by class: "
+        f"{few(rows, SHOWN)}{spread}"
+    )
+
+
+def refuse_few(data: ImageDataModule) -> None:
+    """Refuse data that are too few to be scored.
+
+    Raises:
+        ValueError: fewer than two training or held-out images.
+    """
+    for train, name in ((True, "training"), (False, "held-out")):
+        count = sum(data.counts(train))
+        if count < FEWEST:
+            raise ValueError(
+                f"scores need at least {FEWEST} {name} images, and this data has {count}: add "
+                "images, hold out a larger share (--data.init_args.val_fraction of ImageFolder), "
+                "or train without scores: --trainer.limit_val_batches 0"
+            )

@@ -1,0 +1,14 @@
+"""What a run trains on."""
+
+from lightning import Callback, LightningModule, Trainer
+
+from minmax.amounts import class_line
+
+
+class Amounts(Callback):
+    """Says at a training's start which classes there are, with how many images."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The data are there: they are set up before callbacks are."""
+        if stage == "fit" and trainer.is_global_zero:
+            print(f"Data: {class_line(trainer.datamodule)}")  # type: ignore[attr-defined]
