@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from minmax.paths import expanded_argument
+
 COMMANDS = {
     "fit": "train a GAN",
     "validate": "score a checkpoint as in training",
@@ -35,12 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", expected)
     try:
+        given = [expanded_argument(argument) for argument in given]
+        if arguments is None:  # which Lightning reads, and starts further processes with
+            sys.argv[1:] = given
         if not given or given[0] in ("-h", "--help"):
             print(overview())
         elif given[0] in COMMANDS and given[0] not in TRAINING:
             import_module(f"minmax.commands.{given[0]}").main(given[1:])
         elif given[0] in COMMANDS or given[0].startswith("-"):
-            # Lightning starts the processes of further devices with this one's sys.argv.
             import_module("minmax.commands.training").main(None if arguments is None else given)
         else:
             raise ValueError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")

@@ -1,17 +1,20 @@
 """What `fit`, `validate` and `test` say of wrong options."""
 
+import os
 import re
 from difflib import get_close_matches
 from inspect import getmembers, isclass
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 import datamodules
 import gan_modules
 from gan_modules import networks, tricks
+from minmax.run_config import about_its_folder
 
 CLASSES = [
     name
@@ -22,7 +25,15 @@ CLASSES = [
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors that are raised and name what may have been meant."""
+    """Lightning's parser, with errors that are raised and name what may have been meant.
+
+    A run's own `config.yaml` is about the folder it lies in.
+    """
+
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
+        """Read a file of options."""
+        options: Namespace = super().parse_path(path, *args, **kwargs)
+        return about_its_folder(options, Path(os.path.expanduser(path)))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing the usage and leaving."""

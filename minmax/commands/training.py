@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import shtab
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 
@@ -29,37 +29,16 @@ from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import newest_checkpoint
 from minmax.commands.scores import run_folder, score_table, write_report
+from minmax.commands.settings import SaveConfig
+from minmax.paths import expanded, mapped
+from minmax.run_config import RUN_FILES
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
 LOST = "by peer|remote process|socketTimeout"
 """What gloo and NCCL say of a process that is gone."""
-RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 Kind = TypeVar("Kind", bound=Callback)
 LINKED = ("channels", "image_size", "num_classes")
-
-
-class SaveConfig(SaveConfigCallback):
-    """Keep a training's whole configuration in the run's folder and in TensorBoard's text tab."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save it when a training starts, not when one is tested.
-
-        Without the checkpoint that the training goes on from: the next command to be given
-        this file would be about that one, and not about the run.
-        """
-        if stage == "fit":
-            self.config = self.config.clone()
-            self.config.ckpt_path = None
-            super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it as text into TensorBoard."""
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                config = self.parser.dump(self.config, skip_none=True)
-                text = "\n".join("    " + line for line in config.splitlines())
-                logger.experiment.add_text("config", text)
 
 
 class GANCLI(LightningCLI):
@@ -113,6 +92,7 @@ class GANCLI(LightningCLI):
         else:
             args = configs_first(given)
         super().parse_arguments(parser, args)
+        mapped(self.config, expanded)
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""

@@ -11,13 +11,15 @@ from uuid import uuid4
 import torch
 from torch import Tensor
 
+from minmax.paths import expanded
+
 Tensors = dict[str, Tensor]
 
 
 def cache_folder() -> Path:
     """`$MINMAX_CACHE`, else `minmax` in the user's cache folder."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MINMAX_CACHE") or Path(user) / "minmax")
+    return Path(expanded(os.environ.get("MINMAX_CACHE", "")) or Path(user) / "minmax")
 
 
 def fingerprint(*tensors: Tensor) -> str:
