@@ -94,7 +94,9 @@ def use_what_is_asked_for(
     """
     before = settings_before(checkpoint, module.adversary_name)
     changes = list(differences(before["options"], now["options"]))
-    lines = [f"--{name} {shown(old)} -> {shown(new)}, from the command" for name, old, new in changes]
+    lines = [
+        f"--{name} {shown(old)} -> {shown(new)}, from the command" for name, old, new in changes
+    ]
     facts = differences(before["facts"], now["facts"])
     lines += [f"{name}: {shown(old)} -> {shown(new)}" for name, old, new in facts]
     for index, (was, optimizer) in enumerate(

@@ -5,10 +5,10 @@ import logging
 import os
 import platform
 import re
-import shutil
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import shtab
@@ -27,9 +27,17 @@ from minmax import callbacks
 from minmax.commands.checkpoint import read_checkpoint, variant_of
 from minmax.commands.messages import Parser, configs_first, one_line
 from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import newest_checkpoint
+from minmax.commands.resuming import (
+    Held,
+    belongs_to,
+    check_classes,
+    check_shapes,
+    is_finished,
+    newest_checkpoint,
+)
 from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.commands.settings import SaveConfig
+from minmax.files import discard
 from minmax.paths import expanded, mapped
 from minmax.run_config import RUN_FILES
 
@@ -97,14 +105,13 @@ class GANCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
+            if self._setting("trainer").fast_dev_run:
+                self._leave_nothing()
             self._choose_checkpoint()
-        self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-        self._held_images: dict[str, int] = {}
+        self._held: dict[str, Held] = {}
         for path in self._checkpoints():
             checkpoint = read_checkpoint(path)
-            self._held_images[path] = checkpoint["images_seen"]
-            shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
-            self._held_shapes[path] = shapes
+            self._held[path] = Held.of(path, checkpoint)
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
             if held != wanted:
                 raise ValueError(
@@ -112,6 +119,17 @@ class GANCLI(LightningCLI):
                     "that it was trained with (config.yaml in its run's folder), or another "
                     "checkpoint"
                 )
+
+    def _leave_nothing(self) -> None:
+        """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
+        if self._setting("ckpt_path"):
+            raise ValueError(
+                "--trainer.fast_dev_run begins from the start: leave --ckpt_path out, or try the "
+                "checkpoint with --trainer.max_steps"
+            )
+        self._thrown_away = TemporaryDirectory(prefix="minmax-")  # removed with this object
+        self.config.fit.trainer.default_root_dir = self._thrown_away.name
+        self.config.fit.resume = False
 
     def _choose_checkpoint(self) -> None:
         """Find the run's own newest checkpoint if it is to be resumed."""
@@ -137,17 +155,10 @@ class GANCLI(LightningCLI):
                 )
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a checkpoint of other networks, before anything is written."""
-        wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
-        for path, held in self._held_shapes.items():
-            for name in sorted(held.keys() | wanted.keys()):
-                if held.get(name) != wanted.get(name):
-                    raise ValueError(
-                        f"--ckpt_path {path} doesn't fit the model: its {name} is "
-                        f"{held.get(name, 'missing')}, the model's is "
-                        f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
-                        "(config.yaml in its run's folder)"
-                    )
+        """Refuse a checkpoint of other networks or classes, before anything is written."""
+        for held in self._held.values():
+            check_classes(held, self.datamodule.class_names, self.model.conditional)
+            check_shapes(held, self.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log a training into the run's folder itself; let several devices work together."""
@@ -164,7 +175,7 @@ class GANCLI(LightningCLI):
             kwargs["logger"] = False
             if self.subcommand == "fit":
                 # Hides what a killed run logged after the checkpoint that it goes on from.
-                seen = max(self._held_images.values(), default=0)
+                seen = max((held.images_seen for held in self._held.values()), default=0)
                 purge = seen + 1 if self._resumes(folder) else None
                 kwargs["logger"] = TensorBoardLogger(
                     folder, name="", version="", default_hp_metric=False, purge_step=purge
@@ -195,6 +206,8 @@ class GANCLI(LightningCLI):
                 f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
                 "the run with --resume true, or delete it"
             )
+        if any(is_finished(held, self.trainer, resumed) for held in self._held.values()):
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -202,8 +215,12 @@ class GANCLI(LightningCLI):
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
+        before, begun = set(folder.iterdir()), 0
         if self.trainer.is_global_zero:
             print(headline(kwargs["model"]))
+            for held in self._held.values():
+                begun = held.batches
+                print(f"Goes on from {held.path}, after {held.images_seen:,} images")
             if isinstance(self.trainer.logger, TensorBoardLogger):
                 print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
         try:
@@ -219,24 +236,31 @@ class GANCLI(LightningCLI):
                 ) from error
             raise
         finally:
-            if self.trainer.is_global_zero and self.trainer.global_step:
+            trained = self.trainer.global_step > begun
+            if self.trainer.is_global_zero and trained:
                 self._say_where(folder)
-            elif self.trainer.is_global_zero and not resumed:
-                for new in [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]:
-                    shutil.rmtree(new) if new.is_dir() else new.unlink(missing_ok=True)
+            elif self.trainer.is_global_zero:
+                made = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
+                for new in set(made) - before:
+                    discard(new)
                 if not any(folder.iterdir()):
                     folder.rmdir()
+        if not trained:
+            raise ValueError(
+                "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
+                "max_time (of all starts of a run together) leaves nothing to do"
+            )
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
         scored: dict[int, dict[str, Any]] = {}
-        for path in map(Path, self._held_shapes):
+        for path in map(Path, self._held):
             if not os.access(run_folder(path), os.W_OK):
                 raise ValueError(
                     f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
                     "the run, and give the copy's --ckpt_path"
                 )
-            quality, seen = self._callback(callbacks.Quality), self._held_images[str(path)]
+            quality, seen = self._callback(callbacks.Quality), self._held[str(path)].images_seen
             if seen not in scored:  # else the last checkpoint of a run is its best one
                 kwargs |= {"ckpt_path": str(path), "verbose": False}
                 self.trainer.test(**kwargs)
@@ -255,9 +279,12 @@ class GANCLI(LightningCLI):
         path = self._checkpoint_path()
         if path is None:  # by name, or nothing was saved yet
             return bool(self._setting("ckpt_path") or self._setting("resume"))
-        return Path(path).absolute().parent.parent == folder
+        return belongs_to(path, folder)
 
     def _say_where(self, folder: Path) -> None:
+        if self._setting("trainer").fast_dev_run:
+            print("The trial went well; nothing of it is kept.")
+            return
         best = self._callback(callbacks.BestCheckpoint)
         scored = (
             "none"
