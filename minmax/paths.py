@@ -14,10 +14,10 @@ def expanded(text: str) -> str:
         ValueError: it is a path, and names a variable that is not set, or an unknown user.
     """
     place = os.path.expanduser(os.path.expandvars(text))
-    unknown = re.match(r"~[^/]*", place) or re.search(r"\$(\w+|\{.*)", place)
+    unknown = re.match("(~[^/]*)/", place) or re.search(r"(?:^|/)(\$\w+|\$\{.*)", place)
     if unknown and "/" in place:
         raise ValueError(
-            f"{text}: nothing is known here that {unknown[0]} could stand for. Give the path itself"
+            f"{text}: nothing is known here that {unknown[1]} could stand for. Give the path itself"
         )
     return place
 

@@ -15,8 +15,8 @@ OPENING = "# lightning.pytorch=="
 
 def read_run_config(file: Path) -> dict[str, Any]:
     """The options of a run, about the folder of the file."""
-    options: dict[str, Any] = yaml.safe_load(file.read_text())
-    return about_its_folder(options, file)
+    options: dict[str, Any] = about_its_folder(yaml.safe_load(file.read_text()), file)
+    return options
 
 
 def about_its_folder(options: Any, file: Path) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gan_modules import GANModule
 from minmax.commands.checkpoint import load_model, read_checkpoint
 from minmax.commands.scores import FILE, read_reports, run_folder, score_table
+from minmax.run_config import read_run_config
 
 Draw = Callable[..., Tensor]
 """Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
@@ -205,7 +206,7 @@ def model_card(
     config = run / "config.yaml"
     settings = "The run's config.yaml was not there."
     if config.is_file():
-        settings = as_yaml(yaml.safe_load(config.read_text()))
+        settings = as_yaml(read_run_config(config))
     scores = "It was not tested: `python cli.py test` makes scores."
     if (run / FILE).is_file() and checkpoint.stem in (reports := read_reports(run)):
         report = reports[checkpoint.stem]

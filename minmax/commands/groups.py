@@ -10,6 +10,7 @@ import yaml
 
 from minmax.commands.compare import groups, spread
 from minmax.commands.scores import FILE, better, read_reports
+from minmax.run_config import about_its_folder
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Group:
         held = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
         if held is None:
             return {}
-        options = dict(flat(read_yaml(held / "config.yaml")))
+        file = held / "config.yaml"
+        options = dict(flat(about_its_folder(read_yaml(file), file)))
         for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
             options.pop(name, None)
         return options

@@ -32,8 +32,9 @@ class Parser(LightningArgumentParser):
 
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
         """Read a file of options."""
-        options: Namespace = super().parse_path(path, *args, **kwargs)
-        return about_its_folder(options, Path(os.path.expanduser(path)))
+        read = super().parse_path(path, *args, **kwargs)
+        options: Namespace = about_its_folder(read, Path(os.path.expanduser(path)))
+        return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing the usage and leaving."""

@@ -13,6 +13,7 @@ from minmax.commands.drawing import Pixels
 from minmax.commands.scores import run_folder
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
+from minmax.run_config import read_run_config
 
 
 def beside_nearest(pixels: Pixels, checkpoint: Path) -> Pixels:
@@ -38,7 +39,7 @@ def training_images(checkpoint: Path) -> Tensor:
     """
     config = run_folder(checkpoint) / "config.yaml"
     try:
-        data = yaml.safe_load(config.read_text())["data"]
+        data = read_run_config(config)["data"]
         module, _, name = data["class_path"].rpartition(".")
         class_ = getattr(import_module(module), name)
         if not issubclass(class_, ImageDataModule):

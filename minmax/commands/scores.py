@@ -52,8 +52,11 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         reports = json.loads((run / FILE).read_text())
-        for report in reports.values():
+        for name, report in reports.items():
             report["scores"], report["references"], report["protocol"]
+            file = run / "checkpoints" / f"{name}.ckpt"
+            if file.is_file():  # the run may have been moved since
+                report["protocol"]["checkpoint"] = str(file)
         return dict(reports)
     except FileNotFoundError as error:
         raise ValueError(

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
@@ -20,6 +20,7 @@ import yaml
 
 from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import FILE, aligned, read_reports
+from minmax.paths import expanded
 
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -128,6 +129,7 @@ def read_plan(file: Path) -> Plan:
     wrong += [name for name in ("seeds", "variants", "forms") if not getattr(plan, name)]
     if wrong:
         raise ValueError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")
+    plan = replace(plan, config=expanded(plan.config))
     if not Path(plan.config).is_file():
         raise ValueError(
             f"{file}: there is no config {plan.config}. It is a path from the project's root: "

@@ -194,10 +194,11 @@ class GANCLI(LightningCLI):
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
         if self._setting("dry_run"):
-            held = self._checkpoint_path()
+            origin = self._checkpoint_path()
             print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
             print(
-                f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
+                f"run         {folder}, "
+                + (f"goes on from {origin}" if origin else "from the start")
             )
             return
         resumed = self._resumes(folder)
