@@ -169,6 +169,7 @@ class BestCheckpoint(RunCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the score to be beaten from the run's `best.ckpt`, if it has one."""
+        super().on_train_start(trainer, pl_module)
         file = Path(self.dirpath or "") / "best.ckpt"
         score = best_score(file, self.state_key) if trainer.is_global_zero else None
         score = trainer.strategy.broadcast(score)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from minmax.commands.plan import batches_of_epoch
 
 KEY = "settings"
 """Where a checkpoint keeps what its training was asked for: plain values."""
@@ -56,7 +57,8 @@ def settings_before(checkpoint: dict[str, Any], adversary: str) -> dict[str, Any
         if isinstance(made, dict) and "class_path" in made:
             name = made["class_path"].rpartition(".")[2]
             optimizers.append({"class": name, "options": made.get("init_args", {})})
-    return {"options": {"model": {"init_args": model}}, "optimizers": optimizers, "facts": {}}
+    options = {"model": {"class_path": model.get("_class_path"), "init_args": model}}
+    return {"options": options, "optimizers": optimizers, "facts": {}}
 
 
 def plain(value: Any) -> Any:
@@ -98,7 +100,7 @@ def use_what_is_asked_for(
         f"--{name} {shown(old)} -> {shown(new)}, from the command" for name, old, new in changes
     ]
     facts = differences(before["facts"], now["facts"])
-    lines += [f"{name}: {shown(old)} -> {shown(new)}" for name, old, new in facts]
+    lines += [f"{name} {shown(old)} -> {shown(new)}" for name, old, new in facts]
     for index, (was, optimizer) in enumerate(
         zip(before["optimizers"], trainer.optimizers, strict=False)
     ):
@@ -136,10 +138,8 @@ def go_on_in_the_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     batch = data.batch_size * trainer.world_size
     images = len(data.split(train=True)[0])
-    batches = images // batch
-    limit = trainer.limit_train_batches
-    if limit is not None and limit != 1.0:
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    batches = batches_of_epoch(trainer, images, batch)
+    if batches < images // batch:
         images = batches * batch
     position = positions[0]
     if "images" not in position:  # of an earlier version: batches, all of one size

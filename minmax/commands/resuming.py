@@ -144,16 +144,15 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
         ValueError: it has gone further, or the checkpoint is another run's.
     """
     limits = {
-        "max_epochs": (held.epochs, trainer.max_epochs),
-        "max_steps": (held.batches, trainer.max_steps),
+        "max_epochs": ("epochs", held.epochs, trainer.max_epochs),
+        "max_steps": ("batches", held.batches, trainer.max_steps),
     }
-    for name, (done, wanted) in limits.items():
+    for name, (unit, done, wanted) in limits.items():
         if wanted is None or wanted < 0 or done < wanted:
             continue
         text = (
-            f"nothing is left to train: {held.path} is after {held.epochs} epoch(s), "
-            f"{held.batches:,} batches and {held.images_seen:,} images, and --trainer.{name} is "
-            f"{wanted}, counted from its start"
+            f"nothing is left to train: {held.path} is after {done} {unit} ({held.images_seen:,} "
+            f"images), and --trainer.{name} is {wanted}, counted from the first start"
         )
         if not own or done > wanted:
             raise ValueError(f"{text}. Give more")

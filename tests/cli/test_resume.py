@@ -1,15 +1,20 @@
 """A run goes on with what the command asks for; what has changed is used and said, or refused."""
 
+import json
 import re
 import shutil
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+import cli
 from datamodules.loader import EpochShuffle, ResidentLoader
+from gan_modules import GANModule
 from minmax.commands.changes import KEY
 
 MODEL = "--model.init_args"
@@ -61,7 +66,7 @@ class TestOptions:
             f"{adam}.weight_decay 0.0 -> 0.01",
         ]
         generator, discriminator = groups(run)
-        expected = {"lr": 1e-5, "betas": [0.1, 0.9], "eps": 1e-6, "weight_decay": 0.01}
+        expected = {"lr": 1e-5, "betas": (0.1, 0.9), "eps": 1e-6, "weight_decay": 0.01}
         assert {name: generator[name] for name in expected} == expected
         assert discriminator == before[1]
         step = last(run)["optimizer_states"][0]["state"][0]["step"]
@@ -198,20 +203,175 @@ class TestPlaces:
         assert last(place)["images_seen"] == 3 * 128
         assert load(place / "checkpoints" / "previous.ckpt")["images_seen"] == 2 * 128
 
-    def test_home_and_variables(self, fit, tmp_path, monkeypatch):
-        home = tmp_path / "home"
-        for name, value in {"HOME": home, "SCRATCH": tmp_path / "scratch"}.items():
-            monkeypatch.setenv(name, str(value))
-            value.mkdir()
+    def test_home_and_variables(self, trained, config, tmp_path, monkeypatch, capsys):
+        """In files and on the command line, of all commands; no folder is called ~ or $SCRATCH."""
+        home, scratch = tmp_path / "home", tmp_path / "scratch"
+        for name, folder in {"HOME": home, "SCRATCH": scratch}.items():
+            folder.mkdir()
+            monkeypatch.setenv(name, str(folder))
         monkeypatch.chdir(tmp_path)
-        file = tmp_path / "a.yaml"
-        file.write_text("trainer:\n  default_root_dir: ~/a\n")
-        steps = [*SHORT, "--config", str(file), "--trainer.max_steps"]
-        fit("dcgan_digits", *steps, "2", "--trainer.default_root_dir", "~/a")
-        assert (home / "a" / "pictures" / "fake_last.png").is_file()
+        monkeypatch.setattr("sys.argv", ["cli.py"])
+        options = yaml.safe_load(Path(config("dcgan_digits")).read_text())
+        options["trainer"] |= {"default_root_dir": "~/a", "max_steps": 2, "limit_val_batches": 0}
+        log = {"class_path": "CSVLogger", "init_args": {"save_dir": "${SCRATCH}/logs"}}
+        options["trainer"]["logger"] = log
+        (home / "a.yaml").write_text(yaml.safe_dump(options))
+        for steps in ("2", "3"):
+            steps = ["--trainer.max_steps", steps, "--resume", "true"]
+            cli.main(["fit", "--config=~/a.yaml", "--trainer.accelerator", "cpu", *steps])
+        assert last(home / "a")["images_seen"] == 3 * 64
+        assert (scratch / "logs").is_dir()
+        checkpoint = ["--checkpoint", "~/a/checkpoints/last.ckpt"]
+        cli.main(["sample", *checkpoint, "--output=$SCRATCH/a.png", "--count", "4"])
+        (home / "scored").symlink_to(trained)
+        cli.main(["curves", "~/scored", "--output", "${SCRATCH}/curves.png"])
+        assert {"a.png", "curves.png"} <= {file.name for file in scratch.iterdir()}
+        assert {file.name for file in tmp_path.iterdir()} == {"home", "scratch"}
 
     def test_a_variable_that_is_not_set(self, fit, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit, match=r"nothing is known here that \$UNSET could stand for"):
-            fit("dcgan_digits", "--trainer.default_root_dir", "$UNSET/run")
+        for place in ("$UNSET/run", "${UNSET}/run", "~nobody_is_called_so/run"):
+            with pytest.raises(SystemExit, match="nothing is known here that"):
+                fit("dcgan_digits", "--trainer.default_root_dir", place)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_copy_is_about_itself(self, trained, tmp_path, monkeypatch):
+        """Commands that are given the copy's files work there, and leave the original alone."""
+        monkeypatch.setattr("sys.argv", ["cli.py"])
+        before = {file: file.stat().st_mtime_ns for file in trained.rglob("*")}
+        copy = tmp_path / "copy"
+        shutil.copytree(trained, copy)
+        options = ["--config", str(copy / "config.yaml"), "--quality.features", "pixels"]
+        cli.main(["test", *options, "--quality.count", "100"])
+        reports = json.loads((copy / "metrics.json").read_text())
+        moved = copy.rename(tmp_path / "moved")
+        options[1] = str(moved / "config.yaml")
+        checkpoint = ["--checkpoint", str(moved / "checkpoints" / "last.ckpt")]
+        written = [moved / name for name in ("report.html", "a.safetensors.md", "compared")]
+        cli.main(["report", str(moved), "--output", str(written[0])])
+        cli.main(
+            [
+                "export",
+                *checkpoint,
+                "--format",
+                "safetensors",
+                "--output",
+                str(moved / "a.safetensors"),
+            ]
+        )
+        cli.main(["compare", str(moved), "--output", str(written[2])])
+        cli.main(["sample", *checkpoint, "--nearest", "--count", "4", "--output", f"{moved}/n.png"])
+        for page in written:
+            text = page.read_text()
+            assert str(trained) not in text
+            assert str(copy) not in text
+        assert reports.keys() == {"best", "last"}
+        limits = ["--trainer.max_epochs", "3", "--trainer.limit_train_batches", "2"]
+        cli.main(["fit", *options, *limits, "--resume", "true"])
+        assert last(moved)["images_seen"] == 3200 + 128
+        recorded = yaml.safe_load((moved / "config.yaml").read_text())
+        assert recorded["trainer"]["default_root_dir"] == str(moved)
+        assert {file: file.stat().st_mtime_ns for file in trained.rglob("*")} == before
+
+
+class TestNothing:
+    def test_a_trial_leaves_nothing(self, fit, tmp_path):
+        trial = ["--trainer.fast_dev_run", "true"]
+        fit("dcgan_digits", *trial)
+        assert list(tmp_path.iterdir()) == []
+        folder = fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2")
+        before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+        fit("dcgan_digits", *trial, "--resume", "true")
+        assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+    def test_no_batches(self, fit, tmp_path, monkeypatch):
+        for limit in (
+            "--trainer.max_steps",
+            "--trainer.max_epochs",
+            "--trainer.limit_train_batches",
+        ):
+            with pytest.raises(SystemExit, match="nothing was trained"):
+                fit("dcgan_digits", limit, "0")
+        begin = GANModule.on_train_batch_start
+        monkeypatch.setattr(GANModule, "on_train_batch_start", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fit("dcgan_digits", *SHORT, "--resume", "true")
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr(GANModule, "on_train_batch_start", begin)
+        fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1")
+
+    def test_a_finished_run_is_left_as_it_is(self, run, fit, capsys, tmp_path):
+        before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
+        rate = ["--resume", "true", f"{MODEL}.generator_optimizer.init_args.lr", "1e-5"]
+        fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2", *rate)
+        assert "Nothing is left to train: " in capsys.readouterr().out
+        with pytest.raises(SystemExit, match=r"after 2 batches \(128 images\).*max_steps is 1"):
+            fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1", *rate)
+        other = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
+        other += ["--trainer.default_root_dir", str(tmp_path / "other")]
+        with pytest.raises(SystemExit, match=r"nothing is left to train.*Give more"):
+            fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2", *other)
+        assert not (tmp_path / "other").exists()
+        assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
+
+
+class TestClasses:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        noise = np.random.default_rng(0)
+        for name in ("cat", "dog"):
+            (tmp_path / "data" / name).mkdir(parents=True)
+            for number in range(12):
+                pixels = noise.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+        return tmp_path / "data"
+
+    def options(self, folder: Path) -> list[str]:
+        data = ["--data.init_args.root", str(folder), "--data.init_args.batch_size", "4"]
+        return [*data, "--trainer.limit_val_batches", "0", "--trainer.max_steps"]
+
+    def test_of_a_conditional_model(self, folder, fit, config, tmp_path):
+        options = self.options(folder)
+        run = fit("acgan_folder", *options, "2")
+        checkpoint = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
+        before = (run / "checkpoints" / "last.ckpt").read_bytes()
+
+        def refused(words: str, *more: str) -> None:
+            resumed = ["--resume", "true", *more]
+            with pytest.raises(SystemExit, match=words):
+                fit("acgan_folder", *options, "4", *resumed)
+            for command in ("validate", "test"):
+                with pytest.raises(SystemExit, match=words):
+                    cli.main(
+                        [
+                            command,
+                            "--config",
+                            config("acgan_folder"),
+                            *options,
+                            "4",
+                            *checkpoint,
+                            *more,
+                        ]
+                    )
+
+        order = r'\["cat", "dog"\], but the data has \["dog", "cat"\].*Add --data.init_args.classes'
+        refused(order, "--data.init_args.classes", "[dog, cat]")
+        (folder / "cat").rename(folder / "tabby")
+        refused(r'\["cat", "dog"\], but the data has \["dog", "tabby"\]')
+        (folder / "tabby").rename(folder / "cat")
+        shutil.copytree(folder / "dog", folder / "ant")
+        refused(r'but the data has \["ant", "cat", "dog"\].*Add')
+        assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
+        kept = ["--data.init_args.classes", '["cat", "dog"]', "--resume", "true"]
+        fit("acgan_folder", *options, "3", *kept)
+        assert last(run)["class_names"] == ["cat", "dog"]
+
+    def test_of_a_model_that_does_not_know_them(self, folder, fit, capsys):
+        options = ["--data", "datamodules.ImageFolder", *self.options(folder)]
+        run = fit("dcgan_digits", *options, "2")
+        (folder / "cat").rename(folder / "tabby")
+        fit("dcgan_digits", *options, "3", "--resume", "true")
+        assert (
+            'classes ["cat", "dog"], but the data has ["dog", "tabby"]' in capsys.readouterr().out
+        )
+        assert last(run)["class_names"] == ["dog", "tabby"]
