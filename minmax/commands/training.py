@@ -216,11 +216,11 @@ class GANCLI(LightningCLI):
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
-        before, begun = set(folder.iterdir()), 0
+        before, trial = set(folder.iterdir()), self._setting("trainer").fast_dev_run
+        begun = max((held.batches for held in self._held.values()), default=0)
         if self.trainer.is_global_zero:
             print(headline(kwargs["model"]))
             for held in self._held.values():
-                begun = held.batches
                 print(f"Goes on from {held.path}, after {held.images_seen:,} images")
             if isinstance(self.trainer.logger, TensorBoardLogger):
                 print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
@@ -238,7 +238,7 @@ class GANCLI(LightningCLI):
             raise
         finally:
             trained = self.trainer.global_step > begun
-            if self.trainer.is_global_zero and trained:
+            if self.trainer.is_global_zero and trained and not trial:
                 self._say_where(folder)
             elif self.trainer.is_global_zero:
                 made = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
@@ -251,6 +251,8 @@ class GANCLI(LightningCLI):
                 "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
                 "max_time (of all starts of a run together) leaves nothing to do"
             )
+        if trial and self.trainer.is_global_zero:
+            print("The trial went well; nothing of it is kept.")
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
@@ -283,9 +285,6 @@ class GANCLI(LightningCLI):
         return belongs_to(path, folder)
 
     def _say_where(self, folder: Path) -> None:
-        if self._setting("trainer").fast_dev_run:
-            print("The trial went well; nothing of it is kept.")
-            return
         best = self._callback(callbacks.BestCheckpoint)
         scored = (
             "none"
