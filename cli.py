@@ -9,6 +9,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from minmax.admission import admitting
+from minmax.paths import expanded_argument
 
 COMMANDS = {
     "fit": "train a GAN",
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", expected)
     try:
-        with admitting(given) as given:
+        with admitting([expanded_argument(argument) for argument in given]) as given:
             run(given, of_process=arguments is None)
     except (ValueError, OSError) as error:
         if os.environ.get("MINMAX_TRACEBACK"):

@@ -51,14 +51,22 @@ class EpochShuffle(Sampler[int]):
         """Choose the epoch whose order comes next (Lightning calls this before each epoch)."""
         self.epoch = epoch
 
-    def indices(self) -> Tensor:
-        """Return this rank's indices for the current epoch, int64 `[len(self)]`, on the CPU."""
+    def indices(self, start: int = 0, seed: int | None = None) -> Tensor:
+        """Return this rank's indices for the current epoch, int64 `[N]`, on the CPU.
+
+        Args:
+            start: Images of the epoch's order, over all ranks, that were seen before; those that
+                follow are shared anew.
+            seed: Of the order, if it isn't the sampler's.
+        """
         if self.shuffle:
             # A pair as seed: with `seed + epoch`, run 0's epoch 1 would be run 1's epoch 0.
-            order = numpy.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+            pair = (self.seed if seed is None else seed, self.epoch)
+            order = numpy.random.default_rng(pair).permutation(self.size)[start:]
         else:
-            order = numpy.arange(self.size)
-        return torch.from_numpy(order[self.rank :: self.world_size][: len(self)].copy())
+            order = numpy.arange(start, self.size)
+        mine = order[self.rank :: self.world_size]
+        return torch.from_numpy(mine[: self._share(len(order))].copy())
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over `indices()`."""
@@ -66,9 +74,13 @@ class EpochShuffle(Sampler[int]):
 
     def __len__(self) -> int:
         """Return the number of images this rank visits in an epoch."""
+        return self._share(self.size)
+
+    def _share(self, images: int) -> int:
+        """Number of images that this rank visits of so many."""
         if self.shuffle:
-            return self.size // (self.batch_size * self.world_size) * self.batch_size
-        return len(range(self.rank, self.size, self.world_size))
+            return images // (self.batch_size * self.world_size) * self.batch_size
+        return len(range(self.rank, images, self.world_size))
 
 
 class ResidentLoader:
@@ -77,7 +89,8 @@ class ResidentLoader:
     Yields `(images, labels)`: float32 `[B, C, H, W]` with `images = uint8 / 127.5 - 1`
     (channels_last) and int64 `[B]`, both on `device`. In the middle of an epoch `state_dict`
     holds the position. Lightning stores it in checkpoints, and the next iteration after
-    `load_state_dict` yields only the rest of that epoch.
+    `load_state_dict` yields only the rest of that epoch: the images that follow in the order of
+    the seed it began with, whatever the batch size, the number of ranks and the seed are now.
 
     Args:
         images: uint8 `[N, C, H, W]`, on `device` or on the CPU; not copied if its memory is
@@ -107,7 +120,7 @@ class ResidentLoader:
         self.device = device or images.device
         self.current_epoch = current_epoch
         self.batch_sampler = None  # Lightning asks every loader with a sampler for one.
-        self._position = {"epoch": 0, "batch": 0}
+        self._position = {"epoch": 0, "images": 0, "seed": self.sampler.seed}
         self._resume: dict[str, int] | None = None
 
     @property
@@ -128,11 +141,14 @@ class ResidentLoader:
         epoch = self.sampler.epoch
         resume, self._resume = self._resume, None
         # A position belongs to its epoch: a checkpoint from an epoch's end skips nothing.
-        first = resume["batch"] if resume is not None and resume["epoch"] == epoch else 0
-        indices = self.sampler.indices().to(self._pixels.device)
-        for batch in range(first, len(self)):
-            self._position = {"epoch": epoch, "batch": batch + 1}
-            yield self.batch(indices[batch * self.batch_size : (batch + 1) * self.batch_size])
+        if resume is None or resume["epoch"] != epoch:
+            resume = {"images": 0, "seed": self.sampler.seed}
+        first, seed = resume["images"], resume["seed"]
+        indices = self.sampler.indices(first, seed).to(self._pixels.device)
+        for start in range(0, len(indices), self.batch_size):
+            seen = first + (start + self.batch_size) * self.sampler.world_size
+            self._position = {"epoch": epoch, "images": seen, "seed": seed}
+            yield self.batch(indices[start : start + self.batch_size])
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 `[B, C, H, W]` and labels int64 `[B]` of the indices, int64 `[B]`."""
@@ -142,9 +158,16 @@ class ResidentLoader:
         return images, self.labels.index_select(0, indices).to(self.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and the number of its batches yielded so far."""
+        """Return the epoch, its images yielded so far over all ranks, and the order's seed."""
         return dict(self._resume or self._position)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue, at the next iteration, behind the batches which `state_dict` counted."""
-        self._resume = {"epoch": state_dict["epoch"], "batch": state_dict["batch"]}
+        """Continue, at the next iteration, behind the images which `state_dict` counted.
+
+        Earlier versions counted batches: they are taken for batches of today's size.
+        """
+        images = state_dict.get("images")
+        if images is None:
+            images = state_dict["batch"] * self.batch_size * self.sampler.world_size
+        seed = state_dict.get("seed", self.sampler.seed)
+        self._resume = {"epoch": state_dict["epoch"], "images": images, "seed": seed}

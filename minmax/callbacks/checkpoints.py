@@ -73,6 +73,13 @@ class RunCheckpoint(ModelCheckpoint):
         self.dirpath = self.dirpath or os.path.join(trainer.default_root_dir, "checkpoints")
         super().setup(trainer, pl_module, stage)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing that depends on where the run lies: it may be moved, or reached otherwise."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: what there is to know is in the run's folder."""
+
 
 class LastCheckpoint(RunCheckpoint):
     """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
@@ -167,6 +174,8 @@ class LastCheckpoint(RunCheckpoint):
 class BestCheckpoint(RunCheckpoint):
     """Save `best.ckpt` whenever a validation score is better than all before it.
 
+    The best score so far is that of the file which lies there, which holds it.
+
     Args:
         monitor: log name of the score; if None, the Frechet distance of the run's features.
         mode: `min` where lower is better, else `max`.
@@ -189,3 +198,33 @@ class BestCheckpoint(RunCheckpoint):
                 raise ValueError("--checkpoint_best.monitor is needed in a run without scores")
             self.monitor = scored[0].score_name
         super().setup(trainer, pl_module, stage)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far: in `best.ckpt` its own."""
+        return {"best_model_score": self.best_model_score}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the score to be beaten from the run's `best.ckpt`, if it has one."""
+        super().on_train_start(trainer, pl_module)
+        file = Path(self.dirpath or "") / "best.ckpt"
+        score = best_score(file, self.state_key) if trainer.is_global_zero else None
+        score = trainer.strategy.broadcast(score)
+        if score is not None:
+            self.best_model_score = self.kth_value = score
+            self.best_model_path = self.kth_best_model_path = str(file)
+            self.best_k_models = {str(file): score}
+
+
+def best_score(file: Path, key: str) -> torch.Tensor | None:
+    """The score that a `best.ckpt` was saved for; None if it isn't there or not whole.
+
+    Args:
+        file: the checkpoint.
+        key: of the callback's state in it, which says by what the best was chosen.
+    """
+    try:
+        state = read_checkpoint(file).get("callbacks", {}).get(key, {})
+    except (OSError, ValueError):
+        return None
+    score: torch.Tensor | None = state.get("best_model_score")
+    return score

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from minmax import documents
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
 from minmax.files import whole
+from minmax.run_config import read_run_config
 
 FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}
 # What two scores must share to be compared.
@@ -89,7 +89,7 @@ def groups(runs: Sequence[Path]) -> list[list[Path]]:
     found: dict[str, list[Path]] = {}
     for run in runs:
         try:
-            config = documents.read(run / "config.yaml")
+            config = read_run_config(run / "config.yaml")
             for key in ("seed_everything", "ckpt_path"):
                 config.pop(key, None)
             config["trainer"].pop("default_root_dir", None)

@@ -12,6 +12,7 @@ import yaml
 from minmax import documents
 from minmax.commands.compare import groups, spread
 from minmax.commands.scores import FILE, better, reports_of
+from minmax.run_config import about_its_folder
 
 
 @dataclass
@@ -68,7 +69,8 @@ def config_of(run: Path) -> dict[str, Any] | None:
     try:
         held = read_yaml(run / "config.yaml")
         if isinstance(held, dict):
-            return held
+            options: dict[str, Any] = about_its_folder(held, run / "config.yaml")
+            return options
         raise ValueError(f"{run / 'config.yaml'} is damaged: it holds no options")
     except ValueError as error:
         warnings.warn(f"{error}; what it says is left out", stacklevel=2)

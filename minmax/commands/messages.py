@@ -1,18 +1,21 @@
 """What `fit`, `validate` and `test` say of wrong options."""
 
+import os
 import re
 from difflib import get_close_matches
 from inspect import getmembers, isclass
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 import datamodules
 import gan_modules
 from gan_modules import networks, tricks
 from minmax import documents
+from minmax.run_config import about_its_folder
 from minmax.trust import reworded
 
 CLASSES = [
@@ -26,7 +29,16 @@ LONGEST = 2000
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors that are raised and name what may have been meant."""
+    """Lightning's parser, with errors that are raised and name what may have been meant.
+
+    A run's own `config.yaml` is about the folder it lies in.
+    """
+
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
+        """Read a file of options."""
+        read = super().parse_path(path, *args, **kwargs)
+        options: Namespace = about_its_folder(read, Path(os.path.expanduser(path)))
+        return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing the usage and leaving."""

@@ -8,11 +8,11 @@ import yaml
 from torch import Tensor
 
 from datamodules import ImageDataModule
-from minmax import documents
 from minmax.commands.drawing import Pixels
 from minmax.commands.scores import run_folder
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
+from minmax.run_config import read_run_config
 from minmax.trust import imported
 
 
@@ -39,7 +39,7 @@ def training_images(checkpoint: Path) -> Tensor:
     """
     config = run_folder(checkpoint) / "config.yaml"
     try:
-        data = documents.read(config)["data"]
+        data = read_run_config(config)["data"]
         class_ = imported(data["class_path"], "data")
         options = {**data.get("init_args", {})}
         options.pop("download", None)  # to where a stranger's run says

@@ -22,10 +22,7 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
         refuse_few(data)
         data.split(train=False)
     batch = data.batch_size * ranks
-    batches = images // batch
-    limit = trainer.limit_train_batches
-    if limit is not None:
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    batches = batches_of_epoch(trainer, images, batch)
     epochs = math.inf if trainer.max_epochs in (None, -1) else float(trainer.max_epochs or 0)
     total = batches * epochs
     if trainer.max_steps >= 0:
@@ -52,6 +49,14 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
         + " (float32; a gradient penalty needs two to three times the activations)",
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
+
+
+def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
+    """Batches of so many images, over all ranks, that an epoch trains on."""
+    batches, limit = images // batch, trainer.limit_train_batches
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def parameters_of(model: GANModule) -> dict[str, int]:

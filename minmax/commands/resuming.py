@@ -1,11 +1,58 @@
-"""Which checkpoint a run goes on from."""
+"""Which checkpoint a run goes on from, and whether it can."""
 
+import json
+import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_warn
+import torch
+from lightning import Trainer
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from minmax.commands.checkpoint import read_checkpoint
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a checkpoint holds, without its weights.
+
+    Attributes:
+        path: of the file.
+        images_seen: real images trained on.
+        batches: batches trained on.
+        epochs: epochs that were finished.
+        class_names: of its data, by label; empty if it doesn't say.
+        shapes: of its weights.
+    """
+
+    path: str
+    images_seen: int
+    batches: int
+    epochs: int
+    class_names: list[str]
+    shapes: Shapes
+
+    @classmethod
+    def of(cls, path: str, checkpoint: dict[str, Any]) -> "Held":
+        """Of a checkpoint that was read from the path."""
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        return cls(
+            path,
+            checkpoint["images_seen"],
+            checkpoint.get("global_step", 0),
+            loops.get("epoch_progress", {}).get("current", {}).get("processed", 0),
+            list(checkpoint.get("class_names", [])),
+            shapes_of(checkpoint["state_dict"]),
+        )
+
+
+def shapes_of(weights: dict[str, torch.Tensor]) -> Shapes:
+    """The shape of each weight, by its name."""
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -38,3 +85,98 @@ def saves(run: Path) -> dict[str, int]:
         with suppress(FileNotFoundError):  # another process is moving it
             found[file.name] = file.stat().st_mtime_ns
     return found
+
+
+def belongs_to(checkpoint: str | Path, run: Path) -> bool:
+    """Whether a checkpoint lies in a run's folder, by whatever path either is reached."""
+    file = Path(checkpoint)
+    folders = {file.absolute().parent.parent, file.resolve().parent.parent}
+    return run.is_dir() and any(f.is_dir() and os.path.samefile(f, run) for f in folders)
+
+
+def check_classes(held: Held, class_names: list[str], conditional: bool) -> None:
+    """Refuse data whose labels mean something else to the checkpoint's model.
+
+    A model that isn't asked for classes doesn't know what they are called: that is said.
+
+    Args:
+        held: of the checkpoint.
+        class_names: of the data, by label.
+        conditional: whether the model is asked for classes.
+
+    Raises:
+        ValueError: the data's classes are others, or in another order.
+    """
+    before = held.class_names
+    if not before or before == class_names:
+        return
+    differ = f"classes {listed(before)}, but the data has {listed(class_names)}"
+    if not conditional:
+        say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
+    elif set(before) <= set(class_names):
+        raise ValueError(
+            f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
+            f"Add --data.init_args.classes '{listed(before)}'"
+        )
+    else:
+        raise ValueError(
+            f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
+            "Name the classes as they were, or start a new run"
+        )
+
+
+def check_shapes(held: Held, model: torch.nn.Module) -> None:
+    """Refuse a checkpoint of other networks.
+
+    Raises:
+        ValueError: a weight is missing, or has another shape.
+    """
+    wanted = shapes_of(model.state_dict())
+    for name in sorted(held.shapes.keys() | wanted.keys()):
+        if held.shapes.get(name) != wanted.get(name):
+            raise ValueError(
+                f"--ckpt_path {held.path} doesn't fit the model: its {name} is "
+                f"{held.shapes.get(name, 'missing')}, the model's is "
+                f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
+                "(config.yaml in its run's folder)"
+            )
+
+
+def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
+    """Whether a run has come to the end that the command asks for.
+
+    Args:
+        held: of the checkpoint to go on from.
+        trainer: of the training to come.
+        own: whether the checkpoint is the run's own.
+
+    Raises:
+        ValueError: it has gone further, or the checkpoint is another run's.
+    """
+    limits = {
+        "max_epochs": ("epochs", held.epochs, trainer.max_epochs),
+        "max_steps": ("batches", held.batches, trainer.max_steps),
+    }
+    for name, (unit, done, wanted) in limits.items():
+        if wanted is None or wanted < 0 or done < wanted:
+            continue
+        text = (
+            f"nothing is left to train: {held.path} is after {done} {unit} ({held.images_seen:,} "
+            f"images), and --trainer.{name} is {wanted}, counted from the first start"
+        )
+        if not own or done > wanted:
+            raise ValueError(f"{text}. Give more")
+        say(f"{text[0].upper()}{text[1:]}. The run is as it was.")
+        return True
+    return False
+
+
+def listed(names: list[str]) -> str:
+    """Names as an option takes them, whatever they look like."""
+    return json.dumps(names, ensure_ascii=False)
+
+
+@rank_zero_only
+def say(line: str) -> None:
+    """Print a line once, however many processes train."""
+    print(line, flush=True)

@@ -57,12 +57,15 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         reports: dict[str, dict[str, Any]] = strict_json.loads((run / FILE).read_bytes())
-        for report in reports.values():
+        for name, report in reports.items():
             columns = (report["scores"], *report["references"].values())
             columns += tuple(report.get("classes", {}).values())
             values = [value for column in columns for value in column.values()]
             if not all(value is None or isinstance(value, int | float) for value in values):
                 raise TypeError("a score is no number")
+            file = run / "checkpoints" / f"{name}.ckpt"
+            if file.is_file():  # the run may have been moved since
+                report["protocol"]["checkpoint"] = str(file)
             report["protocol"].keys()
         return reports
     except FileNotFoundError as error:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
@@ -22,6 +22,7 @@ from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import aligned, reports_of
 from minmax.files import whole
 from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
+from minmax.paths import expanded
 
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -134,6 +135,7 @@ def read_plan(file: Path) -> Plan:
     wrong += [name for name in ("seeds", "variants", "forms") if not getattr(plan, name)]
     if wrong:
         raise ValueError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")
+    plan = replace(plan, config=expanded(plan.config))
     if not Path(plan.config).is_file():
         raise ValueError(
             f"{file}: there is no config {plan.config}. It is a path from the project's root: "

@@ -6,20 +6,20 @@ import logging
 import os
 import platform
 import re
-import shutil
 import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import shtab
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
 
@@ -29,43 +29,27 @@ from minmax import admission, callbacks, events, lock, trust
 from minmax.commands.checkpoint import read_checkpoint, variant_of
 from minmax.commands.messages import Parser, check_files, configs_first, one_line
 from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import newest_checkpoint, saves
+from minmax.commands.resuming import (
+    Held,
+    belongs_to,
+    check_classes,
+    check_shapes,
+    is_finished,
+    newest_checkpoint,
+    saves,
+)
 from minmax.commands.scores import run_folder, score_table, write_report
-from minmax.files import whole
+from minmax.commands.settings import SaveConfig
+from minmax.files import discard
+from minmax.paths import expanded, mapped
+from minmax.run_config import RUN_FILES
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
 LOST = "by peer|remote process|socketTimeout"
 """What gloo and NCCL say of a process that is gone."""
-RUN_FILES = ("checkpoints", "pictures", "config.yaml", "hparams.yaml")
 Kind = TypeVar("Kind", bound=Callback)
 LINKED = ("channels", "image_size", "num_classes")
-
-
-class SaveConfig(SaveConfigCallback):
-    """Keep a training's whole configuration in the run's folder and in TensorBoard's text tab."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Save it when a training starts, not when one is tested.
-
-        Without the checkpoint that the training goes on from: the next command to be given
-        this file would be about that one, and not about the run.
-        """
-        if stage == "fit":
-            self.config = self.config.clone()
-            self.config.ckpt_path = None
-            self.folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks all ranks
-            super().setup(trainer, pl_module, stage)
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it as a file, and as text into TensorBoard."""
-        with whole(self.folder / self.config_filename) as part:
-            part.write_text(self.parser.dump(self.config, skip_none=False), "utf-8")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                config = self.parser.dump(self.config, skip_none=True)
-                text = "\n".join("    " + line for line in config.splitlines())
-                logger.experiment.add_text("config", text)
 
 
 class GANCLI(LightningCLI):
@@ -127,19 +111,19 @@ class GANCLI(LightningCLI):
         else:
             args = configs_first(given)
         super().parse_arguments(parser, args)
+        mapped(self.config, expanded)
 
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
             self._saves = saves(self._run_folder())
+            if self._setting("trainer").fast_dev_run:
+                self._leave_nothing()
             self._choose_checkpoint()
-        self._held_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-        self._held_images: dict[str, int] = {}
+        self._held: dict[str, Held] = {}
         for path in self._checkpoints():
             checkpoint = read_checkpoint(path)
-            self._held_images[path] = checkpoint["images_seen"]
-            shapes = {name: tuple(t.shape) for name, t in checkpoint["state_dict"].items()}
-            self._held_shapes[path] = shapes
+            self._held[path] = Held.of(path, checkpoint)
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
             if held != wanted:
                 raise ValueError(
@@ -147,6 +131,17 @@ class GANCLI(LightningCLI):
                     "that it was trained with (config.yaml in its run's folder), or another "
                     "checkpoint"
                 )
+
+    def _leave_nothing(self) -> None:
+        """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
+        if self._setting("ckpt_path"):
+            raise ValueError(
+                "--trainer.fast_dev_run begins from the start: leave --ckpt_path out, or try the "
+                "checkpoint with --trainer.max_steps"
+            )
+        self._thrown_away = TemporaryDirectory(prefix="minmax-")  # removed with this object
+        self.config.fit.trainer.default_root_dir = self._thrown_away.name
+        self.config.fit.resume = False
 
     def _choose_checkpoint(self) -> None:
         """Find the run's own newest checkpoint if it is to be resumed."""
@@ -173,17 +168,10 @@ class GANCLI(LightningCLI):
                 )
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a checkpoint of other networks, before anything is written."""
-        wanted = {name: tuple(t.shape) for name, t in self.model.state_dict().items()}
-        for path, held in self._held_shapes.items():
-            for name in sorted(held.keys() | wanted.keys()):
-                if held.get(name) != wanted.get(name):
-                    raise ValueError(
-                        f"--ckpt_path {path} doesn't fit the model: its {name} is "
-                        f"{held.get(name, 'missing')}, the model's is "
-                        f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
-                        "(config.yaml in its run's folder)"
-                    )
+        """Refuse a checkpoint of other networks or classes, before anything is written."""
+        for held in self._held.values():
+            check_classes(held, self.datamodule.class_names, self.model.conditional)
+            check_shapes(held, self.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Log a training into the run's folder itself; let several devices work together."""
@@ -200,7 +188,7 @@ class GANCLI(LightningCLI):
             kwargs["logger"] = False
             if self.subcommand == "fit":
                 # Hides what a killed run logged after the checkpoint that it goes on from.
-                seen = max(self._held_images.values(), default=0)
+                seen = max((held.images_seen for held in self._held.values()), default=0)
                 purge = seen + 1 if self._resumes(folder) else None
                 kwargs["logger"] = events.Events(folder, purge)
         started = any(
@@ -238,10 +226,11 @@ class GANCLI(LightningCLI):
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
         if self._setting("dry_run"):
-            held = self._checkpoint_path()
+            origin = self._checkpoint_path()
             print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
             print(
-                f"run         {folder}, " + (f"goes on from {held}" if held else "from the start")
+                f"run         {folder}, "
+                + (f"goes on from {origin}" if origin else "from the start")
             )
             if (busy := lock.owner(folder / lock.NAME)) is not None:
                 print(f"            in other hands: {busy} works there")
@@ -252,6 +241,8 @@ class GANCLI(LightningCLI):
                 f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
                 "the run with --resume true, or delete it"
             )
+        if any(is_finished(held, self.trainer, resumed) for held in self._held.values()):
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -259,9 +250,13 @@ class GANCLI(LightningCLI):
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
+        before, trial = set(folder.iterdir()), self._setting("trainer").fast_dev_run
+        begun = max((held.batches for held in self._held.values()), default=0)
         if self.trainer.is_global_zero:
             events.date_back(folder)
             print(headline(kwargs["model"]))
+            for held in self._held.values():
+                print(f"Goes on from {held.path}, after {held.images_seen:,} images")
             if isinstance(self.trainer.logger, TensorBoardLogger):
                 print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
         try:
@@ -278,24 +273,33 @@ class GANCLI(LightningCLI):
                 ) from error
             raise
         finally:
-            if self.trainer.is_global_zero and self.trainer.global_step:
+            trained = self.trainer.global_step > begun
+            if self.trainer.is_global_zero and trained and not trial:
                 self._say_where(folder)
-            elif self.trainer.is_global_zero and not resumed:
-                for new in [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]:
-                    shutil.rmtree(new) if new.is_dir() else new.unlink(missing_ok=True)
+            elif self.trainer.is_global_zero:
+                made = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
+                for new in set(made) - before:
+                    discard(new)
                 if not any(folder.iterdir()):
                     folder.rmdir()
+        if not trained:
+            raise ValueError(
+                "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
+                "max_time (of all starts of a run together) leaves nothing to do"
+            )
+        if trial and self.trainer.is_global_zero:
+            print("The trial went well; nothing of it is kept.")
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last; keep the scores in the run."""
         scored: dict[int, dict[str, Any]] = {}
-        for path in map(Path, self._held_shapes):
+        for path in map(Path, self._held):
             if not os.access(run_folder(path), os.W_OK):
                 raise ValueError(
                     f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
                     "the run, and give the copy's --ckpt_path"
                 )
-            quality, seen = self._callback(callbacks.Quality), self._held_images[str(path)]
+            quality, seen = self._callback(callbacks.Quality), self._held[str(path)].images_seen
             if seen not in scored:  # else the last checkpoint of a run is its best one
                 kwargs |= {"ckpt_path": str(path), "verbose": False}
                 self.trainer.test(**kwargs)
@@ -315,7 +319,7 @@ class GANCLI(LightningCLI):
         path = self._checkpoint_path()
         if path is None:  # by name, or nothing was saved yet
             return bool(self._setting("ckpt_path") or self._setting("resume"))
-        return Path(path).absolute().parent.parent == folder
+        return belongs_to(path, folder)
 
     def _say_where(self, folder: Path) -> None:
         best = self._callback(callbacks.BestCheckpoint)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from minmax.files import whole
+from minmax.paths import expanded
 
 Tensors = dict[str, Tensor]
 
@@ -18,7 +19,7 @@ Tensors = dict[str, Tensor]
 def cache_folder() -> Path:
     """`$MINMAX_CACHE`, else `minmax` in the user's cache folder."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MINMAX_CACHE") or Path(user) / "minmax")
+    return Path(expanded(os.environ.get("MINMAX_CACHE", "")) or Path(user) / "minmax")
 
 
 def fingerprint(*tensors: Tensor) -> str:

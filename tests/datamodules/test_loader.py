@@ -112,7 +112,7 @@ def test_resuming_yields_the_rest_of_the_epoch_then_whole_ones() -> None:
     batches = iter(interrupted)
     next(batches), next(batches)
     state = interrupted.state_dict()
-    assert state == {"epoch": 1, "batch": 2}
+    assert state == {"epoch": 1, "images": 8, "seed": 0}
 
     resumed = make()
     resumed.load_state_dict(state)
@@ -121,6 +121,22 @@ def test_resuming_yields_the_rest_of_the_epoch_then_whole_ones() -> None:
     assert epoch_of(resumed, 1) == whole[1][2:]
     assert epoch_of(resumed, 2) == whole[2]
     assert epoch_of(resumed, 1) == whole[1]
+
+
+@pytest.mark.parametrize(("batch", "world_size"), [(4, 2), (5, 1), (3, 3), (20, 1)])
+def test_another_batch_or_number_of_ranks_goes_on_with_the_images(
+    batch: int, world_size: int
+) -> None:
+    order = joined(epoch_of(make(29, 1, seed=7), 1))
+    seen: list[int] = []
+    for rank in range(world_size):
+        loader = make(29, batch, seed=9, rank=rank, world_size=world_size)
+        loader.load_state_dict({"epoch": 1, "images": 12, "seed": 7})
+        batches = epoch_of(loader, 1)
+        assert all(len(images) == batch for images in batches)
+        seen += joined(batches)
+    whole = 17 // (batch * world_size) * batch * world_size
+    assert sorted(seen) == sorted(order[12 : 12 + whole])
 
 
 def test_a_position_is_not_applied_to_another_epoch() -> None:
