@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from minmax.parent import end_with_parent
-
 COMMANDS = {
     "fit": "train a GAN",
     "validate": "score a checkpoint as in training",
@@ -30,7 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Only the command's own module is imported: Lightning alone takes seconds.
     """
-    end_with_parent()
     given = sys.argv[1:] if arguments is None else list(arguments)
     for expected in (
         *(".*LeafSpec.*", ".*in eval mode at the start of training.*"),

@@ -264,6 +264,9 @@ class GANModule(LightningModule):
         if "_instantiator" not in arguments:  # built in Python, not by the command line
             described = hyperparameters_of(type(self), arguments)
             checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = described
+            for state in checkpoint.get("optimizer_states", []):
+                for group in state["param_groups"]:
+                    group |= {n: v.item() for n, v in group.items() if isinstance(v, np.generic)}
         datamodule = getattr(self.trainer, "datamodule", None)
         checkpoint["class_names"] = list(getattr(datamodule, "class_names", []))
 

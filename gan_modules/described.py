@@ -61,7 +61,7 @@ def arguments_of(value: Any) -> dict[str, Any]:
     Raises:
         ValueError: its attributes don't say.
     """
-    held = dict(getattr(value, "__dict__", {}))
+    held = dict(getattr(value, "__dict__", {"nothing": None}))
     arguments: dict[str, Any] = described(held)
     if held.keys() != inspect.signature(type(value)).parameters.keys() or (
         described(vars(type(value)(**held))) != arguments

@@ -19,7 +19,7 @@ from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
 from minmax.commands.checkpoint import load_model
-from minmax.parent import children_follow, end_with_parent
+from minmax.parent import children_follow
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """Images uint8 `[N, H, W, C]`."""
@@ -138,7 +138,6 @@ def in_rows(pixels: Pixels, job: Job, by_class: bool) -> tuple[Pixels, int]:
 
 def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
     """Draw a share of the images into a folder of files, or into an array that lies on the disk."""
-    end_with_parent()
     model = model or load_model(job.checkpoint)[0]
     array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
     for start, pixels in drawn(model, job, rank, ranks):
