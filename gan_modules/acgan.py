@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from gan_modules.base import Batch, GANModule, OptimizerFactory
 from gan_modules.losses import bce_mean, non_saturating
 from gan_modules.networks import ClassifyingDiscriminator, Generator
+from gan_modules.precision import wide
 from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips
 
 
@@ -52,6 +53,8 @@ class ACGAN(GANModule):
         discriminator_steps: discriminator updates for each turn of the generator.
         generator_steps: generator updates in its turn.
         ema_half_life_images: half-life of the generator's average; 0 is off.
+        generator_clip_norm: greatest norm of all the generator's gradients together; 0 is off.
+        discriminator_clip_norm: likewise of the discriminator's.
     """
 
     conditional = True
@@ -75,6 +78,8 @@ class ACGAN(GANModule):
         discriminator_steps: int = 1,
         generator_steps: int = 1,
         ema_half_life_images: int = 0,
+        generator_clip_norm: float = 0.0,
+        discriminator_clip_norm: float = 0.0,
     ) -> None:
         if num_classes < 2:
             raise ValueError(
@@ -96,6 +101,8 @@ class ACGAN(GANModule):
             ema_half_life_images,
             discriminator_steps,
             generator_steps,
+            generator_clip_norm=generator_clip_norm,
+            adversary_clip_norm=discriminator_clip_norm,
         )
         self.save_hyperparameters()
         self.class_weight = class_weight
@@ -111,7 +118,7 @@ class ACGAN(GANModule):
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
         """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
-        loss = F.cross_entropy(class_logits.float(), classes)
+        loss = F.cross_entropy(wide(class_logits), classes)
         self.observed[f"loss_class/{images}"] = loss
         if self.logging_due:
             self.observed[f"accuracy/class_{images}"] = accuracy(class_logits, classes)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -18,8 +18,10 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_modules.described import hyperparameters_of
 from gan_modules.ema import ema_copy, ema_half_lives, ema_update
 from gan_modules.position import begin_epoch, settle
+from gan_modules.precision import refuse_precision
 
 Batch = tuple[Tensor, Tensor]
 """Real images `[N, C, H, W]` in [-1, 1], and their labels, int64 `[N]`."""
@@ -63,6 +65,9 @@ class GANModule(LightningModule):
             count half in its exponential moving average, less at the start; 0 means none.
         adversary_steps: adversary updates, one a batch, for each turn of the generator.
         generator_steps: generator updates in its turn.
+        generator_clip_norm: greatest norm of all the generator's gradients together; longer ones
+            are shortened to it before each of its updates. 0 is off.
+        adversary_clip_norm: likewise of the adversary's.
 
     Attributes:
         observed: the newest scalars of the step by log name, logged at the interval.
@@ -84,6 +89,8 @@ class GANModule(LightningModule):
         ema_half_life_images: int,
         adversary_steps: int = 1,
         generator_steps: int = 1,
+        generator_clip_norm: float = 0.0,
+        adversary_clip_norm: float = 0.0,
     ) -> None:
         super().__init__()
         counts = {
@@ -99,6 +106,12 @@ class GANModule(LightningModule):
                 "--model.init_args.ema_half_life_images must be 0 (off) or more, got "
                 f"{ema_half_life_images}"
             )
+        self.clip_norms = generator_clip_norm, adversary_clip_norm
+        for network, norm in zip(self._network_names, self.clip_norms, strict=True):
+            if not 0 <= norm < math.inf:
+                raise ValueError(
+                    f"--model.init_args.{network}_clip_norm must be 0 (off) or more, got {norm}"
+                )
         self.automatic_optimization = False
         self.generator = generator
         setattr(self, self.adversary_name, adversary)
@@ -117,14 +130,19 @@ class GANModule(LightningModule):
 
     # Images
 
+    @property
+    def _weight_type(self) -> torch.dtype:
+        return cast(torch.dtype, self.dtype)
+
     def sample_latent(self, count: int) -> Tensor:
         """Latents `[count, latent_dim]` from N(0, 1)."""
-        return torch.randn(count, self.latent_dim, device=self.device)
+        return torch.randn(count, self.latent_dim, dtype=self._weight_type, device=self.device)
 
     def seeded_latents(self, count: int, seed: int = 0) -> Tensor:
         """Latents `[count, latent_dim]` that are the same ones for a seed, on every machine."""
         random = torch.Generator().manual_seed(seed)
-        return torch.randn(count, self.latent_dim, generator=random).to(self.device)
+        latents = torch.randn(count, self.latent_dim, generator=random, dtype=torch.float32)
+        return latents.to(self.device)
 
     def sample_labels(self, count: int) -> Tensor:
         """Classes `[count]`, each equally likely."""
@@ -136,6 +154,7 @@ class GANModule(LightningModule):
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images `[N, C, H, W]` of the generator as it is being trained."""
+        latent = latent.to(self._weight_type)
         images: Tensor = self.generator(self.generator_input(latent, labels))
         return images
 
@@ -146,6 +165,7 @@ class GANModule(LightningModule):
         was_training = network.training
         network.eval()
         try:
+            latent = latent.to(self._weight_type)
             images: Tensor = network(self.generator_input(latent, labels))
         finally:
             network.train(was_training)
@@ -203,6 +223,7 @@ class GANModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Take the seed of all random numbers; let logs fall on the generator's turns."""
+        refuse_precision(str(self.trainer.precision))
         turns = math.ceil(self.trainer.log_every_n_steps / self.adversary_steps)  # type: ignore[attr-defined]
         self.trainer.log_every_n_steps = turns * self.adversary_steps  # type: ignore[attr-defined]
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))
@@ -239,13 +260,54 @@ class GANModule(LightningModule):
         self.logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of images, and what the classes are called."""
+        """Keep the count of images, what the classes are called, and options as plain values."""
         checkpoint["images_seen"] = self.images_seen
+        arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        if "_instantiator" not in arguments:  # built in Python, not by the command line
+            described = hyperparameters_of(type(self), arguments)
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = described
+            for state in checkpoint.get("optimizer_states", []):
+                for group in state["param_groups"]:
+                    group |= {n: v.item() for n, v in group.items() if isinstance(v, np.generic)}
         datamodule = getattr(self.trainer, "datamodule", None)
         checkpoint["class_names"] = list(getattr(datamodule, "class_names", []))
 
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """As Lightning's; it asks for what was given in Python and a checkpoint can't hold.
+
+        Raises:
+            ValueError: such an argument is missing.
+        """
+        held = torch.load(checkpoint_path, map_location="meta", weights_only=weights_only)
+        missing = held.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}).get("_undescribed", [])
+        missing = [f"{name}=..." for name in missing if name not in kwargs]
+        if missing:
+            raise ValueError(
+                f"{checkpoint_path} was trained with Python objects that have no import path: give "
+                f"them again, {cls.__name__}.load_from_checkpoint(path, {', '.join(missing)})"
+            )
+        if hasattr(checkpoint_path, "seek"):
+            checkpoint_path.seek(0)
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+        )
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the count of images; have the training go on where it stands."""
+        """Restore the count of images; have the training go on where it stands.
+
+        Weights are taken as they are, float64 not by way of float32.
+        """
+        if self._trainer is not None:
+            self._trainer.precision_plugin.convert_module(self)
         self.images_seen = checkpoint["images_seen"]
         if "loops" in checkpoint:
             settle(checkpoint["loops"]["fit_loop"])
@@ -287,13 +349,17 @@ class GANModule(LightningModule):
         return "generator", self.adversary_name
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Note the norm of the gradients that are about to be used, their scaling undone."""
+        """Note the norm of the gradients, their scaling undone; then clip them."""
+        index = self.trainer.optimizers.index(optimizer)
+        limit = self.clip_norms[index]
+        if not (limit or self.logging_due):
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # which a fused optimizer would do in its step only
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
         if self.logging_due:
-            name = self._network_names[self.trainer.optimizers.index(optimizer)]
-            gradients = [
-                parameter.grad
-                for group in optimizer.param_groups
-                for parameter in group["params"]
-                if parameter.grad is not None
-            ]
-            self.observed[f"gradient_norm/{name}"] = nn.utils.get_total_norm(gradients)
+            self.observed[f"gradient_norm/{self._network_names[index]}"] = norm
+        if limit:
+            nn.utils.clip_grads_with_norm_(weights, limit, norm)

@@ -38,6 +38,8 @@ class GAN(GANModule):
         discriminator_steps: discriminator updates for each turn of the generator.
         generator_steps: generator updates in its turn.
         ema_half_life_images: half-life of the generator's average; 0 is off.
+        generator_clip_norm: greatest norm of all the generator's gradients together; 0 is off.
+        discriminator_clip_norm: likewise of the discriminator's.
     """
 
     discriminator: Discriminator
@@ -61,6 +63,8 @@ class GAN(GANModule):
         discriminator_steps: int = 1,
         generator_steps: int = 1,
         ema_half_life_images: int = 0,
+        generator_clip_norm: float = 0.0,
+        discriminator_clip_norm: float = 0.0,
     ) -> None:
         super().__init__(
             generator(latent_dim, channels, image_size),
@@ -72,6 +76,8 @@ class GAN(GANModule):
             ema_half_life_images,
             discriminator_steps,
             generator_steps,
+            generator_clip_norm=generator_clip_norm,
+            adversary_clip_norm=discriminator_clip_norm,
         )
         self.save_hyperparameters()
         self.discriminator_loss = discriminator_loss

@@ -1,10 +1,12 @@
-"""Adversarial losses: pure functions of logits, each a scalar in float32.
+"""Adversarial losses: pure functions of logits, each a scalar in float32 (of float64, in float64).
 
-Logits are cast to float32 first: autocast on a CPU would keep them in bfloat16.
+Logits are cast first: autocast on a CPU would keep them in bfloat16.
 """
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from gan_modules.precision import wide
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
@@ -13,7 +15,7 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
     Targets may be soft, also slightly outside [0, 1]: softplus(x) - targets * x is linear
     in the targets, so nothing needs clipping.
     """
-    logits = logits.float()
+    logits = wide(logits)
     return (F.softplus(logits) - targets * logits).mean()
 
 
@@ -36,14 +38,14 @@ def bce_mean(
 
 def non_saturating(fake_logits: Tensor) -> Tensor:
     """Generator loss -log D(G(z)) (Goodfellow et al. 2014, section 3). Chance level 0.693."""
-    return F.softplus(-fake_logits.float()).mean()
+    return F.softplus(-wide(fake_logits)).mean()
 
 
 def wasserstein_critic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """Critic loss E[D(fake)] - E[D(real)] (Gulrajani et al. 2017, eq. 3, first two terms)."""
-    return fake_scores.float().mean() - real_scores.float().mean()
+    return wide(fake_scores).mean() - wide(real_scores).mean()
 
 
 def wasserstein_generator(fake_scores: Tensor) -> Tensor:
     """Generator loss -E[D(fake)] (Gulrajani et al. 2017, algorithm 1, line 12)."""
-    return -fake_scores.float().mean()
+    return -wide(fake_scores).mean()

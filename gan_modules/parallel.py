@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.distributed.nn import functional as collective
 from torch.nn.parallel import DistributedDataParallel
 
+from gan_modules.precision import wide
+
 
 def summed(part: Tensor) -> Tensor:
     """Sum over all ranks, which can be differentiated."""
@@ -40,7 +42,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         others = [axis for axis in range(input.dim()) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(input.dim())]
         with torch.autocast(input.device.type, enabled=False):
-            maps = input.to(torch.promote_types(input.dtype, torch.float32))
+            maps = wide(input)
             values = maps.new_full((1,), input.numel() // input.shape[1])
             sums = summed(torch.cat([maps.sum(others), values]))
             count = sums[-1].detach()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gan_modules.precision import widened
+
 
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor
@@ -24,7 +26,7 @@ def gradient_penalty(
         The penalty, a scalar that can be differentiated, and the mean norm, which can't.
     """
     with torch.autocast(real.device.type, enabled=False):
-        dtype = torch.float64 if real.dtype == torch.float64 else torch.float32
+        dtype = widened(real.dtype)
         real, fake = real.detach().to(dtype), fake.detach().to(dtype)
         epsilon = torch.rand(len(real), 1, 1, 1, dtype=dtype, device=real.device)
         mix = torch.lerp(fake, real, epsilon).requires_grad_(True)

@@ -9,17 +9,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gan_modules.precision import widened
+
 
 class HardLabels:
     """Targets 1 for real and 0 for generated images."""
 
     def real(self, logits: Tensor) -> Tensor:
         """Targets `[N]` of real images with these logits `[N]`."""
-        return torch.ones_like(logits, dtype=torch.float32)
+        return torch.ones_like(logits, dtype=widened(logits.dtype))
 
     def fake(self, logits: Tensor) -> Tensor:
         """Targets `[N]` of generated images with these logits `[N]`."""
-        return torch.zeros_like(logits, dtype=torch.float32)
+        return torch.zeros_like(logits, dtype=widened(logits.dtype))
 
 
 class OneSidedSmoothing(HardLabels):
@@ -36,7 +38,7 @@ class OneSidedSmoothing(HardLabels):
 
     def real(self, logits: Tensor) -> Tensor:
         """Constant targets `[N]`."""
-        return torch.full_like(logits, self.real_target, dtype=torch.float32)
+        return torch.full_like(logits, self.real_target, dtype=widened(logits.dtype))
 
 
 class SoftLabels(HardLabels):
@@ -60,11 +62,11 @@ class SoftLabels(HardLabels):
 
     def real(self, logits: Tensor) -> Tensor:
         """Uniform targets `[N]` from `real_range`."""
-        return torch.empty_like(logits, dtype=torch.float32).uniform_(*self.real_range)
+        return torch.empty_like(logits, dtype=widened(logits.dtype)).uniform_(*self.real_range)
 
     def fake(self, logits: Tensor) -> Tensor:
         """Uniform targets `[N]` from `fake_range`."""
-        return torch.empty_like(logits, dtype=torch.float32).uniform_(*self.fake_range)
+        return torch.empty_like(logits, dtype=widened(logits.dtype)).uniform_(*self.fake_range)
 
 
 class LabelFlips:

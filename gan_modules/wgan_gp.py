@@ -32,6 +32,8 @@ class WGANGP(GANModule):
         critic_steps: critic updates for each generator update. Paper: 5.
         penalty_weight: lambda of the gradient penalty. Paper: 10.
         ema_half_life_images: half-life of the generator's average; 0 is off.
+        generator_clip_norm: greatest norm of all the generator's gradients together; 0 is off.
+        critic_clip_norm: likewise of the critic's.
     """
 
     adversary_name = "critic"
@@ -50,6 +52,8 @@ class WGANGP(GANModule):
         critic_steps: int = 5,
         penalty_weight: float = 10.0,
         ema_half_life_images: int = 0,
+        generator_clip_norm: float = 0.0,
+        critic_clip_norm: float = 0.0,
     ) -> None:
         if penalty_weight < 0:
             raise ValueError(
@@ -64,6 +68,8 @@ class WGANGP(GANModule):
             num_classes,
             ema_half_life_images,
             adversary_steps=critic_steps,
+            generator_clip_norm=generator_clip_norm,
+            adversary_clip_norm=critic_clip_norm,
         )
         if any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.critic.modules()

@@ -7,6 +7,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from minmax.parent import end_with_parent
+
 OWN = ("cli", "datamodules", "gan_modules")
 """Names beside this package's own that the project has at the top level."""
 
@@ -27,3 +29,4 @@ class OwnFirst(MetaPathFinder):
 
 
 sys.meta_path.insert(0, OwnFirst())
+end_with_parent()  # before anything is imported that takes seconds

@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+import threading
 from types import FrameType
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
 from minmax.callbacks.checkpoints import LastCheckpoint
@@ -36,6 +38,13 @@ class Signals(Callback):
             self.received = signal.SIGTERM
         # Lightning's ranks ask for SIGTERM in every batch, for which a GPU would have to wait.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+        if threading.current_thread() is not threading.main_thread():
+            rank_zero_warn(
+                "This training doesn't run in the main thread, where alone Python hears signals: "
+                "Ctrl+C and SIGTERM will not save it"
+            )
+            return
 
         def handle(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and self.received:

@@ -91,6 +91,12 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
     options = {**checkpoint["hyper_parameters"]}
     del options["_class_path"]
+    if options.get("_undescribed"):
+        raise ValueError(
+            f"{path} was trained from Python with {options['_undescribed']} that have no import "
+            "path: give them as classes, partials of classes or functions of a module, or load it "
+            "in Python with load_from_checkpoint"
+        )
     try:
         check_options(options)
         if options.pop("_instantiator", INSTANTIATOR) != INSTANTIATOR:

@@ -21,6 +21,7 @@ from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
 from minmax.commands.checkpoint import load_model
+from minmax.parent import children_follow
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """Images uint8 `[N, H, W, C]`."""
@@ -161,7 +162,8 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
         raise ValueError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
     try:
-        spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
+        with children_follow():
+            spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
     except ProcessException as error:
         reason = str(error).strip().splitlines()[-1]
         full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)

@@ -16,17 +16,23 @@ from typing import Any, TypeVar
 import shtab
 import torch
 from lightning import Callback, Trainer
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from gan_modules.precision import refuse_precision
 from minmax import admission, callbacks, events, lock, trust
 from minmax.commands.checkpoint import read_checkpoint, variant_of
+from minmax.commands.launching import (
+    processes_of,
+    refuse_settings,
+    refuse_strategy,
+    started_by,
+)
 from minmax.commands.messages import Parser, check_files, configs_first, one_line
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import (
@@ -40,7 +46,9 @@ from minmax.commands.resuming import (
 )
 from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.commands.settings import SaveConfig
+from minmax.commands.tuples import read_tuples
 from minmax.files import discard
+from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
 from minmax.run_config import RUN_FILES
 
@@ -191,15 +199,24 @@ class GANCLI(LightningCLI):
                 seen = max((held.images_seen for held in self._held.values()), default=0)
                 purge = seen + 1 if self._resumes(folder) else None
                 kwargs["logger"] = events.Events(folder, purge)
-        started = any(
-            environment.detect() and environment().world_size() > 1
-            for environment in (SLURMEnvironment, TorchElasticEnvironment)
-        )
+        environment = started_by(plugins, settings.num_nodes)
+        if environment not in plugins:
+            kwargs["plugins"] = [*kwargs.get("plugins", plugins), environment]
         alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
-        several = started or settings.num_nodes > 1 or str(settings.devices) not in alone
-        if settings.strategy in ("auto", "ddp") and several:
+        several = (
+            processes_of(environment) > 1
+            or settings.num_nodes > 1
+            or str(settings.devices) not in alone
+        )
+        refuse_settings(settings, several, self.model.adversary_name)
+        if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             kwargs["strategy"] = "gan_ddp"
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        refuse_strategy(trainer.strategy, str(settings.strategy))
+        refuse_precision(str(trainer.precision))
+        if trainer.world_size == 1:  # whatever RANK is left in the environment
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Train where no other process does; the ranks of one training are led by their first."""
@@ -383,33 +400,35 @@ def main(arguments: list[str] | None = None) -> None:
     """Hand the arguments, or those of the process, to Lightning's command line."""
     keep_freed_memory()
     trust.enforce()
+    read_tuples()
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         messages = logging.getLogger(f"lightning.pytorch.{name}")
         messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))
     strict = {"allow_abbrev": False}
     try:
-        GANCLI(
-            GANModule,
-            ImageDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            auto_configure_optimizers=False,
-            trainer_defaults={
-                "devices": 1,
-                "enable_model_summary": False,  # it says 0 FLOPs of all
-                # In this order: what a batch showed is noted before a signal has it saved.
-                "callbacks": [callbacks.Amounts(), callbacks.Diagnosis(), callbacks.Signals()],
-            },
-            parser_class=Parser,
-            parser_kwargs={
-                **strict,
-                "description": __doc__,
-                **{name: dict(strict) for name in GANCLI.subcommands()},
-            },
-            args=arguments,
-        )
+        with children_follow():
+            GANCLI(
+                GANModule,
+                ImageDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                auto_configure_optimizers=False,
+                trainer_defaults={
+                    "devices": 1,
+                    "enable_model_summary": False,  # it says 0 FLOPs of all
+                    # In this order: what a batch showed is noted before a signal has it saved.
+                    "callbacks": [callbacks.Amounts(), callbacks.Diagnosis(), callbacks.Signals()],
+                },
+                parser_class=Parser,
+                parser_kwargs={
+                    **strict,
+                    "description": __doc__,
+                    **{name: dict(strict) for name in GANCLI.subcommands()},
+                },
+                args=arguments,
+            )
     except UnicodeDecodeError as error:
         raise ValueError(
             f"a --config is no YAML text ({error}): give a file like configs/*"

@@ -96,6 +96,39 @@ CASES = {
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.jpg"],
         "must end in .png, .npz, .gif, .mp4, or be a folder",
     ),
+    "clipping for one optimizer": (
+        [*DIGITS, "--trainer.gradient_clip_val", "1"],
+        f"{MODEL}.generator_clip_norm, {MODEL}.discriminator_clip_norm",
+    ),
+    "clipping's way alone": (
+        ["fit", "--config", "wgan_gp_mnist", "--trainer.gradient_clip_algorithm", "value"],
+        f"{MODEL}.critic_clip_norm",
+    ),
+    "negative clipping": (
+        [*DIGITS, f"{MODEL}.generator_clip_norm", "-1"],
+        f"{MODEL}.generator_clip_norm must",
+    ),
+    "spawned processes": ([*DIGITS, "--trainer.strategy", "ddp_spawn"], "ddp_spawn trains in"),
+    "forked processes": (
+        [
+            *(*DIGITS, "--trainer.strategy", "lightning.pytorch.strategies.DDPStrategy"),
+            *("--trainer.strategy.start_method", "fork"),
+        ],
+        "gan_ddp",
+    ),
+    "gradients of both networks at once": (
+        [*DIGITS, "--trainer.strategy", "ddp_find_unused_parameters_false"],
+        "ddp_find_unused_parameters_false waits for",
+    ),
+    "half weights": ([*DIGITS, "--trainer.precision", "bf16-true"], "precision bf16-true is not"),
+    "half weights by a plugin": (
+        [*DIGITS, "--trainer.plugins", "lightning.pytorch.plugins.HalfPrecision"],
+        "precision 16-true is not",
+    ),
+    "eighth weights": (
+        [*DIGITS, "--trainer.precision", "transformer-engine"],
+        "precision transformer-engine is not",
+    ),
     "unknown precision": ([*DIGITS, "--trainer.precision", "8-mixed"], "precision"),
     "unknown strategy": ([*DIGITS, "--trainer.strategy", "dpp"], "strategy"),
     "unknown accelerator": ([*DIGITS, "--trainer.accelerator", "gpus"], "accelerator"),

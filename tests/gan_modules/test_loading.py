@@ -4,15 +4,21 @@ import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor
 
 import cli
+from datamodules import Digits
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.described import described
+from gan_modules.losses import non_saturating
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,
@@ -20,6 +26,7 @@ from gan_modules.networks import (
     DCGAN32Discriminator,
     DCGAN32Generator,
 )
+from gan_modules.tricks import HardLabels, SoftLabels
 from minmax.commands.checkpoint import load_model, read_checkpoint
 from tests.gan_modules.helpers import copied, equal, fast_adam
 
@@ -277,6 +284,80 @@ def test_a_model_built_in_python_names_no_variant(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="which variant"):
         load_model(tmp_path / "a.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore:Attribute .* removed from hparams")
+class TestBuiltInPython:
+    """Without the command line, with Lightning's own checkpoint, which holds no pickles."""
+
+    ADAM = partial(torch.optim.Adam, lr=np.float64(0.001), betas=(0.5, 0.9))
+
+    def train(self, folder: Path, steps: int, checkpoint: Path | None = None, **parts: Any) -> Path:
+        parts = {"generator": DCGAN32Generator, "discriminator_optimizer": self.ADAM} | parts
+        narrow = partial(DCGAN32Discriminator, width=4)
+        model = GAN(
+            *(parts.pop("generator"), narrow, fast_adam, parts.pop("discriminator_optimizer")),
+            *(1, 32, 10, 6),
+            **parts,
+        )
+        quiet = {"enable_progress_bar": False, "limit_val_batches": 0, "default_root_dir": folder}
+        trainer = Trainer(accelerator="cpu", logger=False, max_steps=steps, **quiet)
+        trainer.fit(model, Digits(batch_size=16), ckpt_path=checkpoint)
+        return Path(trainer.checkpoint_callback.best_model_path)
+
+    def test_what_can_be_imported(self, tmp_path: Path) -> None:
+        parts = {"labels": SoftLabels((0.9, 1.1)), "generator_loss": non_saturating}
+        path = self.train(tmp_path, 1, **parts)
+        held = torch.load(path, weights_only=True)
+        assert held["hyper_parameters"]["discriminator_optimizer"] == {
+            "class_path": "torch.optim.Adam",
+            "init_args": {"lr": 0.001, "betas": [0.5, 0.9]},
+        }
+        for model in (GAN.load_from_checkpoint(path), load_model(path)[0]):
+            assert equal(copied(model), held["state_dict"])
+            assert (model.labels.real_range, model.latent_dim) == ((0.9, 1.1), 6)
+        (optimizer_g, optimizer_d) = model.configure_optimizers()
+        assert optimizer_d.defaults["betas"] == (0.5, 0.9)
+        assert optimizer_g.defaults["lr"] == 0.01
+        again = self.train(tmp_path, 2, path, **parts)
+        assert torch.load(again, weights_only=True)["images_seen"] == 32
+
+    def test_what_cannot(self, tmp_path: Path) -> None:
+        """A training goes on all the same; who loads the model must give them again."""
+
+        class Shifted(SoftLabels):
+            """Can't be imported; nor could an object that hides its arguments be made again."""
+
+        parts = {
+            "generator": lambda *shape: DCGAN32Generator(*shape),
+            "generator_loss": lambda logits: -logits.mean(),
+            "labels": Shifted(),
+        }
+        path = self.train(tmp_path, 1, **parts)
+        again = self.train(tmp_path, 2, path, **parts)
+        assert torch.load(again, weights_only=True)["images_seen"] == 32
+        missing = r"load_from_checkpoint\(path, generator=..., generator_loss=..., labels=...\)"
+        with pytest.raises(ValueError, match=missing):
+            GAN.load_from_checkpoint(path)
+        with pytest.raises(ValueError, match=missing):
+            load_model(path)
+        loaded = GAN.load_from_checkpoint(path, **parts)
+        assert loaded.generator_loss is parts["generator_loss"]
+
+
+@pytest.mark.parametrize(
+    "value", [object(), lambda: None, partial(print, 1), HardLabels, 3, {"a": ()}]
+)
+def test_descriptions(value: Any) -> None:
+    """Values have one, or are refused by name; none is made up."""
+    expected = {3: 3, HardLabels: {"class_path": "gan_modules.tricks.HardLabels"}}
+    if isinstance(value, dict):
+        assert described(value) == {"a": []}
+    elif value in expected:
+        assert described(value) == expected[value]
+    else:
+        with pytest.raises(ValueError, match=r"import|class with|returns|argument|object"):
+            described(value)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "GAN": (GAN, PLAIN),
     "GAN, two steps of both": (GAN, PLAIN | {"discriminator_steps": 2, "generator_steps": 2}),
     "GAN without batch norm": (GAN, PLAIN | {"generator": Unnormed}),
+    "GAN, clipped": (
+        GAN,
+        PLAIN | {"generator_clip_norm": 0.01, "discriminator_clip_norm": 0.01},
+    ),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
     "WGANGP": (WGANGP, {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 1}),
     "WGANGP, two critic steps": (

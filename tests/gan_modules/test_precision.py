@@ -1,13 +1,20 @@
 """Half precision with one scaler and two optimizers."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
+from torch import Tensor, nn
 
 from gan_modules import WGANGP, GANModule
+from minmax.callbacks import LastCheckpoint
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
+    TinyImages,
+    adversary_of,
     copied,
     equal,
     fit,
@@ -39,6 +46,47 @@ def test_scaled_gradients_are_the_same_step(variant: type[GANModule]) -> None:
         results.append(copied(model))
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_float64_is_float64_throughout(variant: type[GANModule], tmp_path: Path) -> None:
+    """All that reaches a loss or a weight, and a resumed training bit for bit."""
+    seen: set[torch.dtype] = set()
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        outputs = output if isinstance(output, tuple) else (output,)
+        seen.update(value.dtype for value in (*inputs, *outputs))
+
+    def train(steps: int, folder: Path, checkpoint: Path | None = None) -> GANModule:
+        model = make_model(variant, seed=0 if checkpoint is None else 7, ema_half_life_images=30)
+        for network in (model.generator, adversary_of(model)):
+            network.register_forward_hook(note)
+        seen_losses = AfterBatch(lambda model: seen.update(v.dtype for v in losses_of(model)))
+        callbacks = [seen_losses, LastCheckpoint(every_n_epochs=100)]
+        limits = {"max_epochs": -1, "max_steps": steps, "enable_checkpointing": True}
+        options = limits | {"precision": "64-true", "default_root_dir": folder}
+        fit(model, TinyImages(), callbacks, checkpoint=checkpoint, **options)
+        return model
+
+    whole = train(6, tmp_path / "whole")
+    assert seen == {torch.float64}
+    train(2, tmp_path)
+    resumed = train(6, tmp_path, tmp_path / "checkpoints" / "last.ckpt")
+    assert equal(copied(whole), copied(resumed))
+    drawn = whole.sample(whole.seeded_latents(5), torch.zeros(5, dtype=torch.int64))
+    whole.float()
+    again = whole.sample(whole.seeded_latents(5), torch.zeros(5, dtype=torch.int64))
+    torch.testing.assert_close(drawn, again)
+
+
+def losses_of(model: GANModule) -> list[Tensor]:
+    return [value for name, value in model.observed.items() if "loss" in name or "penalty" in name]
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_half_weights_are_refused(precision: str) -> None:
+    with pytest.raises(ValueError, match=f"--trainer.precision {precision} is not for GANs"):
+        fit(make_model(), make_batches(2), precision=precision)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

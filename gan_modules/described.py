@@ -1,0 +1,94 @@
+"""Python objects as the command line describes them, for checkpoints that need no pickles."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jsonargparse._util import get_import_path, import_object
+
+
+def described(value: Any) -> Any:
+    """The same as plain values: numbers, texts, lists, dicts of `class_path` and `init_args`.
+
+    Args:
+        value: plain, or a class or function (with an annotated result) of a module's top level, a
+            partial of such a class, or an object that holds its class' arguments by their names.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, np.generic):
+        return described(value.item())
+    if isinstance(value, list | tuple):
+        return [described(held) for held in value]
+    if isinstance(value, dict):
+        return {name: described(held) for name, held in value.items()}
+    if isinstance(value, partial):
+        if value.args or not isinstance(value.func, type):
+            raise ValueError(f"{value} is no class with arguments by name")
+        return {"class_path": path_of(value.func), "init_args": described(value.keywords)}
+    if isinstance(value, type):
+        return {"class_path": path_of(value)}
+    if inspect.isfunction(value):
+        if "return" not in value.__annotations__:  # without it the command line takes none either
+            raise ValueError(f"{value} doesn't say what it returns")
+        return path_of(value)
+    return {"class_path": path_of(type(value)), "init_args": arguments_of(value)}
+
+
+def path_of(value: Any) -> str:
+    """Where a class or function is imported from.
+
+    Raises:
+        ValueError: nowhere, since it was made within a function, say.
+    """
+    path = get_import_path(value)
+    try:
+        found = import_object(str(path), check_path=False)  # it comes from code
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found is not value:
+        raise ValueError(f"{value} can't be imported")
+    return str(path)
+
+
+def arguments_of(value: Any) -> dict[str, Any]:
+    """The described arguments with which an equal object is made.
+
+    Raises:
+        ValueError: its attributes don't say.
+    """
+    held = dict(getattr(value, "__dict__", {"nothing": None}))
+    arguments: dict[str, Any] = described(held)
+    if held.keys() != inspect.signature(type(value)).parameters.keys() or (
+        described(vars(type(value)(**held))) != arguments
+    ):
+        raise ValueError(f"{value} holds other things than its arguments")
+    return arguments
+
+
+def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint keeps of a model built in Python: the same as of the command line's.
+
+    Args:
+        variant: the model's class.
+        arguments: of its constructor, by name.
+
+    Returns:
+        Plain values, and `_undescribed`: the names of those that are none.
+    """
+    held: dict[str, Any] = {
+        "_class_path": get_import_path(variant),
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+    }
+    parameters = inspect.signature(variant).parameters.values()
+    named = {p.name: None for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    for name in named | arguments:
+        try:
+            held[name] = described(arguments[name])
+        except (KeyError, ValueError):
+            held.setdefault("_undescribed", []).append(name)
+    return held
