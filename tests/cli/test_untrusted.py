@@ -267,6 +267,20 @@ def test_payloads_of_configs(name, config, tmp_path, strangers, proof):
 
 
 @pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("lightning.pytorch.loggers.utilities._scan_checkpoints", "doesn't belong"),
+        ("gan_modules.base.GANModule.sample_latent", "top of a module"),
+    ],
+)
+def test_functions_of_allowed_modules(function, why, config, strangers):
+    """Which jsonargparse would take, since any function may stand there."""
+    given = ["fit", "--config", config("dcgan_digits"), "--dry_run", "true"]
+    given += ["--trainer.callbacks", "LambdaCallback", "--trainer.callbacks.setup", function]
+    assert why in refused(given)
+
+
+@pytest.mark.parametrize(
     ("changes", "what"),
     [
         ({"variants": {"a": {"trust": "strangers"}}}, "option trust"),
