@@ -212,7 +212,8 @@ LOADING = ("sample", "export", "explore")
 
 
 @pytest.mark.parametrize("name", MODEL)
-def test_payloads_of_checkpoints(name, trained, tmp_path, strangers, proof):
+def test_payloads_of_checkpoints(name, trained, tmp_path, strangers, proof, monkeypatch):
+    monkeypatch.syspath_prepend(strangers)
     sys.modules.pop("antigravity", None)
     options = options_of(trained) | filled(MODEL[name], proof)
     file = tmp_path / "a.ckpt"
@@ -246,7 +247,8 @@ CONFIGS = {**{name: config_of(payload) for name, payload in MODEL.items()}, **CO
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_payloads_of_configs(name, config, tmp_path, strangers, proof):
+def test_payloads_of_configs(name, config, tmp_path, strangers, proof, monkeypatch):
+    monkeypatch.syspath_prepend(strangers)  # so that it could be imported
     sys.modules.pop("antigravity", None)
     file = tmp_path / "a.yaml"
     payload = filled(CONFIGS[name], proof)
@@ -264,6 +266,20 @@ def test_payloads_of_configs(name, config, tmp_path, strangers, proof):
         if values:
             refused(["fit", *given, *options])
         harmless(strangers, proof, file)
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("lightning.pytorch.loggers.utilities._scan_checkpoints", "doesn't belong"),
+        ("gan_modules.base.GANModule.sample_latent", "top of a module"),
+    ],
+)
+def test_functions_of_allowed_modules(function, why, config, strangers):
+    """Which jsonargparse would take, since any function may stand there."""
+    given = ["fit", "--config", config("dcgan_digits"), "--dry_run", "true"]
+    given += ["--trainer.callbacks", "LambdaCallback", "--trainer.callbacks.setup", function]
+    assert why in refused(given)
 
 
 @pytest.mark.parametrize(
