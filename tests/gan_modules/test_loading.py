@@ -65,6 +65,10 @@ def narrow_generator(latent_dim: int, channels: int, image_size: int) -> DCGAN32
     return DCGAN32Generator(latent_dim, channels, image_size, width=4)
 
 
+def unannotated(*shape):  # what the command line takes for no network's builder
+    return DCGAN32Generator(*shape)
+
+
 BUILDERS: dict[type[GANModule], dict[str, Any]] = {
     GAN: {
         "generator": narrow_generator,
@@ -346,7 +350,7 @@ class TestBuiltInPython:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), lambda: None, partial(print, 1), HardLabels, 3, {"a": ()}]
+    "value", [object(), lambda: None, unannotated, partial(print, 1), HardLabels, 3, {"a": ()}]
 )
 def test_descriptions(value: Any) -> None:
     """Values have one, or are refused by name; none is made up."""
