@@ -112,7 +112,8 @@ def decode(path: str, size: int, channels: int, background: str) -> Pixels:
     except Image.DecompressionBombError as error:
         raise BrokenFilesError({path: f"is too large ({error})"}) from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
-        raise BrokenFilesError({path: f"can't be read ({error})"}) from error
+        reason = str(error).replace(repr(path), "it")  # which stands before it
+        raise BrokenFilesError({path: f"can't be read ({reason})"}) from error
     return numpy.asarray(image).reshape(size, size, channels)
 
 

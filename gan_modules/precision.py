@@ -26,7 +26,7 @@ def refuse_precision(precision: str) -> None:
 
 def widened(dtype: torch.dtype) -> torch.dtype:
     """The type in which values of this type are summed and compared: float32, or float64."""
-    return torch.promote_types(dtype, torch.float32)
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def wide(values: Tensor) -> Tensor:

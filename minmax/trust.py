@@ -19,12 +19,14 @@ all arguments on top of this (a generator is a `Generator`), before anything is 
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from os import PathLike
 from types import FunctionType, ModuleType
 from typing import Any
 
-from jsonargparse import Namespace, _loaders_dumpers, set_parsing_settings
+from jsonargparse import Namespace, _common, _loaders_dumpers, set_parsing_settings
 from lightning import Callback
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch.accelerators import Accelerator
@@ -51,7 +53,6 @@ SERVICE_KINDS = (
     *(Profiler, Strategy),
 )
 ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
-_formerly: set[str] = set()
 
 
 class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
@@ -65,14 +66,20 @@ class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
         super().__init__(text)
 
 
-def enforce() -> None:
-    """Have jsonargparse import what is allowed or admitted, and read no endless YAML."""
+@contextmanager
+def enforced() -> Iterator[None]:
+    """Have jsonargparse import what is allowed or admitted, and read no endless YAML.
+
+    Until the block ends: a notebook that gives a command may do other things as well.
+    """
+    loader, settings = _loaders_dumpers.yaml_default_loader, dict(_common.parsing_settings)
     _loaders_dumpers.yaml_default_loader = Bounded  # type: ignore[assignment]
-    now = set(admitted())
-    set_parsing_settings(
-        import_path_denylist=["*", *(_formerly - now)], import_path_allowlist=[*ALLOWED, *now]
-    )
-    _formerly.update(now)
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *admitted()])
+    try:
+        yield
+    finally:
+        _loaders_dumpers.yaml_default_loader = loader
+        _common.parsing_settings.update(settings)
 
 
 def lies_in(path: str, packages: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from minmax import trust
 from minmax.admission import admitted
 
 
+@trust.enforced()
 def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) -> GANModule:
     """Build a model, once it is known to be as large as its weights.
 
@@ -23,7 +24,6 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
         ValueError: it names foreign code, or is another model than that of the weights.
         Exception: whatever the variant and its networks raise about the options.
     """
-    trust.enforce()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(trust.imported(class_path, "model"), "model", fail_untyped=False)
     parsed = parser.parse_object({"model": options})

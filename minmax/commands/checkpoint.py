@@ -93,9 +93,9 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     del options["_class_path"]
     if options.get("_undescribed"):
         raise ValueError(
-            f"{path} was trained from Python with {options['_undescribed']} that have no import "
-            "path: give them as classes, partials of classes or functions of a module, or load it "
-            "in Python with load_from_checkpoint"
+            f"{path} was trained with Python objects that have no import path. Load it in Python: "
+            f"{class_path.rpartition('.')[2]}.load_from_checkpoint(path, "
+            f"{', '.join(f'{name}=...' for name in options['_undescribed'])})"
         )
     try:
         check_options(options)

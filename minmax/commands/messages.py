@@ -24,7 +24,7 @@ CLASSES = [
     for name, _ in getmembers(module, isclass)
 ]
 """Those that need no import path."""
-LONGEST = 2000
+LONGEST = 4000
 """Characters of a message: it may hold a whole value that was given."""
 
 

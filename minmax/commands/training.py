@@ -124,9 +124,9 @@ class GANCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
-            self._saves = saves(self._run_folder())
             if self._setting("trainer").fast_dev_run:
                 self._leave_nothing()
+            self._saves = saves(self._run_folder())
             self._choose_checkpoint()
         self._held: dict[str, Held] = {}
         for path in self._checkpoints():
@@ -396,10 +396,10 @@ def keep_freed_memory() -> None:
         libc.mallopt(m_mmap_threshold, 32 * 2**20)
 
 
+@trust.enforced()
 def main(arguments: list[str] | None = None) -> None:
     """Hand the arguments, or those of the process, to Lightning's command line."""
     keep_freed_memory()
-    trust.enforce()
     read_tuples()
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         messages = logging.getLogger(f"lightning.pytorch.{name}")
@@ -413,7 +413,7 @@ def main(arguments: list[str] | None = None) -> None:
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=SaveConfig,
-                save_config_kwargs={"save_to_log_dir": False},
+                save_config_kwargs={"overwrite": True},
                 auto_configure_optimizers=False,
                 trainer_defaults={
                     "devices": 1,

@@ -72,7 +72,7 @@ def test_ratios_are_those_of_the_rounds() -> None:
         (["--rounds", "0"], "--rounds must be at least 1"),
         (["--seconds", "0"], "--seconds positive"),
         (["--output", "missing/speed.json"], "there is no folder missing"),
-        (["--trainer.precision", "16-true"], "choose from 32-true, bf16-mixed"),
+        (["--trainer.precision", "16-true"], "Choose from 32-true, 64-true, 16-mixed, bf16-mixed"),
         (["--trainer.nothing", "1"], "nothing"),
     ],
 )

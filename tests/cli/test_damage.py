@@ -204,14 +204,13 @@ def test_scores_of_images_that_are_all_the_same(fit: Callable[..., Path], tmp_pa
 
 
 class TestCheckpointsNames:
-    @pytest.mark.parametrize("names", [["one"], ["a", 3] * 5])
     def test_numbers_stand_for_names_that_do_not_fit(
-        self, names: object, conditional: Path, tmp_path: Path
+        self, conditional: Path, tmp_path: Path
     ) -> None:
-        checkpoint = torch.load(conditional, weights_only=True) | {"class_names": names}
+        checkpoint = torch.load(conditional, weights_only=True) | {"class_names": ["one"]}
         torch.save(checkpoint, tmp_path / "last.ckpt")
         arguments = ["--checkpoint", str(tmp_path / "last.ckpt"), "--output"]
-        with pytest.warns(UserWarning, match=r"last\.ckpt names its 10 classes wrongly"):
+        with pytest.warns(UserWarning, match=r"last\.ckpt has 1 names for 10 classes"):
             cli.main(["sample", *arguments, str(tmp_path / "folder"), "--count", "10"])
         drawn = sorted(path.name for path in (tmp_path / "folder").iterdir())
         assert drawn == [f"{number:06d}_{number}.png" for number in range(10)]

@@ -298,6 +298,7 @@ class TestSample:
 
 def test_processes_of_torchrun_are_not_trainings_of_their_own(fit, monkeypatch):
     started = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    started |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     for name, value in (started | {"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match="devices"):
