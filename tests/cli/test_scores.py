@@ -2,9 +2,8 @@
 
 import csv
 import json
+import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from PIL import Image
 
 import cli
+from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,16 +82,15 @@ def test_one_checkpoint_is_tested_and_the_others_reports_stay(
 def test_two_ranks_score_as_one(scored: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(scored, run)
-    subprocess.run(
+    process = Command(
         [
-            *(sys.executable, str(ROOT / "cli.py"), "test"),
-            *("--config", str(run / "config.yaml"), "--trainer.devices", "2"),
+            *("test", "--config", str(run / "config.yaml"), "--trainer.devices", "2"),
             *("--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--quality.count", "199"),
         ],
-        check=True,
-        capture_output=True,
-        timeout=100,
+        dict(os.environ),
     )
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
     two = reports(run)["last"]["scores"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["cli.py"])

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import cli
 from gan_modules import GANModule
 from minmax.callbacks import WholeCheckpoints
 from minmax.commands.checkpoint import read_checkpoint
+from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
@@ -32,7 +32,7 @@ TRICKS = [
 def command(folder: Path, *options: str) -> list[str]:
     """A training of three epochs of 25 batches, saved after every five batches."""
     return [
-        *(sys.executable, "cli.py", "fit", "--config", "configs/dcgan_digits.yaml", *TRICKS),
+        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS),
         *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "3", "--quality.count", "100"),
         *("--quality.features", "pixels", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "320"),
@@ -40,16 +40,12 @@ def command(folder: Path, *options: str) -> list[str]:
     ]
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str) -> Command:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MINMAX_CACHE": str(folder.parent)}
-    pipe = subprocess.PIPE
-    arguments = command(folder, *options)
-    return subprocess.Popen(
-        arguments, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
+    return Command(command(folder, *options), environment)
 
 
-def wait_for_images(process: subprocess.Popen[str], folder: Path, images: int) -> None:
+def wait_for_images(process: Command, folder: Path, images: int) -> None:
     """Until a checkpoint after so many images is whole."""
     file, end = folder / "checkpoints" / "last.ckpt", time.monotonic() + 100
     while time.monotonic() < end and process.poll() is None:

@@ -1,0 +1,67 @@
+"""The command line in processes of its own, which share one import of what takes seconds."""
+
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+import cli
+
+ROOT = Path(cli.__file__).parent
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["minmax.commands.training", "minmax.callbacks"])
+
+
+class Command:
+    """A command that runs by itself: a part of `subprocess.Popen`.
+
+    Args:
+        arguments: of the command line.
+        environment: of the process.
+    """
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._streams = [str(Path(self._folder.name) / name) for name in ("output", "errors")]
+        given = {"GIVEN": (arguments, environment, self._streams)}
+        # By its path: another package of dependencies has the name `tests`.
+        self._process = FORKED.Process(target=runpy.run_path, args=(__file__, given, "command"))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, if the process has ended."""
+        return self._process.exitcode
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for the end; what was written to the output, and to the errors."""
+        self._process.join(timeout)
+        assert self._process.exitcode is not None, "it goes on"
+        output, errors = (Path(stream).read_text() for stream in self._streams)
+        return output, errors
+
+
+def run(arguments: list[str], environment: dict[str, str], streams: list[str]) -> None:
+    """Become the command."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for descriptor, stream in enumerate(streams, start=1):
+        file = os.open(stream, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, descriptor)
+    os.chdir(ROOT)
+    sys.modules["__main__"].__spec__ = None  # so that further ranks are started as this is one
+    sys.argv = [str(ROOT / "cli.py"), *arguments]
+    cli.main()
+
+
+if __name__ == "command":
+    run(*GIVEN)  # noqa: F821  (given by `run_path`)
