@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with admitting([expanded_argument(argument) for argument in given]) as given:
             run(given, of_process=arguments is None)
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
         if os.environ.get("MINMAX_TRACEBACK"):
             raise

@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import shtab
 import torch
@@ -63,12 +63,18 @@ LINKED = ("channels", "image_size", "num_classes")
 class GANCLI(LightningCLI):
     """Lightning's command line with the data's shape linked to the model."""
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """All of Lightning's but `predict`: generators predict nothing."""
+    given: ClassVar[str | None] = None
+    """The command that was given, if it is one of Lightning's."""
+
+    @classmethod
+    def subcommands(cls) -> dict[str, set[str]]:
+        """The one that was given, if it is one, since a parser of each takes a tenth of a second.
+
+        All of Lightning's but `predict` else: generators predict nothing.
+        """
         commands = LightningCLI.subcommands()
         del commands["predict"]
-        return commands
+        return {name: commands[name] for name in commands if cls.given in (None, name)}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the callbacks of every run, and link what the data knows to the model."""
@@ -401,6 +407,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Hand the arguments, or those of the process, to Lightning's command line."""
     keep_freed_memory()
     read_tuples()
+    given = sys.argv[1:] if arguments is None else arguments
+    GANCLI.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         messages = logging.getLogger(f"lightning.pytorch.{name}")
         messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))

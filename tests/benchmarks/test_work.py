@@ -81,7 +81,8 @@ def cycle(
                 *("fit", "--config", str(CONFIGS / f"{request.param}.yaml")),
                 *("--data", "datamodules.Digits", "--data.init_args.image_size", str(size)),
                 *("--data.init_args.batch_size", str(BATCH), "--trainer.accelerator", "cpu"),
-                *("--trainer.limit_train_batches", "15", "--trainer.limit_val_batches", "0"),
+                *("--trainer.max_steps", "11" if variant is WGANGP else "3"),
+                *("--trainer.limit_val_batches", "0", "--pictures.rows", "1"),
                 *("--trainer.log_every_n_steps", "1000", "--trainer.max_epochs", "1"),
                 *("--trainer.default_root_dir", str(tmp_path_factory.mktemp("run"))),
             ]

@@ -16,7 +16,7 @@ def test_benchmark_writes_all_loops(
     output = tmp_path / "speed.json"
     cli.main(
         [
-            *("benchmark", "--output", str(output), "--rounds", "2", "--seconds", "0.2"),
+            *("benchmark", "--output", str(output), "--rounds", "1", "--seconds", "0.2"),
             *("--config", config("dcgan_digits"), "--data.init_args.batch_size", "16"),
             *("--trainer.accelerator", "cpu", "--config", config("dcgan_digits")),
         ]
@@ -31,7 +31,7 @@ def test_benchmark_writes_all_loops(
     assert measured["memory_bytes"] > 2**27
     rates = measured["images_per_second"]
     assert list(rates) == ["project", "peers", "plain", "limit"]
-    assert all(len(values) == 2 and min(values) > 0 for values in rates.values())
+    assert all(len(values) == 1 and min(values) > 0 for values in rates.values())
     work = measured["flop_per_image"]
     assert work["project"] == work["limit"] < work["plain"] == work["peers"]
     printed = capfd.readouterr().out
