@@ -104,8 +104,9 @@ class LastCheckpoint(RunCheckpoint):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the beginning, if the run may have to return to it."""
+        """Save the beginning, if the run may have to return to it; not what is gone on with."""
         super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step
         may_return = any(isinstance(c, Finite) and c.returns for c in trainer.callbacks)  # type: ignore[attr-defined]
         if may_return and trainer.global_step == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._write(trainer)
