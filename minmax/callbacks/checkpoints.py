@@ -104,10 +104,12 @@ class LastCheckpoint(RunCheckpoint):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the beginning, if the run may have to return to it."""
+        """Save the beginning, if the run may have to return to it; not what is gone on with."""
         super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step
         may_return = any(isinstance(c, Finite) and c.returns for c in trainer.callbacks)  # type: ignore[attr-defined]
-        if may_return and trainer.global_step == 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        there = (Path(self.dirpath or "") / "last.ckpt").is_file()
+        if may_return and not trainer.fast_dev_run and not trainer.strategy.broadcast(there):  # type: ignore[attr-defined]
             self._write(trainer)
 
     def on_train_batch_end(
@@ -146,9 +148,9 @@ class LastCheckpoint(RunCheckpoint):
 
         Only here does Lightning still know how far that epoch went.
         """
-        super().on_train_epoch_end(trainer, pl_module)
         if self._waiting or trainer.global_step == trainer.max_steps or trainer.should_stop:
             self.save(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what came after the newest save."""

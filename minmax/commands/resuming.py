@@ -11,6 +11,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
+from gan_modules.position import position_of
 from minmax.commands.checkpoint import read_checkpoint
 
 Shapes = dict[str, tuple[int, ...]]
@@ -24,7 +25,7 @@ class Held:
         path: of the file.
         images_seen: real images trained on.
         batches: batches trained on.
-        epochs: epochs that were finished.
+        epochs: that are whole.
         class_names: of its data, by label; empty if it doesn't say.
         shapes: of its weights.
     """
@@ -39,12 +40,12 @@ class Held:
     @classmethod
     def of(cls, path: str, checkpoint: dict[str, Any]) -> "Held":
         """Of a checkpoint that was read from the path."""
-        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        loops = checkpoint.get("loops")
         return cls(
             path,
             checkpoint["images_seen"],
             checkpoint.get("global_step", 0),
-            loops.get("epoch_progress", {}).get("current", {}).get("processed", 0),
+            position_of(loops["fit_loop"]).epochs if loops else 0,
             list(checkpoint.get("class_names", [])),
             shapes_of(checkpoint["state_dict"]),
         )

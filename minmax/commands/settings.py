@@ -20,6 +20,7 @@ class SaveConfig(SaveConfigCallback):
 
     _folder: str | None = None
     _goes_on_from: dict[str, Any] | None = None
+    _is_due = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder on all ranks: asking for it is a collective."""
@@ -47,15 +48,18 @@ class SaveConfig(SaveConfigCallback):
             if trainer.is_global_zero:
                 print("".join(f"--resume: {line}\n" for line in lines), end="", flush=True)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the configuration, now that nothing was wrong with it."""
-        if trainer.is_global_zero:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the configuration, now that something is trained with it."""
+        if self._is_due and trainer.is_global_zero:
             with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
                 self.parser.save(self.config, str(part), skip_none=False)
             text = "\n".join("    " + line for line in self._dumped(skip_none=True).splitlines())
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_text("config", text)
+        self._is_due = False
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

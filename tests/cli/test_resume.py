@@ -18,6 +18,7 @@ from gan_modules import GANModule
 from minmax.commands.changes import KEY
 
 MODEL = "--model.init_args"
+SMALL = (f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4")
 SHORT = ("--trainer.limit_val_batches", "0", "--data.init_args.image_size", "32")
 
 
@@ -139,9 +140,8 @@ def test_lower_rates_after_a_divergence(fit, monkeypatch):
 @pytest.mark.parametrize(("batch", "seed"), [(48, 3), (1000, 0)])
 def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monkeypatch):
     """Digits: 1,618 images, of which ten batches of 64 were seen."""
-    small = [f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4"]
     options = ["--checkpoint_last.every_images", "640", "--trainer.max_steps", "11"]
-    folder = fit("dcgan_digits", *SHORT, *small, *options)
+    folder = fit("dcgan_digits", *SHORT, *SMALL, *options)
     seen: list[list[int]] = []
     draw = ResidentLoader.batch
 
@@ -156,7 +156,7 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
     monkeypatch.setattr(GANModule, "on_validation_end", note)
     other = tmp_path / "other"
     fit(
-        *("dcgan_digits", *SHORT, *small, "--trainer.max_epochs", "2"),
+        *("dcgan_digits", *SHORT, *SMALL, "--trainer.max_epochs", "2"),
         *("--seed_everything", str(seed), "--quality.count", "20"),
         *("--trainer.limit_val_batches", "1.0", "--trainer.check_val_every_n_epoch", "1"),
         *("--ckpt_path", str(folder / "checkpoints" / "previous.ckpt")),
@@ -175,9 +175,21 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
     assert last(other)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 2
 
 
+@pytest.mark.parametrize(("first", "left"), [(5, 3), (8, 0)])
+def test_steps_and_then_epochs(first, left, fit, capsys):
+    """An epoch that `max_steps` cut short is not one that is done."""
+    few = [*SHORT, *SMALL, "--trainer.limit_train_batches", "4"]
+    fit("dcgan_digits", *few, "--trainer.max_steps", str(first))
+    for again in (left, 0):
+        folder = fit("dcgan_digits", *few, "--resume", "true", "--trainer.max_epochs", "2")
+        assert last(folder)["images_seen"] == 8 * 64
+        out = capsys.readouterr().out
+        assert ("Nothing is left to train: " in out) == (again == 0)
+
+
 class TestPlaces:
     SCORED = (
-        *(f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4"),
+        *SMALL,
         *("--quality.count", "100", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.limit_train_batches", "2"),
     )
@@ -300,6 +312,14 @@ class TestNothing:
         assert list(tmp_path.iterdir()) == []
         monkeypatch.setattr(GANModule, "on_train_batch_start", begin)
         fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1")
+
+    def test_an_epoch_of_which_no_batch_is_left(self, run, fit):
+        """Nothing is trained, and checkpoints and configuration stay those of before."""
+        before = {file: file.read_bytes() for file in run.rglob("*.*")}
+        more = ["--data.init_args.batch_size", "1600", "--trainer.max_epochs", "1"]
+        with pytest.raises(SystemExit, match="nothing was trained"):
+            fit("dcgan_digits", *SHORT, "--resume", "true", *more)
+        assert {file: file.read_bytes() for file in run.rglob("*.*")} == before
 
     def test_a_finished_run_is_left_as_it_is(self, run, fit, capsys, tmp_path):
         before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}

@@ -264,12 +264,18 @@ class TestDivergence:
         with pytest.warns(UserWarning, match="again those after 40 images"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "12")
 
-    def test_it_returns_to_its_beginning(self, fit, monkeypatch):
+    def test_it_returns_to_its_beginning(self, fit, monkeypatch, tmp_path):
+        """Also where that is another run's checkpoint."""
         poison(monkeypatch, 2)
-        options = [*self.OPTIONS, "--finite.returns", "1", "--trainer.max_steps", "5"]
-        with pytest.warns(UserWarning, match=r"those after 0 images, .*\(return 1 of 1\)"):
-            folder = fit("dcgan_digits", *options)
-        assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 40
+        options = [*self.OPTIONS, "--finite.returns", "2", "--trainer.max_steps"]
+        with pytest.warns(UserWarning, match=r"those after 0 images, .*\(return 1 of 2\)"):
+            folder = fit("dcgan_digits", *options, "5")
+        last = folder / "checkpoints" / "last.ckpt"
+        assert load(last)["images_seen"] == 40
+        poison(monkeypatch, 7)
+        options += ["8", "--checkpoint_last.every_images", "400", "--ckpt_path", str(last)]
+        with pytest.warns(UserWarning, match=r"those after 40 images, .*\(return 2 of 2\)"):
+            fit("dcgan_digits", *options, "--trainer.default_root_dir", str(tmp_path / "other"))
 
     def test_rates_that_no_return_makes_up_for(self, fit):
         rates = [
