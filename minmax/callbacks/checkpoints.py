@@ -1,6 +1,7 @@
 """The checkpoints of a run: `last.ckpt`, the one before it, and `best.ckpt`."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -204,7 +205,7 @@ class BestCheckpoint(RunCheckpoint):
 
 
 def best_score(file: Path, key: str) -> torch.Tensor | None:
-    """The score that a `best.ckpt` was saved for; None if it isn't there or not whole.
+    """The score that a `best.ckpt` was saved for; None if it isn't there, or not whole: it says so.
 
     Args:
         file: the checkpoint.
@@ -212,7 +213,10 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{error}. The next score that is made here replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")
     return score
