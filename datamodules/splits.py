@@ -1,6 +1,5 @@
 """Which folders are splits, and which are classes."""
 
-import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,35 +10,10 @@ from datamodules.classes import Classes, called
 from datamodules.leftovers import LeftOut
 from datamodules.names import few
 from datamodules.searching import Folder, Found, holds_images, images_below
+from datamodules.split_names import WORDS, split_of, splits_among
 
 SINGLE_CLASS = "image"
 DEEPEST = 4
-
-_BESIDE = r"(?:images?|imgs?|pictures?|photos?|data|datasets?|sets?|splits?|seg|public|private|\d+)"
-_WORDS = {  # in the order in which one is chosen to be held out
-    "train": r"train(?:ing)?|trn|train_?val",
-    "val": "val",
-    "valid": "valid",
-    "validation": "validation|validate",
-    "dev": "dev|devel|development",
-    "test": "test(?:ing)?|tst",
-    "eval": r"eval(?:uat(?:e|ion))?|hold_?out|held_?out",
-}
-_NAMES = {
-    word: re.compile(rf"(?:{_BESIDE}_?)*(?:{names})(?:_?{_BESIDE})*")
-    for word, names in _WORDS.items()
-}
-
-
-def split_of(name: str) -> str | None:
-    """What a folder's name means as a split (`train`, or one to hold out), None if nothing.
-
-    The case of the letters, and what is often put beside the word, is ignored: `Train`,
-    `training_set`, `val2017`, `seg_test`, `trainA`.
-    """
-    name = re.sub(r"(?:[\W_][ABab]|(?<=[a-z])[AB])$", "", name)
-    plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
-    return next((word for word, names in _NAMES.items() if names.fullmatch(plain)), None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +64,7 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
     beside = [name for name in root.filled if name not in splits]
     beside += [name for name, _, _ in root.folder.images]
     train = [name for name, word in splits.items() if word == "train"]
-    order = list(_WORDS)
+    order = list(WORDS)
     held_out = sorted(splits.keys() - set(train), key=lambda name: order.index(splits[name]))
     same = [name for name in held_out if splits[name] == splits[held_out[0]]]
     if beside or len(train) != 1 or len(same) > 1:
@@ -114,7 +88,7 @@ def _splits_in(place: Place, classes: Classes) -> dict[str, str]:
     names = place.filled
     if classes and all(called(value, names) for value in classes):
         return {}
-    splits = {name: word for name in names if (word := split_of(name)) is not None}
+    splits = splits_among(names)
     inner = [place.folder.folders[name][0] for name in names]
     alike = all(folder.images and not folder.folders for folder in inner)
     trains = [name.lower() for name in splits] == ["train"] and len(names) > 1 and alike
@@ -131,7 +105,8 @@ def _narrowed(place: Place) -> Place:
     for _ in range(DEEPEST):
         if place.folder.images or len(place.filled) != 1:
             break
-        if split_of(place.filled[0]) != split_of(place.path.name):
+        name, inner = place.path.name, place.filled[0]
+        if inner != name and (split_of(name) is None or split_of(inner) != split_of(name)):
             break
         place = place.inside(place.filled[0])
     return place
@@ -189,16 +164,16 @@ def find_classes(
 
 def _refuse_splits_in(folder: Path, images: list[Found]) -> None:
     """Refuse splits in a class: what they hold out would be trained on."""
-    splits = defaultdict[str, dict[str, str]](dict)
+    inner = defaultdict[str, set[str]](set)
     for path in {file.path.rpartition("/")[0] for file in images}:
         parts = path.split("/")
         for depth, name in enumerate(parts[1:], 1):
-            if word := split_of(name):
-                splits["/".join(parts[:depth])]["train" if word == "train" else "held out"] = name
-    for place, names in splits.items():
-        if len(names) > 1:
+            inner["/".join(parts[:depth])].add(name)
+    for place, names in inner.items():
+        splits = splits_among(names)
+        if "train" in splits.values() and {*splits.values()} != {"train"}:
             raise ValueError(
                 f"--data.init_args.root leads to a class with splits in it: {folder / place} holds"
-                f" {' and '.join(sorted(names.values()))}. Put the classes into folders of splits"
+                f" {' and '.join(sorted(splits))}. Put the classes into folders of splits"
                 " instead: train/CLASS and test/CLASS."
             )

@@ -1,6 +1,5 @@
 """Files that are whole or not there."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -10,13 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 PARTS = ".part-"
 TORCH = "PytorchStreamWriter|inline_container|open file failed"
 """What torch's own writer says, in a RuntimeError, where others raise an OSError."""
+REMEDY = "Make room, or choose a place that can be written"
 
 
 @contextmanager
-def whole(file: str | Path) -> Iterator[Path]:
+def whole(file: str | Path, kept: str = "", remedy: str = REMEDY) -> Iterator[Path]:
     """A place to write a file or a folder at, which is moved to its own when all is written.
 
     The place has the same name, in a hidden folder beside its own, which no other process uses. A
@@ -27,6 +32,8 @@ def whole(file: str | Path) -> Iterator[Path]:
 
     Args:
         file: where it belongs; its folder is made.
+        kept: the name under which the file of before stays beside it; if empty, it goes.
+        remedy: what to do if it can't be written.
 
     Raises:
         ValueError: it can't be written: no room, no right to, or something else is there.
@@ -34,20 +41,21 @@ def whole(file: str | Path) -> Iterator[Path]:
     file, place = Path(file), Path(os.path.realpath(file))
     made = [folder for folder in place.parents if not folder.exists()]
     try:
-        with _named(file):
+        with _named(file, remedy):
             if place.exists() and not (place.is_file() or place.is_dir()):
                 raise FileExistsError(0, "it is a device or a pipe")
             place.parent.mkdir(parents=True, exist_ok=True)
             folder, lock = _own_folder(place.parent)
         try:
-            with _named(file, folder):
+            with _named(file, remedy, folder):
                 yield folder / place.name
-            with _named(file):
-                _move(folder / place.name, place)
+            with _named(file, remedy):
+                _move(folder / place.name, place, kept)
         finally:
             with suppress(OSError):
                 discard(folder)
-            os.close(lock)
+            if lock is not None:
+                os.close(lock)
     except BaseException:
         for folder in made:
             with suppress(OSError):
@@ -56,7 +64,7 @@ def whole(file: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _named(file: Path, within: Path | None = None) -> Iterator[None]:
+def _named(file: Path, remedy: str, within: Path | None = None) -> Iterator[None]:
     """Turn what the system says into a line that names the file.
 
     What is said of files that lie elsewhere than `within` is about something else.
@@ -74,16 +82,18 @@ def _named(file: Path, within: Path | None = None) -> Iterator[None]:
             raise
         reason = getattr(error, "strerror", "torch can't write: no room, most likely")
         raise ValueError(
-            f"{file} can't be written ({reason}); what was there is as it was. "
-            "Make room, or choose a place that can be written"
+            f"{file} can't be written ({reason}); what was there is as it was. {remedy}"
         ) from error
 
 
-def _own_folder(parent: Path) -> tuple[Path, int]:
+def _own_folder(parent: Path) -> tuple[Path, int | None]:
     """A new folder in another, and the lock by which others see that it is in use.
 
-    Those that processes left that were killed, and that nobody holds, are removed.
+    Those that processes left that were killed, and that nobody holds, are removed. Where there are
+    no locks, they stay.
     """
+    if fcntl is None:
+        return Path(tempfile.mkdtemp(prefix=PARTS, dir=parent)), None
     for old in parent.glob(f"{PARTS}*"):
         with suppress(OSError):
             lock = os.open(old, os.O_RDONLY)
@@ -103,22 +113,25 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
             os.close(lock)
 
 
-def _move(part: Path, place: Path) -> None:
+def _move(part: Path, place: Path, kept: str) -> None:
     """Put a file or a folder in its place; one that is there stays until then."""
+    before = None
     if place.exists():
         shutil.copymode(place, part)
-    if part.is_dir() and place.is_dir():
-        before = Path(tempfile.mkdtemp(dir=part.parent)) / "before"
+        if kept:
+            before = place.with_name(kept)
+        elif part.is_dir() and place.is_dir():  # no folder can take the place of a filled one
+            before = Path(tempfile.mkdtemp(dir=part.parent)) / "before"
+    if part.is_file():
+        synchronise(part)
+    if before is not None:
         os.replace(place, before)
-        try:
-            os.replace(part, place)
-        except BaseException:
-            os.replace(before, place)
-            raise
-    else:
-        if part.is_file():
-            synchronise(part)
+    try:
         os.replace(part, place)
+    except BaseException:
+        if before is not None:
+            os.replace(before, place)
+        raise
     synchronise(place.parent)
 
 
@@ -132,7 +145,9 @@ def discard(file: Path) -> None:
 
 def synchronise(place: Path) -> None:
     """Have the system bring a file's content, or a folder's list of names, to the disk."""
-    descriptor = os.open(place, os.O_RDONLY)
+    if os.name == "nt" and place.is_dir():  # it opens no folders
+        return
+    descriptor = os.open(place, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,11 +4,12 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from minmax import strict_json
+from minmax import files, strict_json
 from minmax.files import whole
 
 
@@ -82,6 +83,42 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".part-killed" / "a.txt").write_text("half")
     write_file(tmp_path / "b.txt", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused:
+        LOCK_EX = LOCK_NB = 0
+
+        def flock(self, *arguments: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    for locks in (None, Refused()):
+        monkeypatch.setattr(files, "fcntl", locks)
+        (tmp_path / ".part-another").mkdir(exist_ok=True)
+        for write in (write_file, write_folder):
+            for text in ("before", "after"):
+                write(tmp_path / write.__name__, text)
+        assert set(content(tmp_path).values()) == {"after"}
+        # It may be in use.
+        assert {path.name for path in tmp_path.glob(".*")} == {".part-another"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_file_of_before_is_kept(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def failing(part: Path, place: Path) -> None:
+        if fails and part.parent.name.startswith(".part-"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(part, place)
+
+    write_file(tmp_path / "a", "before")
+    monkeypatch.setattr(os, "replace", failing)
+    with suppress(ValueError), whole(tmp_path / "a", kept="b") as part:
+        part.write_text("after")
+    assert content(tmp_path) == ({"a": "before"} if fails else {"a": "after", "b": "before"})
 
 
 def test_permissions_links_and_long_names(tmp_path: Path) -> None:

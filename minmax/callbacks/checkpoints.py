@@ -1,6 +1,7 @@
 """The checkpoints of a run: `last.ckpt`, the one before it, and `best.ckpt`."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,15 +14,19 @@ from gan_modules import GANModule
 from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
 from minmax.callbacks.quality import Quality
 from minmax.commands.checkpoint import read_checkpoint
-from minmax.files import synchronise
+from minmax.files import whole
+
+REMEDY = (
+    "Make room there or let it be written, then go on with --resume true, or choose another "
+    "--trainer.default_root_dir"
+)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Write checkpoints that are whole and finite, or leave the ones of before.
 
-    The file is written beside its place, brought to the disk, and moved. (Lightning's own way
-    goes over the system's temporary folder, from where it may be copied bit by bit.) A
-    `last.ckpt` that is replaced is kept as `previous.ckpt`.
+    Lightning's own way goes over the system's temporary folder, from where a file may be copied
+    bit by bit. A `last.ckpt` that is replaced is kept as `previous.ckpt`.
     """
 
     def save_checkpoint(
@@ -40,25 +45,9 @@ class WholeCheckpoints(TorchCheckpointIO):
                 f"has diverged, and {file} is not saved. Go on from the checkpoint before "
                 "(--resume true) with lower learning rates"
             )
-        part = file.with_name(file.name + ".part")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
-                torch.save(checkpoint, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if file.name == "last.ckpt" and file.is_file():
-                os.replace(file, file.with_name("previous.ckpt"))
-            os.replace(part, file)
-            synchronise(file.parent)
-        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
-            part.unlink(missing_ok=True)
-            reason = str(error).partition("\n")[0]
-            raise ValueError(
-                f"{file} can't be written ({reason}); earlier checkpoints are as they were. Make "
-                "room there or let it be written, then go on with --resume true, or choose another "
-                "--trainer.default_root_dir"
-            ) from error
+        kept = "previous.ckpt" if file.name == "last.ckpt" else ""
+        with whole(file, kept, REMEDY) as part, part.open("wb") as stream:
+            torch.save(checkpoint, stream)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read a checkpoint without running code in it, whatever Lightning asks for."""
@@ -218,7 +207,7 @@ class BestCheckpoint(RunCheckpoint):
 
 
 def best_score(file: Path, key: str) -> torch.Tensor | None:
-    """The score that a `best.ckpt` was saved for; None if it isn't there or not whole.
+    """The score that a `best.ckpt` was saved for; None if it isn't there, or not whole: it says so.
 
     Args:
         file: the checkpoint.
@@ -226,7 +215,10 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{error}. The next score that is made here replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")
     return score

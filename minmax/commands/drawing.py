@@ -90,8 +90,14 @@ def plan(
     names = [f"{index:06d}" for index in range(len(latents))]
     if model.conditional:
         of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
-        names = [f"{name}_{of}" for name, of in zip(names, of_classes, strict=True)]
+        names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
     return model, Job(checkpoint, latents, labels, names, batch_size)
+
+
+def in_file(name: str) -> str:
+    """A class' name as a part of a file's, which may be shorter and has no slashes."""
+    kept = os.fsencode(re.sub(r"[/\0]", "_", name))[:200]
+    return os.fsdecode(kept) if kept == os.fsencode(name) else kept.decode(errors="ignore")
 
 
 def device_of(rank: int) -> torch.device:

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 import datamodules
 import gan_modules
+from datamodules.classes import QUOTE
 from gan_modules import networks, tricks
 from minmax import documents
 from minmax.run_config import about_its_folder
@@ -116,6 +117,10 @@ def one_line(message: str) -> str:
     text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
     if unknown := re.search(r"dot import path string: (\S+)$", text):
         text += likely(unknown[1], CLASSES)
+    if re.search(r"\bclasses: Expected a", text):
+        text = f"--data.init_args.classes must be a list of names or numbers.{QUOTE}"
+    elif "determine a constructor for the tag" in text:
+        text += ". Quote what begins with =, <<, !, & or *"
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
     return text.replace(
         "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"

@@ -140,7 +140,7 @@ def check(options: argparse.Namespace, output: Path, kind: str) -> None:
             "--devices share the work for a folder or for FILE.npz: --output says which"
         )
     held = list(output.iterdir()) if output.is_dir() else None
-    if held and not all(re.match(r"\d{6}.*\.png$", old.name) for old in held):
+    if held and not all(re.match(r"(?s)\d{6}.*\.png$", old.name) for old in held):
         raise ValueError(f"--output {output} is a folder that holds other files: choose another")
     if output.exists() and held != [] and not options.overwrite:
         raise ValueError(f"--output {output} exists: choose another, or add --overwrite")

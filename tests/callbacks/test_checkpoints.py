@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from gan_modules import GANModule
 from minmax.callbacks import BestCheckpoint, LastCheckpoint
+from minmax.callbacks.checkpoints import best_score
 from tests.gan_modules.helpers import AfterBatch, TinyImages, copied, equal, make_model
 
 pytestmark = pytest.mark.filterwarnings(
@@ -126,3 +127,10 @@ def test_best_is_the_state_at_the_best_score(tmp_path: Path, mode: str, best: in
     assert kept(tmp_path, "last")["images_seen"] == 128
     names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
     assert names == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_best_that_is_damaged_is_named(tmp_path: Path) -> None:
+    assert best_score(tmp_path / "best.ckpt", "key") is None
+    (tmp_path / "best.ckpt").write_bytes(b"half")
+    with pytest.warns(UserWarning, match=r"best\.ckpt is refused.*next score .* replaces it"):
+        assert best_score(tmp_path / "best.ckpt", "key") is None

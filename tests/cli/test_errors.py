@@ -34,6 +34,11 @@ CASES = {
         ],
         "ACGAN needs data of at least 2 classes",
     ),
+    "a class that is no YAML": (
+        [*DIGITS, f"{DATA}.classes", "[=]"],
+        "--data.init_args.classes must be a list of names or numbers. YAML doesn't read yes, no",
+    ),
+    "classes that are no list": ([*DIGITS, f"{DATA}.classes", "yes"], "must be a list of names"),
     "unknown class": ([*DIGITS, f"{DATA}.classes", "[cat]"], "--data.init_args.classes"),
     "image size": ([*DIGITS, f"{DATA}.image_size", "40"], "sizes it can: 32"),
     "large batch": ([*DIGITS, f"{DATA}.batch_size", "4000"], "at most 1618"),

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -385,18 +386,24 @@ class TestDisk:
         monkeypatch.setattr(os, "fsync", noted)
         checkpoint = {"state_dict": {"weight": torch.ones(2)}, "optimizer_states": []}
         WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
-        assert synchronised[0].parent == synchronised[1] == tmp_path
+        assert synchronised[0].name == "last.ckpt"
+        assert synchronised[0].parent.parent == synchronised[1] == tmp_path
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-    def test_torchs_writer_on_a_full_one(self, tmp_path):
-        part = tmp_path / "last.ckpt.part"
-        part.symlink_to("/dev/full")
+    def test_torchs_writer_on_a_full_one(self, monkeypatch, tmp_path):
+        def full(**options: object) -> str:
+            folder = mkdtemp(**options)
+            Path(folder, "last.ckpt").symlink_to("/dev/full")
+            return folder
+
+        mkdtemp = tempfile.mkdtemp
+        monkeypatch.setattr(tempfile, "mkdtemp", full)
         checkpoint = {
             "state_dict": {"weight": torch.ones(10**6)},
             "optimizer_states": [],
             "images_seen": 64,
         }
-        with pytest.raises(ValueError, match=r"last.ckpt can't be written"):
+        with pytest.raises(ValueError, match=r"last.ckpt can't be written.*--resume true"):
             WholeCheckpoints().save_checkpoint(checkpoint, tmp_path / "last.ckpt")
         assert list(tmp_path.iterdir()) == []
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.listing import Listing, list_images
-from datamodules.splits import split_of
+from datamodules.split_names import split_of
 
 
 def make(root: Path, places: str) -> None:
@@ -101,6 +101,10 @@ def test_other_names(name: str) -> None:
         ("train/a/1.png labels/1.txt notes.txt", "train", "train"),
         ("train/1.png test/1.png valid/1.png", "train", "valid"),
         ("set/train/a/1.png set/dev/a/1.png", "set/train", "set/dev"),
+        ("cats_train/a/1.png cats_test/a/1.png", "cats_train", "cats_test"),
+        ("train_v2/1.png test_v2/1.png", "train_v2", "test_v2"),
+        ("XTrain/1.png XVal/1.png XTest/1.png", "XTrain", "XVal"),
+        ("myTrain/myTrain/a/1.png myTest/myTest/a/1.png", "myTrain/myTrain", "myTest/myTest"),
         ("images/train/1.png images/val/1.png labels/train/1.txt", "images/train", "images/val"),
         (
             "seg_train/seg_train/1.png seg_test/seg_test/1.png",
@@ -124,6 +128,8 @@ def test_splits(tmp_path: Path, places: str, train: str, held_out: str) -> None:
         ("cat/1.png dog/1.png test/1.png", ["cat", "dog"], ["cat", "dog", "test"]),
         ("train/cat/1.png train/test/1.png val/cat/1.png", ["cat", "test"], ["cat", "test"]),
         ("set/cat/1.png set/dog/1.png", None, ["set"]),
+        ("blood_test/1.png bullet_train/1.png", None, ["blood_test", "bullet_train"]),
+        ("a_test/1.png a_train/1.png", ["a_test", "a_train"], ["a_test", "a_train"]),
     ],
 )
 def test_classes(tmp_path: Path, places: str, classes: list[str] | None, names: list[str]) -> None:
@@ -142,6 +148,8 @@ def test_classes(tmp_path: Path, places: str, classes: list[str] | None, names: 
         ("valid/1.png invalid/1.png", "valid beside invalid"),
         ("train/cat/1.png train/test/1.png", "folder test has the name of a split"),
         ("cat/train/1.png cat/test/1.png dog/train/1.png", "cat holds test and train"),
+        ("cat/my_train/1.png cat/my_test/1.png dog/1.png", "cat holds my_test and my_train"),
+        ("a_train/1.png a_test/1.png cat/1.png", "a_test, a_train beside cat"),
         ("nut/train/ok/1.png nut/test/ok/1.png cog/1.png", "nut holds test and train"),
     ],
 )

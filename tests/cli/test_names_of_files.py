@@ -1,0 +1,25 @@
+"""Names of classes as parts of files' names, whatever stands in them."""
+
+import os
+
+import pytest
+
+from minmax.commands.drawing import in_file
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cat", "cat"),
+        ("T-shirt/top", "T-shirt_top"),
+        ("../../up", ".._.._up"),
+        ("caf\udce9", "caf\udce9"),
+        ("a\0b\nc", "a_b\nc"),
+        ("x" * 250, "x" * 200),
+        ("ä" * 120, "ä" * 100),
+        ("a" + "ä" * 120, "a" + "ä" * 99),
+    ],
+)
+def test_a_class_in_a_files_name(name: str, expected: str) -> None:
+    assert in_file(name) == expected
+    assert len(os.fsencode(in_file(name))) <= 200
