@@ -17,6 +17,7 @@ import yaml
 import cli
 from minmax import documents
 from minmax.commands import study
+from minmax.commands.changes import shown
 from minmax.commands.checkpoint import load_model
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
@@ -320,6 +321,28 @@ def test_pickles_that_lightning_finds_itself(how, config, tmp_path, proof, monke
     assert not proof.exists()
 
 
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        spec("lightning.pytorch.plugins.io.TorchCheckpointIO"),
+        spec(
+            "lightning.pytorch.plugins.io.AsyncCheckpointIO",
+            checkpoint_io=spec("lightning.fabric.plugins.TorchCheckpointIO"),
+        ),
+    ],
+)
+def test_a_config_that_has_pickles_read(plugin, config, tmp_path, proof, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    torch.save({"state_dict": {}, "epoch": Malicious(proof)}, tmp_path / "hpc_ckpt_1.ckpt")
+    payload = {"trainer": {"plugins": [plugin]}, "ckpt_path": "hpc", "weights_only": False}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(payload))
+    given = ["fit", "--config", config("dcgan_digits"), "--config", str(tmp_path / "a.yaml")]
+    given += ["--quality.features", "pixels", "--quality.count", "100"]
+    message = refused([*given, "--trainer.default_root_dir", str(tmp_path)])
+    assert not proof.exists()
+    assert "doesn't belong at trainer.plugins" in message
+
+
 def test_a_strangers_run_names_data(trained, tmp_path, strangers, proof):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
@@ -465,6 +488,7 @@ CONTENTS = {
     "images": {"images_seen": "many"},
     "no tensors": {"state_dict": {"a": 1}},
     "names": {"class_names": 5},
+    "no checkpoint": {"callbacks": {"a": {"dirpath": "/c", "last_model_path": "/c/x"}}},
     "file outside": {"callbacks": {"a": {"dirpath": "/runs/c", "kth_best_model_path": "/x"}}},
     "file above": {
         "callbacks": {"a": {"dirpath": "/runs/c", "best_k_models": {"/runs/c/../x": 1.0}}}
@@ -480,3 +504,50 @@ def test_contents_that_are_no_checkpoints(name, trained, tmp_path):
     torch.save(content | CONTENTS[name], tmp_path / "a.ckpt")
     with pytest.raises(ValueError, match=r"a\.ckpt"):
         load_model(tmp_path / "a.ckpt")
+
+
+STATES: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "no settings": (("settings",), 5, "settings is a int"),
+    "settings of nothing": (("settings",), {}, "settings lacks options"),
+    "settings that are tensors": (("settings", "options"), {"a": torch.ones(2)}, "is a Tensor"),
+    "long settings": (("settings", "options"), {"a": "x" * 20_000}, "more than 10,000"),
+    "no name": (("settings", "facts"), {1: 2}, "name that is no text"),
+    "optimizers": (("settings", "optimizers"), [{"class": 1}], "class is a int"),
+    "no loops": (("loops",), [], "loops is a list"),
+    "loops of nothing": (("loops",), {}, "loops lacks fit_loop"),
+    "position": (("loops", "fit_loop", "state_dict", "combined_loader"), [{"epoch": 0}], "lacks"),
+    "no counter": (("loops", "fit_loop", "epoch_progress", "total", "started"), "1", "is a str"),
+    "truth": (("loops", "fit_loop", "epoch_progress", "total", "started"), True, "is a bool"),
+    "below 0": (("global_step",), -1, "out of all bounds"),
+    "beyond": (("images_seen",), 10**30, "out of all bounds"),
+    "callbacks": (("callbacks", "Finite"), 5, "Finite is a int"),
+    "no optimizer": (("optimizer_states",), [{"state": {}}], "lacks param_groups"),
+    "one optimizer": (("optimizer_states",), [], "states of 0 optimizers"),
+    "names": (("class_names",), [1], "class_names is a int"),
+    "missing": (("lr_schedulers",), None, "lacks lr_schedulers"),
+}
+"""Where in a checkpoint, what stands there (None: nothing), and what is said."""
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states_that_no_training_goes_on_from(name, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    (*place, key), value, said = STATES[name]
+    content = held = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    for part in place:
+        held = held[part]
+    held[key] = value
+    if value is None:
+        del held[key]
+    torch.save(content, tmp_path / "a.ckpt")
+    config = ["--config", str(trained / "config.yaml"), "--ckpt_path", str(tmp_path / "a.ckpt")]
+    config += ["--trainer.default_root_dir", str(tmp_path / "run"), "--trainer.max_epochs", "3"]
+    assert said in refused(["fit", *config])
+
+
+def test_settings_that_a_terminal_would_obey():
+    assert shown("\x1b[2J\x9b") == "\\x1b[2J\\x9b"
+    assert (
+        shown({"class_path": "a.\x1bB", "init_args": {"\x1bc": "\x1b"}}) == "a.\\x1bB(\\x1bc=\\x1b)"
+    )
+    assert shown({"class_path": 5, "init_args": [1]}) == '{"class_path": 5, "init_args": [1]}'
