@@ -26,7 +26,7 @@ FORM = {
         "Diagnosis?": {"curves": dict, "current": [dict], "real_distance": object},
         "*": dict,
     },
-    "optimizer_states?": [{"state": dict, "param_groups": [{"params": list, "*": object}]}],
+    "optimizer_states?": [{"state": {"*": dict}, "param_groups": [{"params": list, "*": object}]}],
     "lr_schedulers?": [dict],
     "hyper_parameters?": dict,
     "settings?": {
@@ -103,8 +103,9 @@ def compare(value: Any, form: Any, name: str) -> None:
     elif isinstance(form, dict):
         for key, held in value.items():
             inner = form.get(key, form.get(f"{key}?", form.get("*")))
-            if inner is None or not isinstance(key, str):
-                raise ValueError(f"its {name} holds a {str(key)[:100]!r}")
-            compare(held, inner, f"{name}.{key[:100]}".lstrip("."))
+            place = f"{name}.{str(key)[:100]}".lstrip(".")
+            if inner is None:
+                raise ValueError(f"it has a {place}")
+            compare(held, inner, place)
         if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
             raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")

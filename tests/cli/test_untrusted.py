@@ -19,6 +19,7 @@ from minmax import documents
 from minmax.commands import study
 from minmax.commands.changes import shown
 from minmax.commands.checkpoint import load_model
+from minmax.commands.training import GANCLI
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 
@@ -111,6 +112,15 @@ def test_a_malicious_config(text, config, tmp_path, proof):
     with pytest.raises(SystemExit, match=r"^error: "):
         cli.main([*arguments, "--trainer.default_root_dir", str(tmp_path / "run")])
     assert sorted(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("value", ["strangers", ["strangers"], ""])
+def test_a_config_admits_nothing(value, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump({"trust": value}))
+    given = ["fit", "--config", config("dcgan_digits"), "--config", str(file)]
+    assert "a config can't admit code" in refused([*given, "--dry_run", "true"])
 
 
 def filled(value: Any, proof: Path) -> Any:
@@ -244,9 +254,32 @@ def config_of(payload: dict[str, Any]) -> dict[str, Any]:
     return {"model": spec(class_path, **options)}
 
 
+@pytest.fixture(scope="module")
+def built() -> dict[str, Any]:
+    """The parsers of `fit`, `validate` and `test`, once they are built."""
+    return {}
+
+
+@pytest.fixture
+def one_parser(built, monkeypatch):
+    """Build the parsers once: that takes most of the time of a command that is refused."""
+    build = GANCLI.setup_parser
+
+    def setup(self: GANCLI, *arguments: Any) -> None:
+        if not built:
+            build(self, *arguments)
+            built.update({name: value for name, value in vars(self).items() if "parser" in name})
+            built["_subcommand_method_arguments"] = self._subcommand_method_arguments
+        vars(self).update(built)
+
+    if not EVERY:
+        monkeypatch.setattr(GANCLI, "setup_parser", setup)
+
+
 CONFIGS = {**{name: config_of(payload) for name, payload in MODEL.items()}, **CONFIG}
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_payloads_of_configs(name, config, tmp_path, strangers, proof, monkeypatch):
     monkeypatch.syspath_prepend(strangers)  # so that it could be imported
@@ -408,6 +441,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("name", BOMBS)
 def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
     """Through each command that reads YAML, in seconds."""
@@ -522,6 +556,7 @@ STATES: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "beyond": (("images_seen",), 10**30, "out of all bounds"),
     "callbacks": (("callbacks", "Finite"), 5, "Finite is a int"),
     "no optimizer": (("optimizer_states",), [{"state": {}}], "lacks param_groups"),
+    "state": (("optimizer_states",), [{"state": {0: 5}, "param_groups": []}], "state.0 is a int"),
     "one optimizer": (("optimizer_states",), [], "states of 0 optimizers"),
     "names": (("class_names",), [1], "class_names is a int"),
     "missing": (("lr_schedulers",), None, "lacks lr_schedulers"),
@@ -529,6 +564,7 @@ STATES: dict[str, tuple[tuple[str, ...], Any, str]] = {
 """Where in a checkpoint, what stands there (None: nothing), and what is said."""
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("name", STATES)
 def test_states_that_no_training_goes_on_from(name, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["cli.py"])
@@ -542,6 +578,7 @@ def test_states_that_no_training_goes_on_from(name, trained, tmp_path, monkeypat
     torch.save(content, tmp_path / "a.ckpt")
     config = ["--config", str(trained / "config.yaml"), "--ckpt_path", str(tmp_path / "a.ckpt")]
     config += ["--trainer.default_root_dir", str(tmp_path / "run"), "--trainer.max_epochs", "3"]
+    config += ["--quality.features", "pixels", "--quality.count", "100"]
     assert said in refused(["fit", *config])
 
 
