@@ -3,9 +3,11 @@
 import copy
 import json
 import os
+import re
 import socket
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -466,6 +468,33 @@ def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
     assert time.perf_counter() - start < 20
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ALIASES, "counting what aliases repeat"),
+        (BOMBS["itself"], "contains itself"),
+        (BOMBS["deep, not too deep for the parser"], "nested more than"),
+        (BOMBS["long"], "more than 1,048,576 characters"),
+        (BOMBS["number"], "more than 1,048,576|more than 10,000 characters"),
+        ("a: " + "1" * 20_000, "a value of it has more than 10,000"),
+        ("a: 2001-99-99", "month"),
+    ],
+)
+def test_yaml_that_is_refused(text, said):
+    with pytest.raises(yaml.YAMLError, match=said):
+        documents.load(text)
+
+
+def test_files_that_are_refused(tmp_path):
+    (tmp_path / "long.yaml").write_bytes(b"#" * 5 * 2**20)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(documents.Excessive, match="has more than"):
+        documents.check_size(tmp_path / "long.yaml")
+    for read in (documents.check_size, documents.read):
+        with pytest.raises(documents.Excessive, match="is no file"):
+            read(tmp_path / "pipe.yaml")
+
+
 def test_yaml_with_aliases_that_repeat_little():
     text = "a: &a {lr: 0.1}\nb: *a\nc:\n  <<: *a\n  d: [1, 2]"
     assert documents.load(text) == {
@@ -475,27 +504,35 @@ def test_yaml_with_aliases_that_repeat_little():
     }
 
 
-LARGE = {
-    "latent": {"latent_dim": 10**12},
-    "number": {"latent_dim": 10**30},
-    "width": {"generator": spec(NETWORK, width=10**9)},
-    "size": {"image_size": 2**40, "generator": spec("gan_modules.networks.FCGenerator")},
-    "depth": {
-        "image_size": 2**50,
-        "generator": spec("gan_modules.networks.StackedGenerator", depth=10**11),
-    },
-    "classes": {"num_classes": 10**12},
-    "text": {"generator": "x" * 100_000},
-    "many": {"labels": [[1] * 100] * 1000},
+LARGE: dict[str, tuple[dict[str, Any], str]] = {
+    "latent": ({"latent_dim": 10**12}, "the model's is"),
+    "number": ({"latent_dim": 10**30}, "latent_dim is more than"),
+    "width": ({"generator": spec(NETWORK, width=10**6)}, "the model's is"),
+    "network": ({"generator": "gan_modules.networks.FCGenerator"}, "the model's is"),
+    "size": (
+        {"image_size": 2**40, "generator": spec("gan_modules.networks.FCGenerator")},
+        "can't be built",
+    ),
+    "depth": (
+        {
+            "image_size": 2**50,
+            "generator": spec("gan_modules.networks.StackedGenerator", depth=10**11),
+        },
+        "can't be built",
+    ),
+    "classes": ({"num_classes": 10**12}, "num_classes is more than"),
+    "text": ({"generator": "x" * 100_000}, "generator has more than"),
+    "many": ({"labels": [*range(20_000)]}, "more than 10,000 options"),
 }
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_numbers_that_would_take_all_memory(name, trained, tmp_path):
+    changes, said = LARGE[name]
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
-    content["hyper_parameters"] |= LARGE[name]
+    content["hyper_parameters"] |= changes
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"a\.ckpt"):
+    with pytest.raises(ValueError, match=rf"a\.ckpt .*{re.escape(said)}"):
         load_model(tmp_path / "a.ckpt")
 
 
@@ -512,31 +549,57 @@ def doubled() -> list[Any]:
     return held
 
 
-CONTENTS = {
-    "tensor of one value": {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
-    "tensor without values": {"state_dict": {"a": torch.zeros(3, device="meta")}},
-    "optimizer": {"optimizer_states": [{"state": {0: {"m": torch.zeros(1).expand(10**12)}}}]},
-    "endless": {"loops": endless()},
-    "endless options": {"hyper_parameters": {"_class_path": "gan_modules.GAN", "a": endless()}},
-    "doubled": {"callbacks": {"a": {"b": doubled()}}},
-    "images": {"images_seen": "many"},
-    "no tensors": {"state_dict": {"a": 1}},
-    "names": {"class_names": 5},
-    "no checkpoint": {"callbacks": {"a": {"dirpath": "/c", "last_model_path": "/c/x"}}},
-    "file outside": {"callbacks": {"a": {"dirpath": "/runs/c", "kth_best_model_path": "/x"}}},
-    "file above": {
-        "callbacks": {"a": {"dirpath": "/runs/c", "best_k_models": {"/runs/c/../x": 1.0}}}
-    },
-    "file of no folder": {"callbacks": {"a": {"kth_best_model_path": "x"}}},
-    "file elsewhere": {"callbacks": {"a": {"dirpath": "/c", "last_model_path": "s3://c/x"}}},
+def deep() -> list[Any]:
+    held: list[Any] = []
+    for _ in range(100):
+        held = [held]
+    return held
+
+
+def state(**values: Any) -> dict[str, Any]:
+    return {"callbacks": {"a": values}}
+
+
+CONTENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "tensor of one value": ({"state_dict": {"a": torch.zeros(1).expand(10**12)}}, "would take"),
+    "tensor without values": ({"state_dict": {"a": torch.zeros(3, device="meta")}}, "without"),
+    "sparse": ({"state_dict": {"a": torch.eye(3).to_sparse()}}, "without values"),
+    "optimizer": ({"optimizer_states": [torch.zeros(1).expand(10**12)]}, "would take"),
+    "endless": ({"loops": endless()}, "contain themselves"),
+    "endless options": ({"hyper_parameters": {"a": endless()}}, "contain themselves"),
+    "deep": ({"hyper_parameters": {"a": deep()}}, "nested too deep"),
+    "doubled": (state(b=doubled()), "repeats"),
+    "images": ({"images_seen": "many"}, "no checkpoint of this project"),
+    "no tensors": ({"state_dict": {"a": 1}}, "no checkpoint of this project"),
+    "names": ({"class_names": 5}, "class_names is a int"),
+    "no checkpoint": (state(dirpath="/c", last_model_path="/c/x"), "/c/x, which is no checkpoint"),
+    "file outside": (state(dirpath="/c", kth_best_model_path="/x.ckpt"), "/x.ckpt outside of /c"),
+    "file above": (state(dirpath="/c", best_k_models={"/c/../x.ckpt": 1.0}), "outside of /c"),
+    "file of no folder": (state(kth_best_model_path="x.ckpt"), "x.ckpt without a folder"),
+    "file of no name": (state(dirpath="/c", best_model_path=5), "5 without a folder"),
+    "file elsewhere": (state(dirpath="s3://c", last_model_path="s3://c/x.ckpt"), "without a"),
 }
+"""What a checkpoint holds, and what is said."""
 
 
 @pytest.mark.parametrize("name", CONTENTS)
 def test_contents_that_are_no_checkpoints(name, trained, tmp_path):
+    changes, said = CONTENTS[name]
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
-    torch.save(content | CONTENTS[name], tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"a\.ckpt"):
+    torch.save(content | changes, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=rf"a\.ckpt .*{re.escape(said)}"):
+        load_model(tmp_path / "a.ckpt")
+
+
+def test_a_file_that_unpacks_into_more(tmp_path):
+    torch.save({"images_seen": 0, "state_dict": {"a": torch.zeros(10**6)}}, tmp_path / "b.ckpt")
+    with (
+        zipfile.ZipFile(tmp_path / "b.ckpt") as source,
+        zipfile.ZipFile(tmp_path / "a.ckpt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match=r"a\.ckpt .*would unpack"):
         load_model(tmp_path / "a.ckpt")
 
 
