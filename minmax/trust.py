@@ -28,7 +28,7 @@ from typing import Any
 
 from jsonargparse import Namespace, _common, _loaders_dumpers, set_parsing_settings
 from lightning import Callback
-from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.fabric.plugins import ClusterEnvironment
 from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import LayerSync, Precision
@@ -49,9 +49,9 @@ SERVICES = (
     *(f"lightning.pytorch.{name}" for name in OF_TRAINER),
 )
 SERVICE_KINDS = (
-    *(Accelerator, Callback, CheckpointIO, ClusterEnvironment, LayerSync, Logger, Precision),
-    *(Profiler, Strategy),
+    *(Accelerator, Callback, ClusterEnvironment, LayerSync, Logger, Precision, Profiler, Strategy),
 )
+"""No `CheckpointIO`: Lightning's may unpickle what lies in a run's folder."""
 ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
 
 

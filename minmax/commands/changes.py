@@ -12,6 +12,7 @@ from lightning import Trainer
 from torch.optim import Optimizer
 
 from datamodules import ImageDataModule
+from datamodules.names import printable
 from gan_modules import GANModule
 from minmax.commands.plan import batches_of_epoch
 
@@ -55,7 +56,7 @@ def settings_before(checkpoint: dict[str, Any], adversary: str) -> dict[str, Any
     for network in ("generator", adversary):
         made = model.get(f"{network}_optimizer")
         if isinstance(made, dict) and "class_path" in made:
-            name = made["class_path"].rpartition(".")[2]
+            name = str(made["class_path"]).rpartition(".")[2]
             optimizers.append({"class": name, "options": made.get("init_args", {})})
     options = {"model": {"class_path": model.get("_class_path"), "init_args": model}}
     return {"options": options, "optimizers": optimizers, "facts": {}}
@@ -78,12 +79,12 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[Change]:
 
 
 def shown(value: Any) -> str:
-    """A value in a line; of a class its name, and its options in brackets."""
-    if isinstance(value, dict) and "class_path" in value:
-        options = value.get("init_args") or {}
+    """A value in a line, safe to print; of a class its name, and its options in brackets."""
+    options = value.get("init_args") or {} if isinstance(value, dict) else None
+    if isinstance(options, dict) and "class_path" in value:
         inner = ", ".join(f"{name}={shown(held)}" for name, held in options.items())
-        return f"{value['class_path']}({inner})"
-    return value if isinstance(value, str) else json.dumps(value)
+        return printable(f"{value['class_path']}({inner})")
+    return printable(value) if isinstance(value, str) else json.dumps(value)
 
 
 def use_what_is_asked_for(
@@ -101,10 +102,12 @@ def use_what_is_asked_for(
     ]
     facts = differences(before["facts"], now["facts"])
     lines += [f"{name} {shown(old)} -> {shown(new)}" for name, old, new in facts]
+    states = checkpoint["optimizer_states"]
+    if len(states) != len(trainer.optimizers):
+        raise ValueError(f"the checkpoint holds states of {len(states)} optimizers")
     for index, (was, optimizer) in enumerate(
         zip(before["optimizers"], trainer.optimizers, strict=False)
     ):
-        states = checkpoint["optimizer_states"]
         if was["class"] != type(optimizer).__name__:
             states[index] = optimizer.state_dict()
             lines.append(f"{was['class']} -> {type(optimizer).__name__}: it begins without a state")

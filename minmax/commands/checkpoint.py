@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_modules import GANModule
 from minmax.commands.building import build
+from minmax.commands.forms import check_form
 from minmax.commands.messages import one_line
 from minmax.commands.weighing import check_contents, check_options, check_unpacked
 from minmax.files import check_archive
@@ -49,6 +50,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         and all(isinstance(tensor, Tensor) for tensor in checkpoint["state_dict"].values())
     ):
         raise ValueError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
+    try:
+        check_form(checkpoint)
+    except ValueError as error:
+        raise ValueError(f"{path} is refused, since {error}") from error
     return checkpoint
 
 

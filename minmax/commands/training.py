@@ -27,6 +27,7 @@ from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
 from minmax import admission, callbacks, events, lock, trust
 from minmax.commands.checkpoint import read_checkpoint, variant_of
+from minmax.commands.forms import check_states
 from minmax.commands.launching import (
     processes_of,
     refuse_settings,
@@ -137,6 +138,8 @@ class GANCLI(LightningCLI):
         self._held: dict[str, Held] = {}
         for path in self._checkpoints():
             checkpoint = read_checkpoint(path)
+            if self.config.subcommand == "fit":
+                check_states(checkpoint, path)
             self._held[path] = Held.of(path, checkpoint)
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
             if held != wanted:

@@ -104,6 +104,8 @@ def check_places(state: Mapping[str, Any]) -> None:
             raise ValueError(f"its state names the file {file} without a folder")
         if Path(folder).resolve() not in Path(file).resolve().parents:
             raise ValueError(f"its state names the file {file} outside of {folder}")
+        if not file.endswith(".ckpt"):
+            raise ValueError(f"its state names {file}, which is no checkpoint")
 
 
 def check_options(options: Any, name: str = "hyper_parameters") -> int:

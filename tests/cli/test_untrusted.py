@@ -3,9 +3,11 @@
 import copy
 import json
 import os
+import re
 import socket
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ import yaml
 import cli
 from minmax import documents
 from minmax.commands import study
+from minmax.commands.changes import shown
 from minmax.commands.checkpoint import load_model
+from minmax.commands.training import GANCLI
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 
@@ -110,6 +114,15 @@ def test_a_malicious_config(text, config, tmp_path, proof):
     with pytest.raises(SystemExit, match=r"^error: "):
         cli.main([*arguments, "--trainer.default_root_dir", str(tmp_path / "run")])
     assert sorted(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("value", ["strangers", ["strangers"], ""])
+def test_a_config_admits_nothing(value, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    file = tmp_path / "a.yaml"
+    file.write_text(yaml.safe_dump({"trust": value}))
+    given = ["fit", "--config", config("dcgan_digits"), "--config", str(file)]
+    assert "a config can't admit code" in refused([*given, "--dry_run", "true"])
 
 
 def filled(value: Any, proof: Path) -> Any:
@@ -243,9 +256,32 @@ def config_of(payload: dict[str, Any]) -> dict[str, Any]:
     return {"model": spec(class_path, **options)}
 
 
+@pytest.fixture(scope="module")
+def built() -> dict[str, Any]:
+    """The parsers of `fit`, `validate` and `test`, once they are built."""
+    return {}
+
+
+@pytest.fixture
+def one_parser(built, monkeypatch):
+    """Build the parsers once: that takes most of the time of a command that is refused."""
+    build = GANCLI.setup_parser
+
+    def setup(self: GANCLI, *arguments: Any) -> None:
+        if not built:
+            build(self, *arguments)
+            built.update({name: value for name, value in vars(self).items() if "parser" in name})
+            built["_subcommand_method_arguments"] = self._subcommand_method_arguments
+        vars(self).update(built)
+
+    if not EVERY:
+        monkeypatch.setattr(GANCLI, "setup_parser", setup)
+
+
 CONFIGS = {**{name: config_of(payload) for name, payload in MODEL.items()}, **CONFIG}
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_payloads_of_configs(name, config, tmp_path, strangers, proof, monkeypatch):
     monkeypatch.syspath_prepend(strangers)  # so that it could be imported
@@ -320,6 +356,28 @@ def test_pickles_that_lightning_finds_itself(how, config, tmp_path, proof, monke
     assert not proof.exists()
 
 
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        spec("lightning.pytorch.plugins.io.TorchCheckpointIO"),
+        spec(
+            "lightning.pytorch.plugins.io.AsyncCheckpointIO",
+            checkpoint_io=spec("lightning.fabric.plugins.TorchCheckpointIO"),
+        ),
+    ],
+)
+def test_a_config_that_has_pickles_read(plugin, config, tmp_path, proof, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    torch.save({"state_dict": {}, "epoch": Malicious(proof)}, tmp_path / "hpc_ckpt_1.ckpt")
+    payload = {"trainer": {"plugins": [plugin]}, "ckpt_path": "hpc", "weights_only": False}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(payload))
+    given = ["fit", "--config", config("dcgan_digits"), "--config", str(tmp_path / "a.yaml")]
+    given += ["--quality.features", "pixels", "--quality.count", "100"]
+    message = refused([*given, "--trainer.default_root_dir", str(tmp_path)])
+    assert not proof.exists()
+    assert "doesn't belong at trainer.plugins" in message
+
+
 def test_a_strangers_run_names_data(trained, tmp_path, strangers, proof):
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
@@ -385,6 +443,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("name", BOMBS)
 def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
     """Through each command that reads YAML, in seconds."""
@@ -409,6 +468,33 @@ def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
     assert time.perf_counter() - start < 20
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ALIASES, "counting what aliases repeat"),
+        (BOMBS["itself"], "contains itself"),
+        (BOMBS["deep, not too deep for the parser"], "nested more than"),
+        (BOMBS["long"], "more than 1,048,576 characters"),
+        (BOMBS["number"], "more than 1,048,576|more than 10,000 characters"),
+        ("a: " + "1" * 20_000, "a value of it has more than 10,000"),
+        ("a: 2001-99-99", "month"),
+    ],
+)
+def test_yaml_that_is_refused(text, said):
+    with pytest.raises(yaml.YAMLError, match=said):
+        documents.load(text)
+
+
+def test_files_that_are_refused(tmp_path):
+    (tmp_path / "long.yaml").write_bytes(b"#" * 5 * 2**20)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(documents.Excessive, match="has more than"):
+        documents.check_size(tmp_path / "long.yaml")
+    for read in (documents.check_size, documents.read):
+        with pytest.raises(documents.Excessive, match="is no file"):
+            read(tmp_path / "pipe.yaml")
+
+
 def test_yaml_with_aliases_that_repeat_little():
     text = "a: &a {lr: 0.1}\nb: *a\nc:\n  <<: *a\n  d: [1, 2]"
     assert documents.load(text) == {
@@ -418,27 +504,35 @@ def test_yaml_with_aliases_that_repeat_little():
     }
 
 
-LARGE = {
-    "latent": {"latent_dim": 10**12},
-    "number": {"latent_dim": 10**30},
-    "width": {"generator": spec(NETWORK, width=10**9)},
-    "size": {"image_size": 2**40, "generator": spec("gan_modules.networks.FCGenerator")},
-    "depth": {
-        "image_size": 2**50,
-        "generator": spec("gan_modules.networks.StackedGenerator", depth=10**11),
-    },
-    "classes": {"num_classes": 10**12},
-    "text": {"generator": "x" * 100_000},
-    "many": {"labels": [[1] * 100] * 1000},
+LARGE: dict[str, tuple[dict[str, Any], str]] = {
+    "latent": ({"latent_dim": 10**12}, "the model's is"),
+    "number": ({"latent_dim": 10**30}, "latent_dim is more than"),
+    "width": ({"generator": spec(NETWORK, width=10**6)}, "the model's is"),
+    "network": ({"generator": "gan_modules.networks.FCGenerator"}, "the model's is"),
+    "size": (
+        {"image_size": 2**40, "generator": spec("gan_modules.networks.FCGenerator")},
+        "can't be built",
+    ),
+    "depth": (
+        {
+            "image_size": 2**50,
+            "generator": spec("gan_modules.networks.StackedGenerator", depth=10**11),
+        },
+        "can't be built",
+    ),
+    "classes": ({"num_classes": 10**12}, "num_classes is more than"),
+    "text": ({"generator": "x" * 100_000}, "generator has more than"),
+    "many": ({"labels": [*range(20_000)]}, "more than 10,000 options"),
 }
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_numbers_that_would_take_all_memory(name, trained, tmp_path):
+    changes, said = LARGE[name]
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
-    content["hyper_parameters"] |= LARGE[name]
+    content["hyper_parameters"] |= changes
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"a\.ckpt"):
+    with pytest.raises(ValueError, match=rf"a\.ckpt .*{re.escape(said)}"):
         load_model(tmp_path / "a.ckpt")
 
 
@@ -455,28 +549,105 @@ def doubled() -> list[Any]:
     return held
 
 
-CONTENTS = {
-    "tensor of one value": {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
-    "tensor without values": {"state_dict": {"a": torch.zeros(3, device="meta")}},
-    "optimizer": {"optimizer_states": [{"state": {0: {"m": torch.zeros(1).expand(10**12)}}}]},
-    "endless": {"loops": endless()},
-    "endless options": {"hyper_parameters": {"_class_path": "gan_modules.GAN", "a": endless()}},
-    "doubled": {"callbacks": {"a": {"b": doubled()}}},
-    "images": {"images_seen": "many"},
-    "no tensors": {"state_dict": {"a": 1}},
-    "names": {"class_names": 5},
-    "file outside": {"callbacks": {"a": {"dirpath": "/runs/c", "kth_best_model_path": "/x"}}},
-    "file above": {
-        "callbacks": {"a": {"dirpath": "/runs/c", "best_k_models": {"/runs/c/../x": 1.0}}}
-    },
-    "file of no folder": {"callbacks": {"a": {"kth_best_model_path": "x"}}},
-    "file elsewhere": {"callbacks": {"a": {"dirpath": "/c", "last_model_path": "s3://c/x"}}},
+def deep() -> list[Any]:
+    held: list[Any] = []
+    for _ in range(100):
+        held = [held]
+    return held
+
+
+def state(**values: Any) -> dict[str, Any]:
+    return {"callbacks": {"a": values}}
+
+
+CONTENTS: dict[str, tuple[dict[str, Any], str]] = {
+    "tensor of one value": ({"state_dict": {"a": torch.zeros(1).expand(10**12)}}, "would take"),
+    "tensor without values": ({"state_dict": {"a": torch.zeros(3, device="meta")}}, "without"),
+    "sparse": ({"state_dict": {"a": torch.eye(3).to_sparse()}}, "without values"),
+    "optimizer": ({"optimizer_states": [torch.zeros(1).expand(10**12)]}, "would take"),
+    "endless": ({"loops": endless()}, "contain themselves"),
+    "endless options": ({"hyper_parameters": {"a": endless()}}, "contain themselves"),
+    "deep": ({"hyper_parameters": {"a": deep()}}, "nested too deep"),
+    "doubled": (state(b=doubled()), "repeats"),
+    "images": ({"images_seen": "many"}, "no checkpoint of this project"),
+    "no tensors": ({"state_dict": {"a": 1}}, "no checkpoint of this project"),
+    "names": ({"class_names": 5}, "class_names is a int"),
+    "no checkpoint": (state(dirpath="/c", last_model_path="/c/x"), "/c/x, which is no checkpoint"),
+    "file outside": (state(dirpath="/c", kth_best_model_path="/x.ckpt"), "/x.ckpt outside of /c"),
+    "file above": (state(dirpath="/c", best_k_models={"/c/../x.ckpt": 1.0}), "outside of /c"),
+    "file of no folder": (state(kth_best_model_path="x.ckpt"), "x.ckpt without a folder"),
+    "file of no name": (state(dirpath="/c", best_model_path=5), "5 without a folder"),
+    "file elsewhere": (state(dirpath="s3://c", last_model_path="s3://c/x.ckpt"), "without a"),
 }
+"""What a checkpoint holds, and what is said."""
 
 
 @pytest.mark.parametrize("name", CONTENTS)
 def test_contents_that_are_no_checkpoints(name, trained, tmp_path):
+    changes, said = CONTENTS[name]
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
-    torch.save(content | CONTENTS[name], tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match=r"a\.ckpt"):
+    torch.save(content | changes, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=rf"a\.ckpt .*{re.escape(said)}"):
         load_model(tmp_path / "a.ckpt")
+
+
+def test_a_file_that_unpacks_into_more(tmp_path):
+    torch.save({"images_seen": 0, "state_dict": {"a": torch.zeros(10**6)}}, tmp_path / "b.ckpt")
+    with (
+        zipfile.ZipFile(tmp_path / "b.ckpt") as source,
+        zipfile.ZipFile(tmp_path / "a.ckpt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match=r"a\.ckpt .*would unpack"):
+        load_model(tmp_path / "a.ckpt")
+
+
+STATES: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "no settings": (("settings",), 5, "settings is a int"),
+    "settings of nothing": (("settings",), {}, "settings lacks options"),
+    "settings that are tensors": (("settings", "options"), {"a": torch.ones(2)}, "is a Tensor"),
+    "long settings": (("settings", "options"), {"a": "x" * 20_000}, "more than 10,000"),
+    "no name": (("settings", "facts"), {1: 2}, "name that is no text"),
+    "optimizers": (("settings", "optimizers"), [{"class": 1}], "class is a int"),
+    "no loops": (("loops",), [], "loops is a list"),
+    "loops of nothing": (("loops",), {}, "loops lacks fit_loop"),
+    "position": (("loops", "fit_loop", "state_dict", "combined_loader"), [{"epoch": 0}], "lacks"),
+    "no counter": (("loops", "fit_loop", "epoch_progress", "total", "started"), "1", "is a str"),
+    "truth": (("loops", "fit_loop", "epoch_progress", "total", "started"), True, "is a bool"),
+    "below 0": (("global_step",), -1, "out of all bounds"),
+    "beyond": (("images_seen",), 10**30, "out of all bounds"),
+    "callbacks": (("callbacks", "Finite"), 5, "Finite is a int"),
+    "no optimizer": (("optimizer_states",), [{"state": {}}], "lacks param_groups"),
+    "state": (("optimizer_states",), [{"state": {0: 5}, "param_groups": []}], "state.0 is a int"),
+    "one optimizer": (("optimizer_states",), [], "states of 0 optimizers"),
+    "names": (("class_names",), [1], "class_names is a int"),
+    "missing": (("lr_schedulers",), None, "lacks lr_schedulers"),
+}
+"""Where in a checkpoint, what stands there (None: nothing), and what is said."""
+
+
+@pytest.mark.usefixtures("one_parser")
+@pytest.mark.parametrize("name", STATES)
+def test_states_that_no_training_goes_on_from(name, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cli.py"])
+    (*place, key), value, said = STATES[name]
+    content = held = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    for part in place:
+        held = held[part]
+    held[key] = value
+    if value is None:
+        del held[key]
+    torch.save(content, tmp_path / "a.ckpt")
+    config = ["--config", str(trained / "config.yaml"), "--ckpt_path", str(tmp_path / "a.ckpt")]
+    config += ["--trainer.default_root_dir", str(tmp_path / "run"), "--trainer.max_epochs", "3"]
+    config += ["--quality.features", "pixels", "--quality.count", "100"]
+    assert said in refused(["fit", *config])
+
+
+def test_settings_that_a_terminal_would_obey():
+    assert shown("\x1b[2J\x9b") == "\\x1b[2J\\x9b"
+    assert (
+        shown({"class_path": "a.\x1bB", "init_args": {"\x1bc": "\x1b"}}) == "a.\\x1bB(\\x1bc=\\x1b)"
+    )
+    assert shown({"class_path": 5, "init_args": [1]}) == '{"class_path": 5, "init_args": [1]}'
