@@ -155,6 +155,12 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
             f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
             "don't come back: leave it out; several devices then work together with gan_ddp"
         )
+    if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
+        raise ValueError(
+            f"--trainer.strategy {name} reads and writes checkpoints in a way of its own, which is "
+            "not looked at for code and damage here: leave it out; several devices then work "
+            "together with gan_ddp"
+        )
     if type(strategy) is DDPStrategy and not strategy._ddp_kwargs.get("find_unused_parameters"):
         raise ValueError(
             f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
