@@ -158,8 +158,10 @@ def test_in_a_browser(trained, tmp_path):
                 browser.get(f"http://127.0.0.1:{port}")
 
                 def picture() -> str:
-                    found = browser.find_elements("css selector", ".q-img img")
-                    return found[-1].get_attribute("src") if found else ""
+                    # In one step: an element that was found may be replaced before it is asked.
+                    return browser.execute_script(
+                        "return [...document.querySelectorAll('.q-img img')].at(-1)?.src ?? ''"
+                    )
 
                 first = wait_for(picture)
                 assert Image.open(BytesIO(b64decode(first.partition(",")[2]))).size == (138, 138)
