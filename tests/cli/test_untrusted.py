@@ -269,7 +269,9 @@ def one_parser(built, monkeypatch):
 
     def setup(self: GANCLI, *arguments: Any) -> None:
         if not built:
-            build(self, *arguments)
+            with monkeypatch.context() as patch:
+                patch.setattr(GANCLI, "given", None)  # of all commands, not of this one alone
+                build(self, *arguments)
             built.update({name: value for name, value in vars(self).items() if "parser" in name})
             built["_subcommand_method_arguments"] = self._subcommand_method_arguments
         vars(self).update(built)
