@@ -9,6 +9,7 @@ from torch import Tensor
 from gan_modules import GANModule
 from minmax import trust
 from minmax.admission import admitted
+from minmax.commands.weighing import first_difference, shapes_of
 
 
 @trust.enforced()
@@ -35,21 +36,11 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
 
     try:
         with torch.device("meta"):  # where a model takes no memory
-            wanted = shapes(made().state_dict())
+            wanted = shapes_of(made().state_dict())
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error) or not admitted():
             raise
         return made()  # a network of the user's that wants real numbers to be built
-    held = shapes(weights)
-    for name in sorted(held.keys() | wanted.keys()):
-        if held.get(name) != wanted.get(name):
-            raise ValueError(
-                f"its {name} is {held.get(name, 'missing')}, the model's is "
-                f"{wanted.get(name, 'missing')}"
-            )
+    if (difference := first_difference(shapes_of(weights), wanted)) is not None:
+        raise ValueError(difference)
     return made()
-
-
-def shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """The shapes of weights, by their names."""
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}

@@ -13,8 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from gan_modules.position import position_of
 from minmax.commands.checkpoint import read_checkpoint
-
-Shapes = dict[str, tuple[int, ...]]
+from minmax.commands.weighing import Shapes, first_difference, shapes_of
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,6 @@ class Held:
             list(checkpoint.get("class_names", [])),
             shapes_of(checkpoint["state_dict"]),
         )
-
-
-def shapes_of(weights: dict[str, torch.Tensor]) -> Shapes:
-    """The shape of each weight, by its name."""
-    return {name: tuple(weight.shape) for name, weight in weights.items()}
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -132,15 +126,12 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     Raises:
         ValueError: a weight is missing, or has another shape.
     """
-    wanted = shapes_of(model.state_dict())
-    for name in sorted(held.shapes.keys() | wanted.keys()):
-        if held.shapes.get(name) != wanted.get(name):
-            raise ValueError(
-                f"--ckpt_path {held.path} doesn't fit the model: its {name} is "
-                f"{held.shapes.get(name, 'missing')}, the model's is "
-                f"{wanted.get(name, 'missing')}. Give the config that it was trained with "
-                "(config.yaml in its run's folder)"
-            )
+    difference = first_difference(held.shapes, shapes_of(model.state_dict()))
+    if difference is not None:
+        raise ValueError(
+            f"--ckpt_path {held.path} doesn't fit the model: {difference}. Give the config that it "
+            "was trained with (config.yaml in its run's folder)"
+        )
 
 
 def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:

@@ -15,6 +15,7 @@ OPTIONS = 10_000
 TEXT = 10_000
 """Characters of an option at most."""
 NUMBER = 2**53
+Shapes = dict[str, tuple[int, ...]]
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -137,3 +138,24 @@ def check_options(options: Any, name: str = "hyper_parameters") -> int:
         if total > OPTIONS:
             raise ValueError(f"it has more than {OPTIONS:,} options")
     return total
+
+
+def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
+    """The shape of each weight, by its name."""
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
+def first_difference(held: Shapes, wanted: Shapes) -> str | None:
+    """The first weight, by name, whose shape in a checkpoint is not the model's; None if all are.
+
+    Args:
+        held: in the checkpoint.
+        wanted: by the model.
+    """
+    for name in sorted(held.keys() | wanted.keys()):
+        if held.get(name) != wanted.get(name):
+            return (
+                f"its {name} is {held.get(name, 'missing')}, the model's is "
+                f"{wanted.get(name, 'missing')}"
+            )
+    return None
