@@ -9,6 +9,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from minmax.admission import admitting
+from minmax.errors import UserError
 from minmax.paths import expanded_argument
 
 COMMANDS = {
@@ -74,7 +75,7 @@ def run(given: list[str], of_process: bool) -> None:
             sys.argv[1:] = given
         import_module("minmax.commands.training").main(None if of_process else given)
     else:
-        raise ValueError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")
+        raise UserError(f"there is no command {given[0]}: choose from {', '.join(COMMANDS)}")
 
 
 def overview() -> str:

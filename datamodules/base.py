@@ -12,6 +12,7 @@ from torch import Tensor
 from datamodules.classes import Classes, select_classes
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
+from minmax.errors import UserError
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -57,7 +58,7 @@ class ImageDataModule(LightningDataModule, ABC):
             ("batch_size", batch_size, "images"),
         ):
             if value < 1:
-                raise ValueError(
+                raise UserError(
                     f"--data.init_args.{option} is {value}, but must be at least 1:"
                     f" give a positive number of {unit}."
                 )
@@ -159,7 +160,7 @@ class ImageDataModule(LightningDataModule, ABC):
         rank = 0 if self.trainer is None else self.trainer.global_rank
         world_size = 1 if self.trainer is None else self.trainer.world_size
         if train and len(images) < self.batch_size * world_size:
-            raise ValueError(
+            raise UserError(
                 f"--data.init_args.batch_size is {self.batch_size} on {world_size} process(es), but"
                 f" there are only {len(images)} training images: give at most"
                 f" {len(images) // world_size or '1, use fewer processes'}, or add images."

@@ -7,6 +7,7 @@ from functools import cache
 from jsonargparse import get_loader
 
 from datamodules.names import few
+from minmax.errors import UserError
 
 Class = str | int | float | bool | None
 """A class' name or number; also what YAML makes of a name such as `yes`, `1e3` or `null`."""
@@ -37,22 +38,22 @@ def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
         unclear = number is not None and bool(named) and str(value) not in named
         if len(named) > 1 or unclear:
             meant = few([*named, *[f"number {number}"] * unclear], _SHOWN)
-            raise ValueError(
+            raise UserError(
                 f"{holds}, as YAML reads what was written, and this can be {meant}: quote the"
                 f" name, as in --data.init_args.classes '[\"{named[0]}\"]'."
             )
         label = list(available).index(named[0]) if named else number
         if label is None:
             quote = "" if isinstance(value, str) else QUOTE
-            raise ValueError(
+            raise UserError(
                 f"{holds}, which is no class of this data set: choose names or numbers from"
                 f" {shown}.{quote}"
             )
         if label in selected:
-            raise ValueError(f"{holds} twice: name each of its classes once (there are {shown}).")
+            raise UserError(f"{holds} twice: name each of its classes once (there are {shown}).")
         selected.append(label)
     if not selected:
-        raise ValueError(
+        raise UserError(
             f"--data.init_args.classes is an empty list: choose from {shown}, or leave the option"
             " out for all classes."
         )

@@ -16,6 +16,7 @@ from datamodules.images import fill
 from datamodules.kinds import FORMATS
 from datamodules.names import few, short
 from datamodules.texts import without_texts
+from minmax.errors import UserError
 
 Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
@@ -140,11 +141,11 @@ def flatten(image: Image.Image, background: str) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = numpy.asarray(image)
         if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError("32-bit pixels beyond 0 to 65535")
+            raise UserError("32-bit pixels beyond 0 to 65535")
         # Pillow's own conversion clips at 255, which makes such images all white.
         return Image.fromarray(((levels.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
     if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is unknown")
+        raise UserError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, background), image)

@@ -12,6 +12,7 @@ from datamodules.base import ImageDataModule
 from datamodules.classes import Class
 from datamodules.decode import BrokenFilesError, decode_files
 from datamodules.listing import Files, list_images
+from minmax.errors import UserError
 
 
 class ImageFolder(ImageDataModule):
@@ -61,7 +62,7 @@ class ImageFolder(ImageDataModule):
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
-            raise ValueError(
+            raise UserError(
                 f"--data.init_args.val_fraction is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
@@ -144,7 +145,7 @@ def _check_background(background: str) -> None:
     try:
         ImageColor.getrgb(background)
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"--data.init_args.background is {background!r}, which is no colour: give a name such"
             " as white or black, or #rrggbb."
         ) from error

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from minmax.errors import UserError
+
 _CHUNK = 512
 
 
@@ -41,7 +43,7 @@ def allocate(count: int, channels: int, size: int) -> Tensor:
             os.posix_fallocate(handle, 0, needed)
     except OSError as error:
         os.unlink(path)
-        raise ValueError(
+        raise UserError(
             f"there is no room for {needed / 1e9:.3g} GB of images in {tempfile.gettempdir()} "
             f"({error.strerror}): set TMPDIR to a folder that has it"
         ) from error

@@ -11,6 +11,7 @@ from datamodules.names import few, printable
 from datamodules.once import each_once
 from datamodules.searching import search
 from datamodules.splits import Place, find_classes, find_splits
+from minmax.errors import UserError
 
 Files = list[tuple[str, int]]
 """A file's path relative to the folder of its split, and the number of its class."""
@@ -54,7 +55,7 @@ def list_images(root: Path, classes: Classes) -> Listing:
         found[held_out.path] = find_classes(held_out, classes, left_out, found[train.path])
     names, others = list(found[train.path]), list(found[held_out.path])
     if not set(others) <= set(names):
-        raise ValueError(
+        raise UserError(
             f"--data.init_args.root is {str(root)!r}, but the classes in {held_out.path.name}/"
             f" ({few(others)}) are not all in {train.path.name}/ ({few(names)}): give both the"
             " same class folders."
@@ -70,7 +71,7 @@ def list_images(root: Path, classes: Classes) -> Listing:
     for (split, label), images in each_once(groups, left_out).items():
         files[split] += [(image.path, label) for image in images]
         if not images:
-            raise ValueError(
+            raise UserError(
                 f"--data.init_args.root leads to {split / names[label]}, which holds only links to"
                 f" images that are read elsewhere ({left_out}): remove it, or give it images of"
                 " its own."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datamodules.leftovers import LeftOut
 from datamodules.searching import MET, Found, Identity
+from minmax.errors import UserError
 
 Group = tuple[Path, int]
 """A split's folder, and the number of a class."""
@@ -31,7 +32,7 @@ def each_once(groups: Mapping[Group, list[Found]], left_out: LeftOut) -> dict[Gr
                 if first is file:
                     continue
                 if owner != group and first.linked is file.linked:
-                    raise ValueError(
+                    raise UserError(
                         "--data.init_args.root leads to one file in two ways, "
                         f"{owner[0] / first.path} and {group[0] / file.path}: an image is in one "
                         "class, and either trained on or held out. Delete one of the two."

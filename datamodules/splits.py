@@ -11,6 +11,7 @@ from datamodules.leftovers import LeftOut
 from datamodules.names import few
 from datamodules.searching import Folder, Found, holds_images, images_below
 from datamodules.split_names import WORDS, split_of, splits_among
+from minmax.errors import UserError
 
 SINGLE_CLASS = "image"
 DEEPEST = 4
@@ -69,7 +70,7 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
     same = [name for name in held_out if splits[name] == splits[held_out[0]]]
     if beside or len(train) != 1 or len(same) > 1:
         also = f" beside {few(beside)}" if beside else ""
-        raise ValueError(
+        raise UserError(
             f"--data.init_args.root leads to {root.path}, which holds {few([*splits], 9)}{also}:"
             " by their names they are splits, of which there must be one to train on, at most one"
             " of a kind to hold out, and nothing beside. Move the others away,"
@@ -130,7 +131,7 @@ def find_classes(
     direct, shown = place.folder.images, f"--data.init_args.root leads to {place.path.absolute()},"
     besides = f" Left out: {left_out}." if str(left_out) else ""
     if direct and place.filled:
-        raise ValueError(
+        raise UserError(
             f"{shown} which holds both images ({direct[0][0]}, ...) and folders with images: move"
             " the images into class folders, or all into one folder."
         )
@@ -143,12 +144,12 @@ def find_classes(
             f" with images or with one folder a class.{besides}"
         )
     if place.empty:
-        raise ValueError(
+        raise UserError(
             f"{shown} whose folder {place.empty[0]} holds no images: every folder there is a class;"
             f" fill it, or move it away.{besides}"
         )
     if splits := _splits_in(place, classes).keys() - set(known):
-        raise ValueError(
+        raise UserError(
             f"{shown} whose folder {few([*splits])} has the name of a split: move it,"
             f" {_as_classes(place)}"
         )
@@ -172,7 +173,7 @@ def _refuse_splits_in(folder: Path, images: list[Found]) -> None:
     for place, names in inner.items():
         splits = splits_among(names)
         if "train" in splits.values() and {*splits.values()} != {"train"}:
-            raise ValueError(
+            raise UserError(
                 f"--data.init_args.root leads to a class with splits in it: {folder / place} holds"
                 f" {' and '.join(sorted(splits))}. Put the classes into folders of splits"
                 " instead: train/CLASS and test/CLASS."

@@ -19,6 +19,7 @@ from gan_modules.losses import bce_mean, non_saturating
 from gan_modules.networks import ClassifyingDiscriminator, Generator
 from gan_modules.precision import wide
 from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips
+from minmax.errors import UserError
 
 
 def accuracy(class_logits: Tensor, classes: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ class ACGAN(GANModule):
         discriminator_clip_norm: float = 0.0,
     ) -> None:
         if num_classes < 2:
-            raise ValueError(
+            raise UserError(
                 f"ACGAN needs data of at least 2 classes, and this data has {num_classes}. Choose "
                 "labelled data with --data (a folder with one subfolder a class, say), more "
                 "--data.init_args.classes, or a variant without classes with --model GAN"
@@ -90,7 +91,7 @@ class ACGAN(GANModule):
         weights = {"class_weight": class_weight, "fake_class_weight": fake_class_weight}
         for name, weight in weights.items():
             if weight < 0:
-                raise ValueError(f"--model.init_args.{name} must not be negative, got {weight}")
+                raise UserError(f"--model.init_args.{name} must not be negative, got {weight}")
         super().__init__(
             generator(latent_dim + num_classes, channels, image_size),
             discriminator(channels, image_size, num_classes),

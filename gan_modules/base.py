@@ -22,6 +22,7 @@ from gan_modules.described import hyperparameters_of
 from gan_modules.ema import ema_copy, ema_half_lives, ema_update
 from gan_modules.position import begin_epoch, settle
 from gan_modules.precision import refuse_precision
+from minmax.errors import UserError
 
 Batch = tuple[Tensor, Tensor]
 """Real images `[N, C, H, W]` in [-1, 1], and their labels, int64 `[N]`."""
@@ -100,16 +101,16 @@ class GANModule(LightningModule):
         }
         for name, count in counts.items():
             if count < 1:
-                raise ValueError(f"--model.init_args.{name} must be at least 1, got {count}")
+                raise UserError(f"--model.init_args.{name} must be at least 1, got {count}")
         if ema_half_life_images < 0:
-            raise ValueError(
+            raise UserError(
                 "--model.init_args.ema_half_life_images must be 0 (off) or more, got "
                 f"{ema_half_life_images}"
             )
         self.clip_norms = generator_clip_norm, adversary_clip_norm
         for network, norm in zip(self._network_names, self.clip_norms, strict=True):
             if not 0 <= norm < math.inf:
-                raise ValueError(
+                raise UserError(
                     f"--model.init_args.{network}_clip_norm must be 0 (off) or more, got {norm}"
                 )
         self.automatic_optimization = False
@@ -291,7 +292,7 @@ class GANModule(LightningModule):
         missing = held.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}).get("_undescribed", [])
         missing = [f"{name}=..." for name in missing if name not in kwargs]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{checkpoint_path} was trained with Python objects that have no import path: give "
                 f"them again, {cls.__name__}.load_from_checkpoint(path, {', '.join(missing)})"
             )

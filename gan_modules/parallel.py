@@ -17,6 +17,7 @@ from torch.distributed.nn import functional as collective
 from torch.nn.parallel import DistributedDataParallel
 
 from gan_modules.precision import wide
+from minmax.errors import UserError
 
 
 def summed(part: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class GANDDP(DDPStrategy):
         given = self._ddp_kwargs | {"model_averaging_period": self._model_averaging_period}
         for option in REFUSED:
             if given.get(option):
-                raise ValueError(
+                raise UserError(
                     f"--trainer.strategy gan_ddp can't have {option}: its networks take turns. "
                     "Leave the option out, or choose ddp_find_unused_parameters_true"
                 )
@@ -118,7 +119,7 @@ class GANDDP(DDPStrategy):
             name for name, weight in model.named_parameters(recurse=False) if weight.requires_grad
         ]
         if own:
-            raise ValueError(
+            raise UserError(
                 f"--trainer.strategy gan_ddp shares the gradients of networks, and {own[0]} belongs"
                 " to none: put it into one, or choose ddp_find_unused_parameters_true"
             )

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from minmax.errors import UserError
+
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
 """Those of the trainer that a GAN learns in."""
 
@@ -18,7 +20,7 @@ def refuse_precision(precision: str) -> None:
         ValueError: it is such a one.
     """
     if precision not in PRECISIONS:
-        raise ValueError(
+        raise UserError(
             f"--trainer.precision {precision} is not for GANs here: weights in half precision lose "
             f"the small steps of Adam and of the average. Choose from {', '.join(PRECISIONS)}"
         )

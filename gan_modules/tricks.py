@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_modules.precision import widened
+from minmax.errors import UserError
 
 
 class HardLabels:
@@ -56,7 +57,7 @@ class SoftLabels(HardLabels):
     ) -> None:
         for name, (low, high) in (("real_range", real_range), ("fake_range", fake_range)):
             if low > high:
-                raise ValueError(f"{name} must be [low, high], but {low} > {high}: swap them")
+                raise UserError(f"{name} must be [low, high], but {low} > {high}: swap them")
         self.real_range = real_range
         self.fake_range = fake_range
 
@@ -78,7 +79,7 @@ class LabelFlips:
 
     def __init__(self, probability: float = 0.0) -> None:
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability must lie in [0, 1], got {probability}")
+            raise UserError(f"probability must lie in [0, 1], got {probability}")
         self.probability = probability
 
     def __call__(self, real_targets: Tensor, fake_targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,7 +108,7 @@ class InstanceNoise:
 
     def __init__(self, std: float = 0.0, anneal_images: int = 0, on_real: bool = False) -> None:
         if std < 0 or anneal_images < 0:
-            raise ValueError(
+            raise UserError(
                 f"std and anneal_images must not be negative, got {std} and {anneal_images}"
             )
         self.std = std

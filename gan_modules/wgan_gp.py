@@ -15,6 +15,7 @@ from gan_modules.base import Batch, GANModule, OptimizerFactory
 from gan_modules.losses import wasserstein_critic, wasserstein_generator
 from gan_modules.networks import Discriminator, Generator
 from gan_modules.penalties import gradient_penalty
+from minmax.errors import UserError
 
 
 class WGANGP(GANModule):
@@ -56,7 +57,7 @@ class WGANGP(GANModule):
         critic_clip_norm: float = 0.0,
     ) -> None:
         if penalty_weight < 0:
-            raise ValueError(
+            raise UserError(
                 f"--model.init_args.penalty_weight must not be negative, got {penalty_weight}"
             )
         super().__init__(
@@ -74,7 +75,7 @@ class WGANGP(GANModule):
         if any(
             isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.critic.modules()
         ):
-            raise ValueError(
+            raise UserError(
                 f"--model.init_args.critic {type(self.critic).__name__} has batch norm, which "
                 "mixes images, and the penalty wants the gradient of each: choose Critic32, say"
             )

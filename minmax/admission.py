@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import NoReturn
 
+from minmax.errors import UserError
+
 OPTION, VARIABLE = "--trust", "MINMAX_TRUST"
 COMMANDS = ("fit", "validate", "test", "sample", "export", "explore", "study", "benchmark")
 """Those that have the option."""
@@ -38,9 +40,9 @@ def admitted() -> tuple[str, ...]:
     names = os.environ.get(VARIABLE, "").split()
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
-            raise ValueError(f"{OPTION} {name}: give the name of a package of yours, mylab say")
+            raise UserError(f"{OPTION} {name}: give the name of a package of yours, mylab say")
         if not admissible(name):
-            raise ValueError(
+            raise UserError(
                 f"{OPTION} {name}: code of {name.partition('.')[0]} can do anything, and is never "
                 "admitted as a whole. Put a class or function of your own around what you need, "
                 "into a package of yours"
@@ -73,7 +75,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
         if option == OPTION:
             names.append(name if equals else next(rest, ""))
             if not names[-1] or names[-1].startswith("-"):
-                raise ValueError(f"{OPTION} wants the name of a package of yours, mylab say")
+                raise UserError(f"{OPTION} wants the name of a package of yours, mylab say")
         else:
             left.append(argument)
     os.environ[VARIABLE] = " ".join(names)
@@ -98,7 +100,7 @@ def refuse_in_config(value: object) -> NoReturn:
     Raises:
         ValueError: always.
     """
-    raise ValueError(
+    raise UserError(
         f"a config can't admit code ({value}): give {OPTION} on the command line, or {VARIABLE} in "
         "the environment"
     )

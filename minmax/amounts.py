@@ -2,6 +2,7 @@
 
 from datamodules import ImageDataModule
 from datamodules.names import few, short
+from minmax.errors import UserError
 
 SHOWN = 20
 FEWEST = 2
@@ -34,7 +35,7 @@ def refuse_few(data: ImageDataModule) -> None:
     for train, name in ((True, "training"), (False, "held-out")):
         count = sum(data.counts(train))
         if count < FEWEST:
-            raise ValueError(
+            raise UserError(
                 f"scores need at least {FEWEST} {name} images, and this data has {count}: add "
                 "images, hold out a larger share (--data.init_args.val_fraction of ImageFolder), "
                 "or train without scores: --trainer.limit_val_batches 0"

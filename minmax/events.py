@@ -12,6 +12,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.scalars import start_of
 
@@ -76,7 +77,7 @@ def written_in(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise ValueError(
+        raise UserError(
             f"{folder}/events.out.tfevents* can't be written ({error.strerror}). Make room there, "
             "then go on with --resume true, or choose another --trainer.default_root_dir"
         ) from error

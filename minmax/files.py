@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from minmax.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
@@ -81,7 +83,7 @@ def _named(file: Path, remedy: str, within: Path | None = None) -> Iterator[None
         elif not re.search(TORCH, str(error)):
             raise
         reason = getattr(error, "strerror", "torch can't write: no room, most likely")
-        raise ValueError(
+        raise UserError(
             f"{file} can't be written ({reason}); what was there is as it was. {remedy}"
         ) from error
 
@@ -166,6 +168,6 @@ def check_archive(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{file} is damaged ({error})") from error
+        raise UserError(f"{file} is damaged ({error})") from error
     if damaged is not None:
-        raise ValueError(f"{file} is damaged: the checksum of {damaged} in it is wrong")
+        raise UserError(f"{file} is damaged: the checksum of {damaged} in it is wrong")

@@ -6,6 +6,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
+from minmax.errors import UserError
+
 
 def expanded(text: str) -> str:
     """The text with its `~` and its variables of the environment replaced.
@@ -16,7 +18,7 @@ def expanded(text: str) -> str:
     place = os.path.expanduser(os.path.expandvars(text))
     unknown = re.match("(~[^/]*)/", place) or re.search(r"(?:^|/)(\$\w+|\$\{.*)", place)
     if unknown and "/" in place:
-        raise ValueError(
+        raise UserError(
             f"{text}: nothing is known here that {unknown[1]} could stand for. Give the path itself"
         )
     return place

@@ -9,6 +9,8 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from minmax.errors import UserError
+
 Scalars = dict[str, dict[int, float]]
 """By log name: the values by the images seen."""
 
@@ -26,7 +28,7 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
         ValueError: there is no such folder, or it holds no scalars.
     """
     if not run.is_dir():
-        raise ValueError(f"{run} is no folder: give the folder of a run")
+        raise UserError(f"{run} is no folder: give the folder of a run")
     files = sorted(run.glob("*tfevents*"))
     read = [(start_of(file), *_read(file)) for file in files]
     held: Scalars = {}
@@ -38,7 +40,7 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
             held.setdefault(name, {}).update(values)
     series = {name: sorted(values.items()) for name, values in held.items() if values}
     if not series:
-        raise ValueError(f"{run} holds no scalars of TensorBoard: give the folder of a run")
+        raise UserError(f"{run} holds no scalars of TensorBoard: give the folder of a run")
     return {name: ([s for s, _ in pairs], [v for _, v in pairs]) for name, pairs in series.items()}
 
 

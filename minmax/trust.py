@@ -41,6 +41,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax.admission import OPTION, admissible, admitted
 from minmax.documents import Excessive, check
+from minmax.errors import UserError
 
 OF_TRAINER = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
 SERVICES = (
@@ -62,7 +63,7 @@ class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
         try:
             check(text)
         except Excessive as error:
-            raise ValueError(f"YAML is refused: {error}") from error
+            raise UserError(f"YAML is refused: {error}") from error
         super().__init__(text)
 
 
@@ -99,11 +100,11 @@ def imported(path: str, place: str) -> Any:
     """
     module, _, name = path.rpartition(".")
     if not lies_in(path, (*ALLOWED, *admitted())):
-        raise ValueError(refusal(path))
+        raise UserError(refusal(path))
     try:
         thing = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} can't be imported here ({error})") from error
+        raise UserError(f"{path} can't be imported here ({error})") from error
     check_object(thing, path, place)
     return thing
 
@@ -115,21 +116,21 @@ def check_object(thing: Any, path: str, place: str) -> None:
         ValueError: it may not.
     """
     if not isinstance(thing, type | FunctionType):
-        raise ValueError(f"{path} is refused: it is neither a class nor a function")
+        raise UserError(f"{path} is refused: it is neither a class nor a function")
     home, name = thing.__module__, thing.__qualname__
     standing: object = getattr(sys.modules.get(home), name, None)
     if standing is not thing:
-        raise ValueError(f"{path} is refused: it doesn't stand at the top of a module")
+        raise UserError(f"{path} is refused: it doesn't stand at the top of a module")
     if not lies_in(home, (*ALLOWED, *admitted())):
-        raise ValueError(refusal(f"{home}.{name}"))
+        raise UserError(refusal(f"{home}.{name}"))
     if place == "model":
         if not is_a(thing, GANModule) or thing is GANModule:
-            raise ValueError(f"{path} is no GAN of this project")
+            raise UserError(f"{path} is no GAN of this project")
     elif place == "data":
         if not is_a(thing, ImageDataModule):
-            raise ValueError(f"{path} is no data of this project: choose from `datamodules`")
+            raise UserError(f"{path} is no data of this project: choose from `datamodules`")
     elif not belongs(thing, home, place.partition(".")[0]):
-        raise ValueError(f"{path} is refused: it doesn't belong at {place}")
+        raise UserError(f"{path} is refused: it doesn't belong at {place}")
 
 
 def belongs(thing: type | FunctionType, home: str, top: str) -> bool:

@@ -5,6 +5,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from minmax.errors import UserError
+
 
 class Network(nn.Module):
     """Base of all networks; knows no loss, no optimizer and no logging.
@@ -20,7 +22,7 @@ class Network(nn.Module):
         super().__init__()
         if self.image_sizes and image_size not in self.image_sizes:
             sizes = ", ".join(str(size) for size in self.image_sizes)
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} cannot be built for images of {image_size}x{image_size} "
                 f"pixels; sizes it can: {sizes}. Change --data.init_args.image_size, or choose "
                 "another network with --model.init_args.generator and its adversary"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
 from gan_modules.networks.layers import ConvTranspose2d, LeakyReLU
+from minmax.errors import UserError
 
 
 def side(image_size: int, depth: int) -> int:
@@ -19,7 +20,7 @@ def side(image_size: int, depth: int) -> int:
         ValueError: the images can't be halved as often.
     """
     if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
-        raise ValueError(
+        raise UserError(
             f"depth {depth} needs images whose side can be halved as often, at least once: "
             f"{image_size} can't. Choose another depth, or --data.init_args.image_size"
         )

@@ -18,6 +18,7 @@ from gan_modules import GANModule
 from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Loop, PILImages, with_other
+from minmax.errors import UserError
 
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 PACKAGES = ("torch", "torchvision", "lightning")
@@ -56,7 +57,7 @@ class Rounds(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a precision that no loop has."""
         if trainer.precision not in PRECISIONS:
-            raise ValueError(
+            raise UserError(
                 f"--trainer.precision {trainer.precision} has no plain loop to be compared with: "
                 f"choose from {', '.join(PRECISIONS)}"
             )

@@ -14,6 +14,7 @@ from gan_modules import GANModule
 from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
 from minmax.callbacks.quality import Quality
 from minmax.commands.checkpoint import read_checkpoint
+from minmax.errors import UserError
 from minmax.files import whole
 
 REMEDY = (
@@ -40,7 +41,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         file = Path(path)
         held = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])
         if (name := first_not_finite(held)) is not None:
-            raise ValueError(
+            raise UserError(
                 f"{name} is not finite after {checkpoint['images_seen']:,} images: the training "
                 f"has diverged, and {file} is not saved. Go on from the checkpoint before "
                 "(--resume true) with lower learning rates"
@@ -80,7 +81,7 @@ class LastCheckpoint(RunCheckpoint):
 
     def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
         if every_images is not None and every_images < 1:
-            raise ValueError(
+            raise UserError(
                 f"--checkpoint_last.every_images must be at least 1, got {every_images}"
             )
         self.every_images = every_images
@@ -186,7 +187,7 @@ class BestCheckpoint(RunCheckpoint):
         if self.monitor is None:
             scored = [c for c in trainer.callbacks if isinstance(c, Quality)]  # type: ignore[attr-defined]
             if not scored:
-                raise ValueError("--checkpoint_best.monitor is needed in a run without scores")
+                raise UserError("--checkpoint_best.monitor is needed in a run without scores")
             self.monitor = scored[0].score_name
         super().setup(trainer, pl_module, stage)
 

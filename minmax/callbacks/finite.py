@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from gan_modules import GANModule
+from minmax.errors import UserError
 from minmax.files import check_archive
 
 
@@ -61,7 +62,7 @@ class Finite(Callback):
 
     def __init__(self, returns: int = 0, rates_times: float = 0.5) -> None:
         if returns < 0 or not 0 < rates_times <= 1:
-            raise ValueError(
+            raise UserError(
                 "--finite.returns must be 0 or more, and --finite.rates_times above 0 and at most "
                 f"1, got {returns} and {rates_times}"
             )
@@ -124,7 +125,7 @@ class Finite(Callback):
             return
         what += "the training has diverged. "
         if self.returned == self.returns:
-            raise ValueError(
+            raise UserError(
                 f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
                 "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
                 "float32 (--trainer.precision 32-true). --finite.returns 3 does so by itself"
@@ -137,7 +138,7 @@ class Finite(Callback):
         folder = next((c.dirpath for c in saved if c.filename == "last"), None)
         file = Path(folder or trainer.default_root_dir) / "last.ckpt"
         if not file.is_file():
-            raise ValueError(
+            raise UserError(
                 f"{what}There is no {file} to return to yet: start again with lower learning rates "
                 "(--model.init_args.*_optimizer.init_args.lr)"
             )

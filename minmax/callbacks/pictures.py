@@ -13,6 +13,7 @@ from torchvision.utils import make_grid, save_image
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.latents import slerp
+from minmax.errors import UserError
 from minmax.files import whole
 
 
@@ -37,7 +38,7 @@ class Pictures(Callback):
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
         for name, value in (("every_images", every_images), ("columns", columns), ("rows", rows)):
             if value < 1:
-                raise ValueError(f"--pictures.{name} must be at least 1, got {value}")
+                raise UserError(f"--pictures.{name} must be at least 1, got {value}")
         self.every_images = every_images
         self.columns = columns
         self.rows = rows

@@ -17,6 +17,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from minmax.amounts import refuse_few
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.metrics import (
     Images,
@@ -64,9 +65,9 @@ class Quality(Callback):
         seed: int = 0,
     ) -> None:
         if count < 10:
-            raise ValueError(f"--quality.count must be at least 10 images, got {count}")
+            raise UserError(f"--quality.count must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
-            raise ValueError(f"--quality.every_images must be at least 1, got {every_images}")
+            raise UserError(f"--quality.every_images must be at least 1, got {every_images}")
         self.features = features
         self.count = count
         self.every_images = every_images
@@ -96,11 +97,11 @@ class Quality(Callback):
         """Refuse at once what would fail after hours; set how often to validate."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ImageDataModule):
-            raise ValueError("scores need an ImageDataModule: give one as `datamodule`")
+            raise UserError("scores need an ImageDataModule: give one as `datamodule`")
         if self.features is None:
             self.features = "domain" if data.num_classes > 1 else "pixels"
         if self.features == "domain" and data.num_classes < 2:
-            raise ValueError(
+            raise UserError(
                 "--quality.features domain needs data of at least two classes, and this has one: "
                 "choose pixels, or inception"
             )
@@ -108,7 +109,7 @@ class Quality(Callback):
             self._weights = inception_weights(self.inception_weights, self.allow_download)
         if stage == "fit" and self.every_images is not None:
             if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
-                raise ValueError(
+                raise UserError(
                     "--quality.every_images and the trainer's val_check_interval or "
                     "check_val_every_n_epoch contradict each other: give one of them"
                 )

@@ -15,6 +15,7 @@ from typing import Any
 from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
 from minmax.commands.scores import plain
+from minmax.errors import UserError
 from minmax.files import whole
 
 EPILOG = (
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str]) -> None:
     add_option(options)
     chosen, training = options.parse_known_args(arguments)
     if chosen.rounds < 1 or chosen.seconds <= 0:
-        raise ValueError("--rounds must be at least 1, and --seconds positive")
+        raise UserError("--rounds must be at least 1, and --seconds positive")
     if not chosen.output.parent.is_dir():
-        raise ValueError(f"--output: there is no folder {chosen.output.parent}")
+        raise UserError(f"--output: there is no folder {chosen.output.parent}")
     results = []
     for precision in chosen.precisions or [None]:
         for config in chosen.config:

@@ -10,6 +10,7 @@ from gan_modules import GANModule
 from minmax import trust
 from minmax.admission import admitted
 from minmax.commands.weighing import first_difference, shapes_of
+from minmax.errors import UserError
 
 
 @trust.enforced()
@@ -42,5 +43,5 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
             raise
         return made()  # a network of the user's that wants real numbers to be built
     if (difference := first_difference(shapes_of(weights), wanted)) is not None:
-        raise ValueError(difference)
+        raise UserError(difference)
     return made()

@@ -15,6 +15,7 @@ from datamodules import ImageDataModule
 from datamodules.names import printable
 from gan_modules import GANModule
 from minmax.commands.plan import batches_of_epoch
+from minmax.errors import UserError
 
 KEY = "settings"
 """Where a checkpoint keeps what its training was asked for: plain values."""
@@ -104,7 +105,7 @@ def use_what_is_asked_for(
     lines += [f"{name} {shown(old)} -> {shown(new)}" for name, old, new in facts]
     states = checkpoint["optimizer_states"]
     if len(states) != len(trainer.optimizers):
-        raise ValueError(f"the checkpoint holds states of {len(states)} optimizers")
+        raise UserError(f"the checkpoint holds states of {len(states)} optimizers")
     for index, (was, optimizer) in enumerate(
         zip(before["optimizers"], trainer.optimizers, strict=False)
     ):

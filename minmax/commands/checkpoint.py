@@ -12,6 +12,7 @@ from minmax.commands.building import build
 from minmax.commands.forms import check_form
 from minmax.commands.messages import one_line
 from minmax.commands.weighing import check_contents, check_options, check_unpacked
+from minmax.errors import UserError
 from minmax.files import check_archive
 
 CLASSES = 2**20
@@ -39,7 +40,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         check_contents(checkpoint, Path(path).stat().st_size)
     except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"{path} is refused: it is no whole checkpoint, or loading it would run code that is "
             f"stored in it ({reason}). Copy it again, use another, or train one with "
             "`python cli.py fit`"
@@ -49,11 +50,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         and isinstance(checkpoint.get("state_dict"), dict)
         and all(isinstance(tensor, Tensor) for tensor in checkpoint["state_dict"].values())
     ):
-        raise ValueError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
+        raise UserError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
     try:
         check_form(checkpoint)
     except ValueError as error:
-        raise ValueError(f"{path} is refused, since {error}") from error
+        raise UserError(f"{path} is refused, since {error}") from error
     return checkpoint
 
 
@@ -66,7 +67,7 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     hyperparameters = checkpoint.get("hyper_parameters")
     class_path = isinstance(hyperparameters, dict) and hyperparameters.get("_class_path")
     if not isinstance(class_path, str):
-        raise ValueError(
+        raise UserError(
             f"{path} doesn't say which variant it holds, since it was not made by "
             "`python cli.py fit`. Train it through the command line"
         )
@@ -81,7 +82,7 @@ def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
     """
     names = checkpoint.get("class_names", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{path} is refused: its class_names are no list of names")
+        raise UserError(f"{path} is refused: its class_names are no list of names")
     return list(names)
 
 
@@ -97,7 +98,7 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     options = {**checkpoint["hyper_parameters"]}
     del options["_class_path"]
     if options.get("_undescribed"):
-        raise ValueError(
+        raise UserError(
             f"{path} was trained with Python objects that have no import path. Load it in Python: "
             f"{class_path.rpartition('.')[2]}.load_from_checkpoint(path, "
             f"{', '.join(f'{name}=...' for name in options['_undescribed'])})"
@@ -106,14 +107,14 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         check_options(options)
         if options.pop("_instantiator", INSTANTIATOR) != INSTANTIATOR:
             given = checkpoint["hyper_parameters"]["_instantiator"]
-            raise ValueError(f"its _instantiator {given} is no part of a GAN")
+            raise UserError(f"its _instantiator {given} is no part of a GAN")
         if options.get("num_classes", 0) > CLASSES:
-            raise ValueError(f"its num_classes is more than {CLASSES:,}")
+            raise UserError(f"its num_classes is more than {CLASSES:,}")
         model = build(class_path, options, checkpoint["state_dict"])
         model.load_state_dict(checkpoint["state_dict"])
         model.on_load_checkpoint(checkpoint)
     except Exception as error:  # whatever a stranger's options make the networks raise
-        raise ValueError(
+        raise UserError(
             f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
             "is one of yours, use the version of this project that it was trained with"
         ) from error

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.run_config import read_run_config
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--output", help="a new file to write to, instead of the terminal")
     chosen = options.parse_args(arguments)
     if chosen.output and Path(chosen.output).exists():
-        raise ValueError(f"--output {chosen.output} exists: choose another")
+        raise UserError(f"--output {chosen.output} exists: choose another")
     text = FORMATS[chosen.format](compare([Path(run) for run in chosen.runs]))
     if chosen.output:
         with whole(chosen.output) as part:
@@ -78,7 +79,7 @@ def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, 
     """Refuse to compare what was measured in different ways."""
     for key in SHARED:
         if protocol.get(key) != wanted.get(key):
-            raise ValueError(
+            raise UserError(
                 f"{name} can't be compared with the first run: its {key} is {protocol.get(key)}, "
                 f"there it is {wanted.get(key)}. Test both again with the same data and --quality"
             )

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.scalars import read_scalars
 
@@ -34,11 +35,11 @@ def draw(runs: Sequence[Path], output: Path) -> None:
         from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ValueError('curves are drawn by matplotlib: pip install ".[report]"') from error
+        raise UserError('curves are drawn by matplotlib: pip install ".[report]"') from error
 
     kinds = FigureCanvasBase.get_supported_filetypes()
     if output.suffix[1:].lower() not in kinds:
-        raise ValueError(f"--output {output} must end in .png or .svg (also {', '.join(kinds)})")
+        raise UserError(f"--output {output} must end in .png or .svg (also {', '.join(kinds)})")
     scalars = [read_scalars(run) for run in runs]
     figure = Figure(figsize=(4.2 * len(PANELS), 2.8 * len(runs)), layout="constrained")
     axes = figure.subplots(len(runs), len(PANELS), squeeze=False)

@@ -21,6 +21,7 @@ from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
 from minmax.commands.checkpoint import load_model
+from minmax.errors import UserError
 from minmax.parent import children_follow
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -55,7 +56,7 @@ def choose_labels(
         ValueError: an unknown class, or classes asked of a model that knows none.
     """
     if wanted and not model.conditional:
-        raise ValueError("--classes: this model is not class-conditional. Leave the option out")
+        raise UserError("--classes: this model is not class-conditional. Leave the option out")
     numbers = list(range(model.num_classes))
     if wanted:
         known = {str(number): number for number in numbers}
@@ -63,7 +64,7 @@ def choose_labels(
         unknown = [name for name in wanted if name not in known]
         if unknown:
             shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
-            raise ValueError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
+            raise UserError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
         numbers = [known[name] for name in wanted]
     return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
 
@@ -166,7 +167,7 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         work(0, 1, job, place, model)
         return
     if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise ValueError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+        raise UserError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
     try:
         with children_follow():
             spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
@@ -175,7 +176,7 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
         if full:
             raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
-        raise ValueError(f"--devices {devices}: a process failed ({reason})") from error
+        raise UserError(f"--devices {devices}: a process failed ({reason})") from error
 
 
 def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:

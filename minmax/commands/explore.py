@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import Sequence
 
 from minmax.admission import add_option
+from minmax.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     try:
         import nicegui  # noqa: F401
     except ImportError as error:
-        raise ValueError('explore needs NiceGUI: pip install ".[explore]"') from error
+        raise UserError('explore needs NiceGUI: pip install ".[explore]"') from error
     with socket.socket() as place:
         # Connections of a server that has just ended don't hold the port.
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
             place.bind((LOOPBACK, chosen.port))
             place.listen()  # before the model is read, so that nobody else takes the port
         except (OSError, OverflowError) as error:
-            raise ValueError(
+            raise UserError(
                 f"--port {chosen.port} can't be used ({error}): choose another"
             ) from error
         from minmax.commands.explorer import Explorer

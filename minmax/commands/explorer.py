@@ -10,6 +10,7 @@ from gan_modules.latents import slerp
 from minmax.commands.checkpoint import load_model
 from minmax.commands.directions import principal_directions
 from minmax.commands.films import grid
+from minmax.errors import UserError
 
 STEPS = 101
 MOST = 256
@@ -51,7 +52,7 @@ class Explorer:
         self.class_names = names or [str(number) for number in range(self.model.num_classes)]
         self.name = f"{type(self.model).__name__}, {checkpoint}"
         if not 1 <= count <= self.model.latent_dim:
-            raise ValueError(
+            raise UserError(
                 f"--directions must lie between 1 and {self.model.latent_dim}, got {count}"
             )
         self.directions, self.shares = principal_directions(self.model, count)

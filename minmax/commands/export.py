@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minmax.admission import add_option
+from minmax.errors import UserError
 from minmax.files import whole
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2"}
@@ -21,11 +22,11 @@ def main(arguments: Sequence[str]) -> None:
     chosen = options.parse_args(arguments)
     output, suffix = Path(chosen.output), SUFFIXES[chosen.format]
     if output.suffix.lower() != suffix:
-        raise ValueError(f"--output {output} must end in {suffix} for --format {chosen.format}")
+        raise UserError(f"--output {output} must end in {suffix} for --format {chosen.format}")
     card = output.with_name(f"{output.name}.md")  # each format has its own
     for file in (output, card):
         if file.exists() and not chosen.overwrite:
-            raise ValueError(f"--output: {file} exists. Choose another, or add --overwrite")
+            raise UserError(f"--output: {file} exists. Choose another, or add --overwrite")
     # Only now, since it takes seconds: wrong options have been named.
     from minmax.commands.exporting import checked_export, model_card
 

@@ -19,6 +19,7 @@ from minmax import strict_json
 from minmax.commands.checkpoint import load_model, read_checkpoint
 from minmax.commands.groups import config_of
 from minmax.commands.scores import plain, reports_of, run_folder, score_table
+from minmax.errors import UserError
 
 Draw = Callable[..., Tensor]
 """Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
@@ -72,13 +73,13 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
             write(drawing, example(model, 2), contract, file)
             other = load(file, drawing)
     except ImportError as error:
-        raise ValueError(f'--format {form} needs {error.name}: pip install ".[export]"') from error
+        raise UserError(f'--format {form} needs {error.name}: pip install ".[export]"') from error
     largest = 0.0
     for count in COUNTS:
         inputs = example(model, count)
         largest = max(largest, float((other(*inputs) - model.sample(*inputs)).abs().max()))
     if not largest <= TOLERANCE:
-        raise ValueError(
+        raise UserError(
             f"--format {form}: what the file draws differs from the checkpoint's images by "
             f"{largest:.2g}, more than {TOLERANCE}. Nothing was written: choose another --format"
         )

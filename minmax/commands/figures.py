@@ -8,6 +8,8 @@ from io import BytesIO
 
 import numpy as np
 
+from minmax.errors import UserError
+
 Curve = tuple[Sequence[float], Sequence[float]]
 """Images seen, and values."""
 
@@ -73,7 +75,7 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
     except ImportError as error:
-        raise ValueError('charts are drawn by matplotlib: pip install ".[report]"') from error
+        raise UserError('charts are drawn by matplotlib: pip install ".[report]"') from error
     if not any(curves.values()):
         return None
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minmax.commands.weighing import NUMBER, check_options
+from minmax.errors import UserError
 
 COUNTER = {"ready": int, "started": int, "processed": int, "completed": int}
 COUNTERS = {"total": COUNTER, "current": COUNTER}
@@ -74,7 +75,7 @@ def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
     """
     for name in STATES:
         if name not in checkpoint:
-            raise ValueError(
+            raise UserError(
                 f"--ckpt_path {path} lacks {name}, without which no training goes on: give another"
             )
 
@@ -94,9 +95,9 @@ def compare(value: Any, form: Any, name: str) -> None:
         form = form[isinstance(value, dict) and "batch" in value]
     kind: Any = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind is int and type(value) is not int):
-        raise ValueError(f"its {name} is a {type(value).__name__}")
+        raise UserError(f"its {name} is a {type(value).__name__}")
     if kind is int and not 0 <= value < NUMBER:
-        raise ValueError(f"its {name} is out of all bounds")
+        raise UserError(f"its {name} is out of all bounds")
     if isinstance(form, list):
         for part in value:
             compare(part, form[0], name)
@@ -105,7 +106,7 @@ def compare(value: Any, form: Any, name: str) -> None:
             inner = form.get(key, form.get(f"{key}?", form.get("*")))
             place = f"{name}.{str(key)[:100]}".lstrip(".")
             if inner is None:
-                raise ValueError(f"it has a {place}")
+                raise UserError(f"it has a {place}")
             compare(held, inner, place)
         if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
-            raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")
+            raise UserError(f"its {name or 'checkpoint'} lacks {missing[0]}")

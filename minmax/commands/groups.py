@@ -12,6 +12,7 @@ import yaml
 from minmax import documents
 from minmax.commands.compare import groups, spread
 from minmax.commands.scores import FILE, better, reports_of
+from minmax.errors import UserError
 from minmax.run_config import about_its_folder
 
 
@@ -58,7 +59,7 @@ def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
         for name in wanted:
             held[name]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
         ) from error
     return held
@@ -71,7 +72,7 @@ def config_of(run: Path) -> dict[str, Any] | None:
         if isinstance(held, dict):
             options: dict[str, Any] = about_its_folder(held, run / "config.yaml")
             return options
-        raise ValueError(f"{run / 'config.yaml'} is damaged: it holds no options")
+        raise UserError(f"{run / 'config.yaml'} is damaged: it holds no options")
     except ValueError as error:
         warnings.warn(f"{error}; what it says is left out", stacklevel=2)
         return None
@@ -94,7 +95,7 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     """
     for folder in folders:
         if not (folder / "config.yaml").is_file() and not (folder / "study.yaml").is_file():
-            raise ValueError(
+            raise UserError(
                 f"{folder} is the folder of no run and of no study (it has neither config.yaml nor "
                 "study.yaml): give one that `python cli.py fit` or `python cli.py study` has made"
             )
@@ -102,10 +103,10 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     if not studies:
         return {}, [Group(members[0].name, members) for members in groups(list(folders))]
     if len(folders) > 1:
-        raise ValueError("a report is about one study, or about runs: give the study alone")
+        raise UserError("a report is about one study, or about runs: give the study alone")
     study = read_yaml(studies[0] / "study.yaml", "variants", "seeds")
     if not isinstance(study["variants"], dict) or not isinstance(study["seeds"], list):
-        raise ValueError(f"{studies[0] / 'study.yaml'} is damaged: put a copy in its place")
+        raise UserError(f"{studies[0] / 'study.yaml'} is damaged: put a copy in its place")
     found = []
     for variant in study["variants"]:
         places = [studies[0] / variant / f"seed_{seed}" for seed in study["seeds"]]

@@ -17,6 +17,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from gan_modules.precision import refuse_precision
+from minmax.errors import UserError
 
 NO_STEP = 2**32 - 16
 """SLURM numbers the steps that srun starts from 0; the batch script and its like are above this."""
@@ -44,7 +45,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
     tasks = int(os.environ.get("SLURM_NTASKS", "1"))
     if "SLURM_NTASKS" in os.environ and not in_step():
         if nodes > 1:
-            raise ValueError(
+            raise UserError(
                 f"--trainer.num_nodes {nodes} in a SLURM job whose processes srun didn't start: "
                 "put srun before the command"
             )
@@ -60,7 +61,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
             if environment.detect():
                 return environment()
     except RuntimeError as error:
-        raise ValueError(str(error)) from error
+        raise UserError(str(error)) from error
     return LightningEnvironment()
 
 
@@ -79,7 +80,7 @@ def processes_of(environment: ClusterEnvironment) -> int:
     try:
         return environment.world_size()
     except KeyError as error:
-        raise ValueError(
+        raise UserError(
             f"--trainer.plugins {type(environment).__name__} needs {error}, which is not set here: "
             "start the command with what sets it, or leave the plugin out"
         ) from error
@@ -100,13 +101,13 @@ def check_torchrun() -> None:
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         if name not in os.environ:
-            raise ValueError(f"TORCHELASTIC_RUN_ID is set, and {name} is not: {advice}")
+            raise UserError(f"TORCHELASTIC_RUN_ID is set, and {name} is not: {advice}")
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         try:
             socket.create_connection((address, port), timeout=30).close()
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"TORCHELASTIC_RUN_ID is set, but no torchrun answers at {address}:{port} "
                 f"({error}): {advice}"
             ) from error
@@ -125,7 +126,7 @@ def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
     """
     for name in ("gradient_clip_val", "gradient_clip_algorithm"):
         if settings[name]:
-            raise ValueError(
+            raise UserError(
                 f"--trainer.{name} is for models with one optimizer. Give each network a greatest "
                 f"norm of its own: --model.init_args.generator_clip_norm, "
                 f"--model.init_args.{adversary}_clip_norm"
@@ -134,7 +135,7 @@ def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
     if precision.endswith("-true") or precision.startswith("transformer-engine"):
         refuse_precision(precision)
     if several and hasattr(sys, "ps1"):
-        raise ValueError(
+        raise UserError(
             "several devices can't be used from within a notebook's own process: start the "
             "command in a terminal, or as !minmax in a cell; or give --trainer.devices 1"
         )
@@ -151,18 +152,18 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
         ValueError: it is such a one.
     """
     if isinstance(strategy.launcher, _MultiProcessingLauncher):
-        raise ValueError(
+        raise UserError(
             f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
             "don't come back: leave it out; several devices then work together with gan_ddp"
         )
     if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
-        raise ValueError(
+        raise UserError(
             f"--trainer.strategy {name} reads and writes checkpoints in a way of its own, which is "
             "not looked at for code and damage here: leave it out; several devices then work "
             "together with gan_ddp"
         )
     if type(strategy) is DDPStrategy and not strategy._ddp_kwargs.get("find_unused_parameters"):
-        raise ValueError(
+        raise UserError(
             f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
             "only one has them: leave it out (several devices then work together with gan_ddp), or "
             "choose ddp_find_unused_parameters_true"

@@ -16,6 +16,7 @@ import gan_modules
 from datamodules.classes import QUOTE
 from gan_modules import networks, tricks
 from minmax import documents
+from minmax.errors import UserError
 from minmax.run_config import about_its_folder
 from minmax.trust import reworded
 
@@ -44,7 +45,7 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         options = [name for name in self._option_string_actions if name.startswith("--")]
-        raise ValueError(message + hint(message, options)) from ex
+        raise UserError(message + hint(message, options)) from ex
 
 
 def hint(message: str, options: list[str]) -> str:
@@ -102,7 +103,7 @@ def check_files(arguments: list[str]) -> None:
             if file.suffix in (".json", ".yaml", ".yml") and file.exists():
                 documents.check_size(file)
         except (OSError, documents.Excessive) as error:
-            raise ValueError(f"{argument} is no file of options: {error}") from error
+            raise UserError(f"{argument} is no file of options: {error}") from error
 
 
 def one_line(message: str) -> str:

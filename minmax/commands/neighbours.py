@@ -10,6 +10,7 @@ from torch import Tensor
 from datamodules import ImageDataModule
 from minmax.commands.drawing import Pixels
 from minmax.commands.scores import run_folder
+from minmax.errors import UserError
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
 from minmax.run_config import read_run_config
@@ -48,7 +49,7 @@ def training_images(checkpoint: Path) -> Tensor:
     except (
         *(OSError, KeyError, TypeError, ValueError, AttributeError, ImportError, yaml.YAMLError),
     ) as error:
-        raise ValueError(
+        raise UserError(
             f"--nearest needs the data that {config} names, and that failed ({error}): give a "
             "checkpoint in its run's folder, where the data lies as config.yaml says"
         ) from error

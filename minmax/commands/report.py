@@ -19,6 +19,7 @@ from minmax.commands.figures import QUANTITIES, chart
 from minmax.commands.groups import Group, groups_of, score_rows
 from minmax.commands.scores import reports_of, score_table
 from minmax.diagnosis import Curves, history
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.scalars import read_scalars
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     folders = [Path(folder) for folder in dict.fromkeys(chosen.folders)]
     output = Path(chosen.output or folders[0] / "report.html")
     if output.suffix.lower() != ".html" or output.is_dir():
-        raise ValueError(f"--output {output} must end in .html")
+        raise UserError(f"--output {output} must end in .html")
     study, found = groups_of(folders)
     page, charts = render(study, found)
     place = output.with_name(f"{output.stem}_figures")
@@ -59,7 +60,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     try:
         from jinja2 import Environment
     except ImportError as error:
-        raise ValueError('pages are made by Jinja2: pip install ".[report]"') from error
+        raise UserError('pages are made by Jinja2: pip install ".[report]"') from error
     runs = [run for group in found for run in group.runs]
     bar = tqdm(runs, desc="Reading runs", unit="run", delay=1, leave=False)
     scalars = {run: curves_of(run) for run in bar}

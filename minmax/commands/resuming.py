@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from gan_modules.position import position_of
 from minmax.commands.checkpoint import read_checkpoint
 from minmax.commands.weighing import Shapes, first_difference, shapes_of
+from minmax.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def newest_checkpoint(run: Path) -> Path | None:
         else:
             return file
     if files:
-        raise ValueError(
+        raise UserError(
             f"--resume: none of {', '.join(map(str, files))} is whole. Put a copy in their place, "
             "or delete the run and train it anew"
         )
@@ -109,12 +110,12 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
     if not conditional:
         say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
     elif set(before) <= set(class_names):
-        raise ValueError(
+        raise UserError(
             f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
             f"Add --data.init_args.classes '{listed(before)}'"
         )
     else:
-        raise ValueError(
+        raise UserError(
             f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
             "Name the classes as they were, or start a new run"
         )
@@ -128,7 +129,7 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     """
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
-        raise ValueError(
+        raise UserError(
             f"--ckpt_path {held.path} doesn't fit the model: {difference}. Give the config that it "
             "was trained with (config.yaml in its run's folder)"
         )
@@ -157,7 +158,7 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
             f"images), and --trainer.{name} is {wanted}, counted from the first start"
         )
         if not own or done > wanted:
-            raise ValueError(f"{text}. Give more")
+            raise UserError(f"{text}. Give more")
         say(f"{text[0].upper()}{text[1:]}. The run is as it was.")
         return True
     return False

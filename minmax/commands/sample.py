@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minmax.admission import add_option
+from minmax.errors import UserError
 from minmax.files import whole
 
 KINDS = (".png", ".npz", ".gif", ".mp4")
@@ -112,7 +113,7 @@ def kind_of(output: str) -> str:
         return ""
     if suffix in KINDS or not re.fullmatch(r"\.[a-z]{2,4}\d?", suffix):  # samples_v1.0 is a folder
         return suffix if suffix in KINDS else ""
-    raise ValueError(
+    raise UserError(
         f"--output {output} must end in {', '.join(KINDS)}, or be a folder (a new one that is to "
         "have such a name is given with a slash at its end)"
     )
@@ -124,23 +125,23 @@ def check(options: argparse.Namespace, output: Path, kind: str) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {least}, got {value}")
+            raise UserError(f"--{option} must be at least {least}, got {value}")
     if options.truncation is not None and not options.truncation > 0:
-        raise ValueError(f"--truncation must be above 0, got {options.truncation}")
+        raise UserError(f"--truncation must be above 0, got {options.truncation}")
     if options.interpolate and options.count < 2:
-        raise ValueError("--interpolate goes from one latent to the next: give --count 2 or more")
+        raise UserError("--interpolate goes from one latent to the next: give --count 2 or more")
     if kind in (".gif", ".mp4") and not options.interpolate:
-        raise ValueError(f"--output {output}: films show --interpolate N; add it, or choose .png")
+        raise UserError(f"--output {output}: films show --interpolate N; add it, or choose .png")
     if kind == ".mp4" and find_spec("av") is None:
-        raise ValueError('--output *.mp4 is written by PyAV: pip install ".[video]"')
+        raise UserError('--output *.mp4 is written by PyAV: pip install ".[video]"')
     if options.nearest and (kind != ".png" or options.interpolate):
-        raise ValueError("--nearest is shown in a grid, without --interpolate: --output FILE.png")
+        raise UserError("--nearest is shown in a grid, without --interpolate: --output FILE.png")
     if options.devices > 1 and kind not in ("", ".npz"):
-        raise ValueError(
+        raise UserError(
             "--devices share the work for a folder or for FILE.npz: --output says which"
         )
     held = list(output.iterdir()) if output.is_dir() else None
     if held and not all(re.match(r"(?s)\d{6}.*\.png$", old.name) for old in held):
-        raise ValueError(f"--output {output} is a folder that holds other files: choose another")
+        raise UserError(f"--output {output} is a folder that holds other files: choose another")
     if output.exists() and held != [] and not options.overwrite:
-        raise ValueError(f"--output {output} exists: choose another, or add --overwrite")
+        raise UserError(f"--output {output} exists: choose another, or add --overwrite")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minmax import strict_json
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import locked
 
@@ -69,11 +70,11 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
             report["protocol"].keys()
         return reports
     except FileNotFoundError as error:
-        raise ValueError(
+        raise UserError(
             f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
         ) from error
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"{run / FILE} is damaged: delete it, and test the run again") from error
+        raise UserError(f"{run / FILE} is damaged: delete it, and test the run again") from error
 
 
 def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minmax.errors import UserError
+
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 KEPT_MESSAGES = 20
 """To a browser, in case that its connection breaks for a moment; a picture may be in each."""
@@ -32,7 +34,7 @@ def addresses_of(port: int, others: Iterable[str]) -> list[str]:
     found = [f"{name}:{port}" for name in NAMES] + list(NAMES if port == 80 else ())
     for other in others:
         if not re.fullmatch(r"([\w.-]+|\[[0-9a-f:]+\]):\d+", other.lower()):
-            raise ValueError(f"--address {other} must be HOST:PORT, localhost:9000 say")
+            raise UserError(f"--address {other} must be HOST:PORT, localhost:9000 say")
         found.append(other.lower())
     return found
 

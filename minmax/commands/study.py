@@ -20,6 +20,7 @@ import yaml
 from minmax import admission, documents
 from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import aligned, reports_of
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
 from minmax.paths import expanded
@@ -101,11 +102,11 @@ def main(arguments: Sequence[str]) -> None:
     chosen, extra = options.parse_known_args(arguments)
     plan = read_plan(Path(chosen.plan))
     if chosen.form not in plan.forms:
-        raise ValueError(f"--form {chosen.form}: {chosen.plan} has {', '.join(plan.forms)}")
+        raise UserError(f"--form {chosen.form}: {chosen.plan} has {', '.join(plan.forms)}")
     folder = Path(chosen.folder or f"runs/studies/{Path(chosen.plan).stem}_{chosen.form}")
     runs = runs_of(plan, chosen.form, folder, extra)
     if chosen.run is not None and not 1 <= chosen.run <= len(runs):
-        raise ValueError(f"--run {chosen.run}: the study has runs 1 to {len(runs)}")
+        raise UserError(f"--run {chosen.run}: the study has runs 1 to {len(runs)}")
     if not chosen.list:
         with locked(folder / NAME, wait=True):
             keep_plan(plan, chosen.form, folder, runs)
@@ -131,13 +132,13 @@ def read_plan(file: Path) -> Plan:
             if not (isinstance(values, dict) and all(isinstance(v, dict) for v in values.values())):
                 wrong.append(name)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
-        raise ValueError(f"{file} is no plan of a study ({error}): see studies/") from error
+        raise UserError(f"{file} is no plan of a study ({error}): see studies/") from error
     wrong += [name for name in ("seeds", "variants", "forms") if not getattr(plan, name)]
     if wrong:
-        raise ValueError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")
+        raise UserError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")
     plan = replace(plan, config=expanded(plan.config))
     if not Path(plan.config).is_file():
-        raise ValueError(
+        raise UserError(
             f"{file}: there is no config {plan.config}. It is a path from the project's root: "
             "start the study there"
         )
@@ -146,7 +147,7 @@ def read_plan(file: Path) -> Plan:
     for changes in (*plan.variants.values(), *plan.forms.values()):
         foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, str(name))]
     if foul or plan.config.startswith("-"):
-        raise ValueError(
+        raise UserError(
             f"{file}: {foul[0] if foul else plan.config} can't stand in a plan: see studies/. Code "
             f"is admitted by {admission.OPTION} on the command line alone"
         )
@@ -185,7 +186,7 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
         if before.get(str(run)) == arguments[str(run)]:
             continue
         if run.state in ("done", "begun") or owner(run.lock) is not None:
-            raise ValueError(
+            raise UserError(
                 f"--folder {folder} holds a run ({run}) with other options: choose another "
                 "folder, or delete that run"
             )
@@ -241,7 +242,7 @@ def refuse_another_plan(folder: Path, run: Run) -> None:
     """
     with locked(folder / NAME, wait=True):
         if kept_arguments(folder).get(str(run)) != list(run.arguments):
-            raise ValueError(
+            raise UserError(
                 f"another study with other options has begun in --folder {folder}: choose another "
                 "folder"
             )

@@ -48,6 +48,7 @@ from minmax.commands.resuming import (
 from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.commands.settings import SaveConfig
 from minmax.commands.tuples import read_tuples
+from minmax.errors import UserError
 from minmax.files import discard
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
@@ -116,7 +117,7 @@ class GANCLI(LightningCLI):
         if given[:1] == ["completion"]:
             shell = given[1] if given[1:] else "bash"
             if shell not in shtab.SUPPORTED_SHELLS:
-                raise ValueError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
+                raise UserError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
             parser.prog = "minmax"
             print(shtab.complete(parser, shell))
             sys.exit()
@@ -143,7 +144,7 @@ class GANCLI(LightningCLI):
             self._held[path] = Held.of(path, checkpoint)
             held, wanted = variant_of(checkpoint, path), self._setting("model").class_path
             if held != wanted:
-                raise ValueError(
+                raise UserError(
                     f"--ckpt_path {path} holds a {held}, but --model is {wanted}. Give the config "
                     "that it was trained with (config.yaml in its run's folder), or another "
                     "checkpoint"
@@ -152,7 +153,7 @@ class GANCLI(LightningCLI):
     def _leave_nothing(self) -> None:
         """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
         if self._setting("ckpt_path"):
-            raise ValueError(
+            raise UserError(
                 "--trainer.fast_dev_run begins from the start: leave --ckpt_path out, or try the "
                 "checkpoint with --trainer.max_steps"
             )
@@ -168,7 +169,7 @@ class GANCLI(LightningCLI):
             if newest is not None:
                 self.config.fit.ckpt_path = str(newest)
             elif last:
-                raise ValueError(
+                raise UserError(
                     f"--ckpt_path last: there is no checkpoint in {folder}/checkpoints. Name the "
                     "run's folder with --trainer.default_root_dir, or leave --ckpt_path out"
                 )
@@ -179,7 +180,7 @@ class GANCLI(LightningCLI):
         given = self._setting("model").get("init_args", {})
         for name in LINKED:
             if given.get(name) is not None:
-                raise ValueError(
+                raise UserError(
                     f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
                     "data that has it so"
                 )
@@ -237,12 +238,12 @@ class GANCLI(LightningCLI):
             try:
                 held.enter_context(lock.locked(folder / lock.NAME))
             except OSError as error:
-                raise ValueError(
+                raise UserError(
                     f"--trainer.default_root_dir {folder} can't be written ({error.strerror}): "
                     "choose another"
                 ) from error
             if saves(folder) != self._saves:
-                raise ValueError(
+                raise UserError(
                     f"{folder} was trained by another process while this one started: give the "
                     "command again"
                 )
@@ -263,7 +264,7 @@ class GANCLI(LightningCLI):
             return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
-            raise ValueError(
+            raise UserError(
                 f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
                 "the run with --resume true, or delete it"
             )
@@ -272,7 +273,7 @@ class GANCLI(LightningCLI):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose "
                 "another"
             ) from error
@@ -293,7 +294,7 @@ class GANCLI(LightningCLI):
             if launcher is not None:  # there are ranks that would wait for this one
                 launcher.kill(signal.SIGTERM)
             if self.trainer.world_size > 1 and re.search(LOST, str(error)):
-                raise ValueError(
+                raise UserError(
                     "another process of this training has ended, and this one can't go on alone: "
                     "look at its messages. The same command with --resume true goes on"
                 ) from error
@@ -309,7 +310,7 @@ class GANCLI(LightningCLI):
                 if not any(folder.iterdir()):
                     folder.rmdir()
         if not trained:
-            raise ValueError(
+            raise UserError(
                 "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
                 "max_time (of all starts of a run together) leaves nothing to do"
             )
@@ -321,7 +322,7 @@ class GANCLI(LightningCLI):
         scored: dict[int, dict[str, Any]] = {}
         for path in map(Path, self._held):
             if not os.access(run_folder(path), os.W_OK):
-                raise ValueError(
+                raise UserError(
                     f"{run_folder(path)} can't be written, and there metrics.json belongs: copy "
                     "the run, and give the copy's --ckpt_path"
                 )
@@ -377,7 +378,7 @@ class GANCLI(LightningCLI):
         found = [str(folder / f"{name}.ckpt") for name in ("best", "last")]
         found = [path for path in found if Path(path).is_file()]
         if command != "test" or not found:
-            raise ValueError(
+            raise UserError(
                 f"{command} needs a checkpoint: give --ckpt_path RUN/checkpoints/last.ckpt, say"
                 + (", or --config RUN/config.yaml of a run that has one" * (command == "test"))
             )
@@ -441,8 +442,8 @@ def main(arguments: list[str] | None = None) -> None:
                 args=arguments,
             )
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise UserError(
             f"a --config is no YAML text ({error}): give a file like configs/*"
         ) from error
     except (ValueError, MisconfigurationException) as error:
-        raise ValueError(one_line(str(error))) from error
+        raise UserError(one_line(str(error))) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minmax.errors import UserError
 from minmax.metrics.features import FeatureNetwork
 
 HASH = "6726825d"
@@ -33,7 +34,7 @@ class InceptionFeatures(FeatureNetwork):
             if weights.name == FILE:
                 digest = hashlib.sha256(weights.read_bytes()).hexdigest()
                 if not digest.startswith(HASH):
-                    raise ValueError("the file is damaged")
+                    raise UserError("the file is damaged")
             # The library below would run code that a stranger's file holds.
             torch.load(weights, map_location="cpu", weights_only=True)
             self.network = FeatureExtractorInceptionV3(
@@ -41,7 +42,7 @@ class InceptionFeatures(FeatureNetwork):
             )
         except Exception as error:  # a wrong file can make torch raise anything
             reason = str(error).partition("\n")[0]
-            raise ValueError(
+            raise UserError(
                 f"--quality.inception_weights {weights} doesn't hold the Inception network "
                 f"({reason}): give {FILE} from {URL}"
             ) from error
@@ -64,7 +65,7 @@ def inception_weights(path: str | None, allow_download: bool) -> Path:
     try:
         import torch_fidelity  # noqa: F401
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             "--quality.features inception needs torch-fidelity: pip install '.[inception]', or "
             "choose --quality.features domain"
         ) from error
