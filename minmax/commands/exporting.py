@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gan_modules import GANModule
 from minmax import strict_json
-from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.checkpoints.reading import load_model, read_checkpoint
 from minmax.commands.groups import config_of
 from minmax.commands.scores import plain, reports_of, run_folder, score_table
 from minmax.errors import UserError

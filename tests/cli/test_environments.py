@@ -14,8 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import cli
 from gan_modules import GANModule
+from minmax.checkpoints.reading import load_model
 from minmax.commands import drawing
-from minmax.commands.checkpoint import load_model
 from minmax.parent import NAME
 
 ROOT = Path(__file__).parents[2]

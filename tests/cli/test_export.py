@@ -22,8 +22,8 @@ from gan_modules.networks import (
     FCGenerator,
     StackedGenerator,
 )
+from minmax.checkpoints.reading import load_model
 from minmax.commands import exporting
-from minmax.commands.checkpoint import load_model
 from minmax.commands.exporting import Drawing, example
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
