@@ -45,13 +45,13 @@ from minmax.commands.resuming import (
     newest_checkpoint,
     saves,
 )
-from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.commands.settings import SaveConfig
 from minmax.commands.tuples import read_tuples
 from minmax.errors import UserError
 from minmax.files import discard
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
+from minmax.reporting.metrics_file import run_folder, score_table, write_report
 from minmax.run_config import RUN_FILES
 
 IDLE = "Tip:|`weights_only` was not set"

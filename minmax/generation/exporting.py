@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from gan_modules import GANModule
 from minmax import strict_json
 from minmax.commands.checkpoint import load_model, read_checkpoint
-from minmax.commands.groups import config_of
-from minmax.commands.scores import plain, reports_of, run_folder, score_table
 from minmax.errors import UserError
+from minmax.reporting.groups import config_of
+from minmax.reporting.metrics_file import plain, reports_of, run_folder, score_table
 
 Draw = Callable[..., Tensor]
 """Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
