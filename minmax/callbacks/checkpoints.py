@@ -13,7 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from gan_modules import GANModule
 from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
 from minmax.callbacks.quality import Quality
-from minmax.commands.checkpoint import read_checkpoint
+from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
 from minmax.files import whole
 

@@ -26,17 +26,23 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
 from minmax import admission, callbacks, events, lock, trust
-from minmax.commands.checkpoint import read_checkpoint, variant_of
-from minmax.commands.forms import check_states
-from minmax.commands.launching import (
+from minmax.checkpoints.forms import check_states
+from minmax.checkpoints.reading import read_checkpoint, variant_of
+from minmax.errors import UserError
+from minmax.files import discard
+from minmax.parent import children_follow
+from minmax.paths import expanded, mapped
+from minmax.reporting.metrics_file import run_folder, score_table, write_report
+from minmax.run_config import RUN_FILES
+from minmax.training.dry_run import headline, plan
+from minmax.training.launching import (
     processes_of,
     refuse_settings,
     refuse_strategy,
     started_by,
 )
-from minmax.commands.messages import Parser, check_files, configs_first, one_line
-from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import (
+from minmax.training.messages import Parser, check_files, configs_first, one_line
+from minmax.training.resuming import (
     Held,
     belongs_to,
     check_classes,
@@ -45,14 +51,8 @@ from minmax.commands.resuming import (
     newest_checkpoint,
     saves,
 )
-from minmax.commands.settings import SaveConfig
-from minmax.commands.tuples import read_tuples
-from minmax.errors import UserError
-from minmax.files import discard
-from minmax.parent import children_follow
-from minmax.paths import expanded, mapped
-from minmax.reporting.metrics_file import run_folder, score_table, write_report
-from minmax.run_config import RUN_FILES
+from minmax.training.settings import SaveConfig
+from minmax.training.tuples import read_tuples
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""

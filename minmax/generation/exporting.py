@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gan_modules import GANModule
 from minmax import strict_json
-from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.checkpoints.reading import load_model, read_checkpoint
 from minmax.errors import UserError
 from minmax.reporting.groups import config_of
 from minmax.reporting.metrics_file import plain, reports_of, run_folder, score_table

@@ -22,7 +22,7 @@ from gan_modules.networks import (
     FCGenerator,
     StackedGenerator,
 )
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.generation import exporting
 from minmax.generation.exporting import Drawing, example
 from tests.gan_modules.helpers import TinyClassifier, make_model

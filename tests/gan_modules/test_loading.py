@@ -27,7 +27,7 @@ from gan_modules.networks import (
     DCGAN32Generator,
 )
 from gan_modules.tricks import HardLabels, SoftLabels
-from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.checkpoints.reading import load_model, read_checkpoint
 from tests.gan_modules.helpers import copied, equal, fast_adam
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*does not have many")

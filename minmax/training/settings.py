@@ -10,9 +10,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gan_modules import GANModule
-from minmax.commands.changes import KEY, settings, use_what_is_asked_for
 from minmax.files import whole
 from minmax.run_config import FILE
+from minmax.training.changes import KEY, settings, use_what_is_asked_for
 
 
 class SaveConfig(SaveConfigCallback):

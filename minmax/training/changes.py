@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from datamodules import ImageDataModule
 from datamodules.names import printable
 from gan_modules import GANModule
-from minmax.commands.plan import batches_of_epoch
 from minmax.errors import UserError
+from minmax.training.dry_run import batches_of_epoch
 
 KEY = "settings"
 """Where a checkpoint keeps what its training was asked for: plain values."""
