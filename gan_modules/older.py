@@ -24,6 +24,15 @@ def renew(checkpoint: dict[str, Any]) -> bool:
     return bool(old) or changed != options
 
 
+def renewed_config(config: Any) -> Any:
+    """The options of a run in today's words; anything else as it is."""
+    model = config.get("model") if isinstance(config, dict) else None
+    if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
+        named = renewed(model["init_args"], str(model.get("class_path")))
+        config["model"] = model | {"init_args": named}
+    return config
+
+
 def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
     """The options of a variant in today's words.
 

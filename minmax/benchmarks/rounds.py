@@ -67,7 +67,7 @@ class Rounds(Callback):
     ) -> None:
         """Count the project's work in the second turn of the generator."""
         assert isinstance(pl_module, GANModule)
-        if self.batches == pl_module.adversary_steps:
+        if self.batches == pl_module.discriminator_steps:
             self.counting.__enter__()  # type: ignore[no-untyped-call]
 
     def on_train_batch_end(
@@ -77,7 +77,7 @@ class Rounds(Callback):
         assert isinstance(pl_module, GANModule)
         self.batches += 1
         self.images += len(batch[0])
-        cycle = pl_module.adversary_steps
+        cycle = pl_module.discriminator_steps
         if self.batches == 1:
             self._synchronize(pl_module)
             self.result["seconds_to_first_step"] = time.time() - self.started
@@ -118,10 +118,10 @@ class Rounds(Callback):
         for name, chosen in levers.items():
             loop = Loop(module, loader, dataset, chosen, bfloat16)
             self.loops[name] = loop
-            for _ in range(2 * module.adversary_steps):
+            for _ in range(2 * module.discriminator_steps):
                 loop.step()
             with Work() as work:
-                images = sum(loop.step() for _ in range(module.adversary_steps))
+                images = sum(loop.step() for _ in range(module.discriminator_steps))
             self.flop[name] = work.flop / images
 
     @staticmethod

@@ -218,7 +218,7 @@ class GANCLI(LightningCLI):
             or settings.num_nodes > 1
             or str(settings.devices) not in alone
         )
-        refuse_settings(settings, several, self.model.adversary_name)
+        refuse_settings(settings, several)
         if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             kwargs["strategy"] = "gan_ddp"
         trainer = super().instantiate_trainer(**kwargs)

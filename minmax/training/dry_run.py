@@ -8,6 +8,7 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from gan_modules.bookkeeping import NETWORKS
 from minmax.amounts import class_line, refuse_few
 
 MIB = 2**20
@@ -61,8 +62,7 @@ def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
 
 def parameters_of(model: GANModule) -> dict[str, int]:
     """Number of parameters by the name of the network."""
-    networks = {name: getattr(model, name) for name in ("generator", model.adversary_name)}
-    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    return {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in NETWORKS}
 
 
 def headline(model: GANModule) -> str:
@@ -76,7 +76,6 @@ def headline(model: GANModule) -> str:
 
 def activation_bytes(model: GANModule) -> int:
     """Bytes that are kept for the backward passes of a step of `TRIED` images."""
-    adversary = getattr(model, model.adversary_name)
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -86,8 +85,10 @@ def activation_bytes(model: GANModule) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        fake = model(model.sample_latent(TRIED), model.sample_labels(TRIED))
-        graphs = adversary(fake), adversary(fake.detach()), adversary(torch.zeros_like(fake))
+        classes = model.sample_labels(TRIED)
+        fake = model(model.sample_latent(TRIED), classes)
+        judged = fake, fake.detach(), torch.zeros_like(fake)
+        graphs = [model.discriminator(images, classes) for images in judged]
         total = sum(kept.values())
     del graphs
     return total

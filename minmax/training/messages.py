@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 import datamodules
 import gan_modules
 from datamodules.classes import QUOTE
-from gan_modules import networks, tricks
+from gan_modules import networks, parts
 from minmax import documents
 from minmax.errors import UserError
 from minmax.run_config import about_its_folder
@@ -22,7 +22,7 @@ from minmax.trust import reworded
 
 CLASSES = [
     name
-    for module in (datamodules, gan_modules, networks, tricks)
+    for module in (datamodules, gan_modules, networks, parts)
     for name, _ in getmembers(module, isclass)
 ]
 """Those that need no import path."""
