@@ -7,12 +7,12 @@ from inspect import getmembers, isclass
 import datamodules
 import gan_modules
 from datamodules.classes import QUOTE
-from gan_modules import networks, tricks
+from gan_modules import networks, parts
 from minmax.trust import reworded
 
 CLASSES = [
     name
-    for module in (datamodules, gan_modules, networks, tricks)
+    for module in (datamodules, gan_modules, networks, parts)
     for name, _ in getmembers(module, isclass)
 ]
 """Those that need no import path."""

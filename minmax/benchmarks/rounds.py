@@ -66,14 +66,14 @@ class Rounds(GANCallback):
 
     def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Count the project's work in the second turn of the generator."""
-        if self.batches == module.adversary_steps:
+        if self.batches == module.discriminator_steps:
             self.counting.__enter__()  # type: ignore[no-untyped-call]
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """End the trainer's turn if it is over, and let all others have theirs."""
         self.batches += 1
         self.images += len(batch[0])
-        cycle = module.adversary_steps
+        cycle = module.discriminator_steps
         if self.batches == 1:
             self._synchronize(module)
             self.result["seconds_to_first_step"] = time.time() - self.started
@@ -114,10 +114,10 @@ class Rounds(GANCallback):
         for name, chosen in levers.items():
             loop = Loop(module, loader, dataset, chosen, bfloat16)
             self.loops[name] = loop
-            for _ in range(2 * module.adversary_steps):
+            for _ in range(2 * module.discriminator_steps):
                 loop.step()
             with Work() as work:
-                trained = sum(loop.step() for _ in range(module.adversary_steps))
+                trained = sum(loop.step() for _ in range(module.discriminator_steps))
             self.flop[name] = work.flop / trained
 
     @staticmethod

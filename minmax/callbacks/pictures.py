@@ -73,7 +73,7 @@ class Pictures(GANCallback):
         start, end = pl_module.seeded_latents(2 * rows).chunk(2)
         latents = slerp(start, end, self.columns).flatten(0, 1)
         labels = class_rows(rows, self.columns).to(pl_module.device)
-        images = pl_module.sample(latents, labels if pl_module.conditional else None)
+        images = pl_module.sample(latents, labels)
         self._show(trainer, pl_module, "interpolation", images)
 
     def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
@@ -90,9 +90,8 @@ class Pictures(GANCallback):
         return loader.batch(order.to(loader.labels.device))[0]
 
     def _fixed_images(self, module: GANModule) -> Tensor:
-        if not module.conditional:
-            return module.sample(module.seeded_latents(self.rows * self.columns))
-        labels = class_rows(module.num_classes, self.columns).to(module.device)
+        rows = module.num_classes if module.conditional else self.rows
+        labels = class_rows(rows, self.columns).to(module.device)
         return module.sample(module.seeded_latents(len(labels)), labels)
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:

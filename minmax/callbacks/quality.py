@@ -203,7 +203,8 @@ class Quality(GANCallback):
             data, scorer, real, fake, self.seed, references.usual_distance
         )
         latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
-        asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+        labels = module.sample_labels(self.count) if fake.labels is None else fake.labels
+        asked = labels[:PICTURED].to(module.device)
         drawn = self._draw(trainer, module, latents, asked).cpu()
         training, _ = data.split(train=True)
         copies = training[index[:PICTURED].to(training.device)].cpu()
@@ -255,10 +256,9 @@ class Quality(GANCallback):
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
         real = scorer.real(data_of(trainer), train, self.count, self.seed) if zero else None
         classes = trainer.strategy.broadcast(None if real is None else real.labels)
-        latents, labels = module.seeded_latents(self.count, self.seed), None
-        if module.conditional:
-            assert classes is not None
-            labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
+        assert classes is not None
+        latents = module.seeded_latents(self.count, self.seed)
+        labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
         ranks = trainer.world_size
         mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
         bar = trainer.progress_bar_callback
@@ -268,8 +268,8 @@ class Quality(GANCallback):
             total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
         ) as progress:
             for indices in torch.split(mine % self.count, BATCH):
-                asked = None if labels is None else labels[indices]
-                parts.append(scorer.see(self._draw(trainer, module, latents[indices], asked)))
+                drawn = self._draw(trainer, module, latents[indices], labels[indices])
+                parts.append(scorer.see(drawn))
                 progress.update(len(indices) * ranks)
         fake = Images.joined(parts)
         if ranks > 1:
@@ -279,11 +279,9 @@ class Quality(GANCallback):
                 return together[: self.count]
 
             fake = fake.map(interleaved)
-        return real, replace(fake, labels=None if labels is None else labels.to(scorer.device))
+        return real, replace(fake, labels=labels.to(scorer.device) if module.conditional else None)
 
-    def _draw(
-        self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor | None
-    ) -> Tensor:
+    def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
         """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
         with trainer.precision_plugin.forward_context():
             return to_uint8(module.sample(latents, labels))

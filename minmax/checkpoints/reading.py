@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
+from gan_modules.older import renew
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form
 from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
@@ -55,6 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         check_form(checkpoint)
     except ValueError as error:
         raise UserError(f"{path} is refused, since {error}") from error
+    renew(checkpoint)
     return checkpoint
 
 

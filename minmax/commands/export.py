@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         if file.exists() and not chosen.overwrite:
             raise UserError(f"--output: {file} exists. Choose another, or add --overwrite")
     # Only now, since it takes seconds: wrong options have been named.
-    from minmax.commands.exporting import checked_export, model_card
+    from minmax.generation.exporting import checked_export, model_card
 
     with whole(output) as file:
         contract, largest = checked_export(Path(chosen.checkpoint), chosen.format, file)

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
     output, kind = Path(options.output), kind_of(options.output)
     check(options, output, kind)
     # Only now, since it takes seconds: wrong options have been named.
-    from minmax.commands import drawing, films
+    from minmax.generation import drawing, films
 
     model, job = drawing.plan(
         options.checkpoint,
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> None:
         else:
             pixels, columns = drawing.all_drawn(model, job), options.interpolate
             if options.nearest:
-                from minmax.commands.neighbours import beside_nearest
+                from minmax.generation.neighbours import beside_nearest
 
                 pixels, columns = beside_nearest(pixels, Path(options.checkpoint)), 8
             elif not columns:

@@ -26,13 +26,13 @@ from gan_modules.precision import refuse_precision
 from minmax import admission, callbacks, events, lock, trust
 from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint, variant_of
-from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.errors import UserError
 from minmax.files import discard
 from minmax.kept_memory import keep_freed_memory
 from minmax.one_line import one_line
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
+from minmax.reporting.metrics_file import run_folder, score_table, write_report
 from minmax.run_config import RUN_FILES
 from minmax.training.dry_run import summary_of
 from minmax.training.launching import (
@@ -219,7 +219,7 @@ class GANCLI(LightningCLI):
             or settings.num_nodes > 1
             or str(settings.devices) not in alone
         )
-        refuse_settings(settings, several, self.model.adversary_name)
+        refuse_settings(settings, several)
         if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             kwargs["strategy"] = "gan_ddp"
         trainer = super().instantiate_trainer(**kwargs)

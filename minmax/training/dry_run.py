@@ -69,7 +69,6 @@ def summary_of(
 
 def activation_bytes(model: GANModule) -> int:
     """Bytes that are kept for the backward passes of a step of `TRIED` images."""
-    adversary = getattr(model, model.adversary_name)
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -79,8 +78,10 @@ def activation_bytes(model: GANModule) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        fake = model(model.sample_latent(TRIED), model.sample_labels(TRIED))
-        graphs = adversary(fake), adversary(fake.detach()), adversary(torch.zeros_like(fake))
+        classes = model.sample_labels(TRIED)
+        fake = model(model.sample_latent(TRIED), classes)
+        judged = fake, fake.detach(), torch.zeros_like(fake)
+        graphs = [model.discriminator(images, classes) for images in judged]
         total = sum(kept.values())
     del graphs
     return total

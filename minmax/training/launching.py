@@ -113,13 +113,12 @@ def check_torchrun() -> None:
             ) from error
 
 
-def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
+def refuse_settings(settings: Any, several: bool) -> None:
     """Refuse what Lightning can't do with two optimizers, or not here; say what can be done.
 
     Args:
         settings: the trainer's options.
         several: whether several processes will work together.
-        adversary: the name of the generator's opponent.
 
     Raises:
         ValueError: there is such an option.
@@ -128,8 +127,8 @@ def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
         if settings[name]:
             raise UserError(
                 f"--trainer.{name} is for models with one optimizer. Give each network a greatest "
-                f"norm of its own: --model.init_args.generator_clip_norm, "
-                f"--model.init_args.{adversary}_clip_norm"
+                "norm of its own: --model.init_args.generator_clip_norm, "
+                "--model.init_args.discriminator_clip_norm"
             )
     precision = str(settings.precision)
     if precision.endswith("-true") or precision.startswith("transformer-engine"):

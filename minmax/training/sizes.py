@@ -3,6 +3,7 @@
 from lightning import Trainer
 
 from gan_modules import GANModule
+from gan_modules.bookkeeping import NETWORKS
 
 
 def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
@@ -15,8 +16,7 @@ def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
 
 def parameters_of(model: GANModule) -> dict[str, int]:
     """Number of parameters by the name of the network."""
-    networks = {name: getattr(model, name) for name in ("generator", model.adversary_name)}
-    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    return {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in NETWORKS}
 
 
 def headline(model: GANModule) -> str:

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import cli
 from gan_modules import GANModule
 from minmax.checkpoints.reading import load_model
-from minmax.commands import drawing
+from minmax.generation import drawing
 from minmax.parent import NAME
 
 ROOT = Path(__file__).parents[2]

@@ -23,8 +23,8 @@ from gan_modules.networks import (
     StackedGenerator,
 )
 from minmax.checkpoints.reading import load_model
-from minmax.commands import exporting
-from minmax.commands.exporting import Drawing, example
+from minmax.generation import exporting
+from minmax.generation.exporting import Drawing, example
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
 FORMATS = {"safetensors": "safetensors", "onnx": "onnx", "torch_export": "pt2"}

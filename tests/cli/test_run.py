@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import cli
 from datamodules import Digits
-from minmax.commands import drawing
+from minmax.generation import drawing
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -233,7 +233,7 @@ class TestSample:
         assert short.std(axis=0).mean() < all_.std(axis=0).mean() / 2
 
     def test_training_images_beside(self, trained, tmp_path, monkeypatch):
-        from minmax.commands.neighbours import beside_nearest
+        from minmax.generation.neighbours import beside_nearest
 
         checkpoint = trained / "checkpoints" / "last.ckpt"
         images, _ = Digits().split(train=True)

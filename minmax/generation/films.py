@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minmax.commands.drawing import Pixels
+from minmax.generation.drawing import Pixels
 
 MARGIN = 2
 

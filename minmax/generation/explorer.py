@@ -8,9 +8,9 @@ import torch
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp
 from minmax.checkpoints.reading import load_model
-from minmax.commands.directions import principal_directions
-from minmax.commands.films import grid
 from minmax.errors import UserError
+from minmax.generation.directions import principal_directions
+from minmax.generation.films import grid
 
 STEPS = 101
 MOST = 256

@@ -18,12 +18,12 @@ from typing import Any
 import yaml
 
 from minmax import admission, documents
-from minmax.commands.groups import groups_of, read_yaml, score_rows
-from minmax.commands.scores import aligned, reports_of
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
 from minmax.paths import expanded
+from minmax.reporting.groups import groups_of, read_yaml, score_rows
+from minmax.reporting.metrics_file import aligned, reports_of
 
 CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)

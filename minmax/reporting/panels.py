@@ -9,8 +9,8 @@ from minmax.files import whole
 from minmax.scalars import read_scalars
 
 PANELS = {
-    "losses": ("loss/generator", "loss/discriminator", "loss/critic"),
-    "accuracy of the adversary": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
+    "losses": ("loss/generator", "loss/discriminator"),
+    "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
     "score (lower is better)": ("metric/fid_inception", "metric/fid_domain", "metric/fid_pixels"),
 }
 

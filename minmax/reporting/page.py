@@ -15,12 +15,12 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-from minmax.commands.figures import QUANTITIES, chart
-from minmax.commands.groups import Group, groups_of, score_rows
-from minmax.commands.scores import reports_of, score_table
 from minmax.diagnosis import Curves, history
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.reporting.figures import QUANTITIES, chart
+from minmax.reporting.groups import Group, groups_of, score_rows
+from minmax.reporting.metrics_file import reports_of, score_table
 from minmax.scalars import read_scalars
 
 GRID = re.compile(r"fake_(\d+)", re.ASCII)
@@ -72,7 +72,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
         }
         if (drawn := chart(quantity, curves)) is not None:
             charts[quantity] = drawn
-    template = resources.files("minmax.commands").joinpath("report.html").read_text()
+    template = resources.files("minmax.reporting").joinpath("report.html").read_text()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
         study=study,

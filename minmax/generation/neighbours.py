@@ -8,11 +8,11 @@ import yaml
 from torch import Tensor
 
 from datamodules import ImageDataModule
-from minmax.commands.drawing import Pixels
-from minmax.commands.scores import run_folder
 from minmax.errors import UserError
+from minmax.generation.drawing import Pixels
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
+from minmax.reporting.metrics_file import run_folder
 from minmax.run_config import read_run_config
 from minmax.trust import imported
 

@@ -8,9 +8,16 @@ from typing import Any
 
 import yaml
 
-from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.reporting.metrics_file import (
+    aligned,
+    better,
+    comma_separated,
+    markdown,
+    read_reports,
+    shown,
+)
 from minmax.run_config import read_run_config
 
 FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}

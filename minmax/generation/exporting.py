@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from gan_modules import GANModule
 from minmax import strict_json
 from minmax.checkpoints.reading import load_model, read_checkpoint
-from minmax.commands.groups import config_of
-from minmax.commands.scores import plain, reports_of, run_folder, score_table
 from minmax.errors import UserError
+from minmax.reporting.groups import config_of
+from minmax.reporting.metrics_file import plain, reports_of, run_folder, score_table
 
 Draw = Callable[..., Tensor]
 """Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
@@ -37,16 +37,12 @@ class Drawing(nn.Module):
         super().__init__()
         averaged = model.generator if model.generator_ema is None else model.generator_ema
         self.network = copy.deepcopy(averaged).eval().requires_grad_(False)
-        self.num_classes = model.num_classes
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images `[N, C, H, W]` in [-1, 1]."""
-        if labels is not None:
-            # one_hot checks its input's values, which no exporter can follow.
-            classes = torch.arange(self.num_classes, device=labels.device)
-            hot = (labels[:, None] == classes).to(latent.dtype)
-            latent = torch.cat([latent, hot], dim=1)
-        images: Tensor = self.network(latent)
+        """Images `[N, C, H, W]` in [-1, 1]; without labels, of a generator that ignores them."""
+        if labels is None:
+            labels = latent.new_zeros(latent.shape[0], dtype=torch.int64)
+        images: Tensor = self.network(latent, labels)
         return images.contiguous()
 
 
@@ -77,7 +73,8 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
     largest = 0.0
     for count in COUNTS:
         inputs = example(model, count)
-        largest = max(largest, float((other(*inputs) - model.sample(*inputs)).abs().max()))
+        images = model.sample(inputs[0], torch.arange(count) % model.num_classes)
+        largest = max(largest, float((other(*inputs) - images).abs().max()))
     if not largest <= TOLERANCE:
         raise UserError(
             f"--format {form}: what the file draws differs from the checkpoint's images by "
@@ -96,7 +93,7 @@ def contract_of(
     model: GANModule, class_names: list[str], checkpoint: dict[str, Any]
 ) -> dict[str, Any]:
     """What a user of the file must know, in words and numbers."""
-    shape = list(model.sample(*example(model, 1)).shape[1:])
+    shape = list(Drawing(model)(*example(model, 1)).shape[1:])
     inputs = {"latent": f"float32 [N, {model.latent_dim}], drawn from N(0, 1)"}
     if model.conditional:
         inputs["labels"] = f"int64 [N], 0 to {model.num_classes - 1}"
@@ -123,8 +120,8 @@ def network_options(
     """All that the generator is built of."""
     chosen = hyperparameters.get("generator")
     own = chosen.get("init_args", {}) if isinstance(chosen, Mapping) else {}
-    latent_dim = model.latent_dim + (model.num_classes if model.conditional else 0)
-    return {"latent_dim": latent_dim, "channels": shape[0], "image_size": shape[-1], **own}
+    sizes = {"latent_dim": model.latent_dim, "channels": shape[0], "image_size": shape[-1]}
+    return {**sizes, "num_classes": model.num_classes, **own}
 
 
 def write_safetensors(

@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from minmax.commands.explorer import MOST, REACH, STEPS, Choice, Explorer
+from minmax.generation.explorer import MOST, REACH, STEPS, Choice, Explorer
 
 PNG = "data:image/png;base64,"
 

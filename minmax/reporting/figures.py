@@ -19,9 +19,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9
 FEATURES = ("inception", "domain", "pixels")
 QUANTITIES = {
     "generator_loss": ("loss of the generator", ["loss/generator"]),
-    "adversary_loss": (
-        "loss of the discriminator or critic",
-        ["loss/discriminator", "loss/critic"],
+    "discriminator_loss": (
+        "loss of the discriminator",
+        ["loss/discriminator"],
     ),
     "accuracy_real": ("accuracy on real images", ["accuracy/real"]),
     "accuracy_fake": ("accuracy on generated images", ["accuracy/fake"]),
@@ -42,9 +42,9 @@ QUANTITIES = {
     ),
     "class_match": ("images of the class asked for", ["metric/class_match"]),
     "generator_gradient": ("gradient norm of the generator", ["gradient_norm/generator"]),
-    "adversary_gradient": (
-        "gradient norm of the discriminator or critic",
-        ["gradient_norm/discriminator", "gradient_norm/critic"],
+    "discriminator_gradient": (
+        "gradient norm of the discriminator",
+        ["gradient_norm/discriminator"],
     ),
     "penalty_norm": ("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
 }
@@ -57,7 +57,7 @@ SHARES = (
     "class_entropy",
     "class_match",
 )
-LOGARITHMIC = ("frechet_distance", "generator_gradient", "adversary_gradient")
+LOGARITHMIC = ("frechet_distance", "generator_gradient", "discriminator_gradient")
 POINTS = 60
 
 

@@ -11,8 +11,8 @@ import yaml
 
 from minmax import documents
 from minmax.commands.compare import groups, spread
-from minmax.commands.scores import FILE, better, reports_of
 from minmax.errors import UserError
+from minmax.reporting.metrics_file import FILE, better, reports_of
 from minmax.run_config import about_its_folder
 
 
