@@ -20,8 +20,8 @@ import cli
 from minmax import documents
 from minmax.checkpoints.reading import load_model
 from minmax.commands import study
-from minmax.commands.training import GANCLI
 from minmax.training.changes import shown
+from minmax.training.command_line import GANCLI
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 
