@@ -51,8 +51,9 @@ from minmax.errors import UserError
 from minmax.files import discard
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
-from minmax.reporting.metrics_file import run_folder, score_table, write_report
-from minmax.run_config import RUN_FILES
+from minmax.reporting.metrics_file import write_report
+from minmax.reporting.tables import score_table
+from minmax.run_config import RUN_FILES, run_folder
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
