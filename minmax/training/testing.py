@@ -9,7 +9,9 @@ from lightning import Trainer
 
 from minmax import callbacks
 from minmax.errors import UserError
-from minmax.reporting.metrics_file import run_folder, score_table, write_report
+from minmax.reporting.metrics_file import write_report
+from minmax.reporting.tables import score_table
+from minmax.run_config import run_folder
 from minmax.training.resuming import Held
 
 
