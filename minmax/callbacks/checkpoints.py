@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from lightning import LightningModule, Trainer
@@ -12,10 +12,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from gan_modules import GANModule
 from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
-from minmax.callbacks.quality import Quality
+from minmax.callbacks.quality import BEST_BY, Quality
 from minmax.commands.checkpoint import read_checkpoint
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.metrics.table import mode_of
 
 REMEDY = (
     "Make room there or let it be written, then go on with --resume true, or choose another "
@@ -170,14 +171,16 @@ class BestCheckpoint(RunCheckpoint):
 
     Args:
         monitor: log name of the score; if None, the Frechet distance of the run's features.
-        mode: `min` where lower is better, else `max`.
+        mode: `min` where lower is better, else `max`; if None, as the table of scores says.
     """
 
-    def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
+    def __init__(
+        self, monitor: str | None = None, mode: Literal["min", "max"] | None = None
+    ) -> None:
         super().__init__(
             filename="best",
             monitor=monitor,
-            mode=mode,
+            mode=mode or mode_of(monitor or f"metric/{BEST_BY}"),
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )

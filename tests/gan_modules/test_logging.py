@@ -10,7 +10,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from minmax.metrics import Images, score
+from minmax.metrics.scores import score
+from minmax.metrics.seen import Images
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,

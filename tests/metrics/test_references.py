@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from datamodules import Digits
-from minmax.metrics import Scorer, make_references, make_scorer
-from minmax.metrics.references import References
-from minmax.metrics.scores import nearest
+from minmax.metrics.manifolds import nearest
+from minmax.metrics.references import CODE, References, make_references
+from minmax.metrics.scorer import Scorer, make_scorer
+from minmax.metrics.table import SCORES
 
 CPU = torch.device("cpu")
 COUNT = 60
@@ -46,10 +47,18 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(AssertionError, match="scored again"):
             references(**other)
     original = inspect.getsource
-    for changed in ("minmax.metrics.scores", "minmax.metrics.references"):
+    names = ("distances", "manifolds", "of_classes", "references", "scores", "table")
+    assert {module.__name__ for module in CODE} == {f"minmax.metrics.{name}" for name in names}
+    for changed in (module.__name__ for module in CODE):
         monkeypatch.setattr(
             "minmax.metrics.references.inspect.getsource",
             lambda module, changed=changed: original(module) + "#" * (module.__name__ == changed),
         )
         with pytest.raises(AssertionError, match="scored again"):
             references()
+    monkeypatch.undo()
+    assert references()[0] == made
+    monkeypatch.setattr("minmax.metrics.references.score", score)
+    monkeypatch.delitem(SCORES, "kid")
+    with pytest.raises(AssertionError, match="scored again"):
+        references()
