@@ -2,8 +2,8 @@
 
 One more score is one more `Score` here. It is then computed in validations and tests, logged,
 written to `metrics.json`, and shown in tables and charts; docs/evaluation.md and
-docs/logged_values.md say what it is. What it is computed from is `Compared`, in `scores.py`. Nothing
-heavy is imported here, since commands that only show scores are quick.
+docs/logged_values.md say what it is. What it is computed from is `Compared`, in `scores.py`.
+Nothing heavy is imported here, since commands that only show scores are quick.
 """
 
 from collections.abc import Callable
@@ -49,9 +49,8 @@ class Score:
 
     def log_names(self) -> list[str]:
         """All names that its curve can have; a run has one at most."""
-        return list(
-            dict.fromkeys(f"metric/{self.full_name(features)}" for features in get_args(Features))
-        )
+        names = [self.full_name(features) for features in get_args(Features)]
+        return [f"metric/{name}" for name in dict.fromkeys(names)]
 
     @property
     def headline(self) -> str:
@@ -146,8 +145,8 @@ def mode_of(log_name: str) -> str:
     name = log_name.removeprefix("metric/")
     if name == log_name:
         raise UserError(
-            f"--checkpoint_best.monitor {log_name} is no score: give --checkpoint_best.mode as well, "
-            "min if lower values are better, else max"
+            f"--checkpoint_best.monitor {log_name} is no score: give --checkpoint_best.mode as "
+            "well, min if lower values are better, else max"
         )
     better = score_of(name).better
     if better == "near 1":

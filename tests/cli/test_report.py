@@ -220,10 +220,8 @@ def test_a_legend_is_not_cut(letters, monkeypatch):
 
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", measure)
-    assert chart(
-        quantities()["recall"],
-        {f"{n}" + "n" * (letters - 1): [([0, 1], [0.1, 0.2])] for n in range(6)},
-    )
+    curves = {f"{n}" + "n" * (letters - 1): [([0, 1], [0.1, 0.2])] for n in range(6)}
+    assert chart(quantities()["recall"], curves)
     ((legend, whole),) = seen
     assert legend.x0 >= whole.x0
     assert legend.x1 <= whole.x1
