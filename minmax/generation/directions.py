@@ -27,7 +27,7 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     """
     network = model.generator if model.generator_ema is None else model.generator_ema
     latents = model.seeded_latents(LATENTS, seed)
-    labels = torch.zeros(LATENTS, dtype=torch.int64) if model.conditional else None
+    labels = torch.zeros(LATENTS, dtype=torch.int64)
     seen: list[Tensor] = []
     first = next(layer for layer in network.modules() if list(layer.parameters(recurse=False)))
     hook = first.register_forward_hook(lambda _, __, outputs: seen.append(outputs.flatten(1)))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -7,7 +7,7 @@ import torch
 
 from gan_modules.images import to_uint8
 from gan_modules.latents import slerp
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions
 from minmax.generation.grids import grid

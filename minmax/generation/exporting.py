@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.checkpoints.reading import load_model, read_checkpoint
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.generation.formats import FORMATS, Drawing
@@ -59,7 +59,8 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
     largest = 0.0
     for count in COUNTS:
         inputs = example(model, count)
-        largest = max(largest, float((other(*inputs) - model.sample(*inputs)).abs().max()))
+        images = model.sample(inputs[0], torch.arange(count) % model.num_classes)
+        largest = max(largest, float((other(*inputs) - images).abs().max()))
     if not largest <= TOLERANCE:
         raise UserError(
             f"--format {form}: what the file draws differs from the checkpoint's images by "
@@ -78,7 +79,7 @@ def contract_of(
     model: GANModule, class_names: list[str], checkpoint: dict[str, Any]
 ) -> dict[str, Any]:
     """What a user of the file must know, in words and numbers."""
-    shape = list(model.sample(*example(model, 1)).shape[1:])
+    shape = list(Drawing(model)(*example(model, 1)).shape[1:])
     inputs = {"latent": f"float32 [N, {model.latent_dim}], drawn from N(0, 1)"}
     if model.conditional:
         inputs["labels"] = f"int64 [N], 0 to {model.num_classes - 1}"
@@ -105,5 +106,5 @@ def network_options(
     """All that the generator is built of."""
     chosen = hyperparameters.get("generator")
     own = chosen.get("init_args", {}) if isinstance(chosen, Mapping) else {}
-    latent_dim = model.latent_dim + (model.num_classes if model.conditional else 0)
-    return {"latent_dim": latent_dim, "channels": shape[0], "image_size": shape[-1], **own}
+    sizes = {"latent_dim": model.latent_dim, "channels": shape[0], "image_size": shape[-1]}
+    return {**sizes, "num_classes": model.num_classes, **own}

@@ -23,16 +23,12 @@ class Drawing(nn.Module):
         super().__init__()
         averaged = model.generator if model.generator_ema is None else model.generator_ema
         self.network = copy.deepcopy(averaged).eval().requires_grad_(False)
-        self.num_classes = model.num_classes
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images `[N, C, H, W]` in [-1, 1]."""
-        if labels is not None:
-            # one_hot checks its input's values, which no exporter can follow.
-            classes = torch.arange(self.num_classes, device=labels.device)
-            hot = (labels[:, None] == classes).to(latent.dtype)
-            latent = torch.cat([latent, hot], dim=1)
-        images: Tensor = self.network(latent)
+        """Images `[N, C, H, W]` in [-1, 1]; without labels, of a generator that ignores them."""
+        if labels is None:
+            labels = latent.new_zeros(latent.shape[0], dtype=torch.int64)
+        images: Tensor = self.network(latent, labels)
         return images.contiguous()
 
 

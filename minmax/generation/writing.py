@@ -12,7 +12,7 @@ from PIL import Image
 from torch.multiprocessing.spawn import ProcessException, spawn
 
 from gan_modules import GANModule
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.generation.drawing import Job, all_drawn, drawn

@@ -118,6 +118,8 @@ _ALL = (
 )
 SCORES = {score.name: score for score in _ALL}
 """By name, in the order of tables; groups of runs are sorted by the first one."""
+BEST_BY = "fid"
+"""The score that chooses the best checkpoint where none is named."""
 
 
 def score_of(name: str) -> Score:

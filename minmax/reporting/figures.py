@@ -38,9 +38,7 @@ class Quantity:
 
 OF_TRAINING = {
     "generator_loss": Quantity("loss of the generator", ["loss/generator"]),
-    "adversary_loss": Quantity(
-        "loss of the discriminator or critic", ["loss/discriminator", "loss/critic"]
-    ),
+    "discriminator_loss": Quantity("loss of the discriminator", ["loss/discriminator"]),
     "accuracy_real": Quantity("accuracy on real images", ["accuracy/real"], "share"),
     "accuracy_fake": Quantity("accuracy on generated images", ["accuracy/fake"], "share"),
     "accuracy_pairs": Quantity(
@@ -52,10 +50,8 @@ OF_TRAINING = {
     "generator_gradient": Quantity(
         "gradient norm of the generator", ["gradient_norm/generator"], "logarithmic"
     ),
-    "adversary_gradient": Quantity(
-        "gradient norm of the discriminator or critic",
-        ["gradient_norm/discriminator", "gradient_norm/critic"],
-        "logarithmic",
+    "discriminator_gradient": Quantity(
+        "gradient norm of the discriminator", ["gradient_norm/discriminator"], "logarithmic"
     ),
     "penalty_norm": Quantity("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
 }

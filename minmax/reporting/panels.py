@@ -9,8 +9,8 @@ from minmax.metrics.table import SCORES
 from minmax.scalars import read_scalars
 
 PANELS = {
-    "losses": ("loss/generator", "loss/discriminator", "loss/critic"),
-    "accuracy of the adversary": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
+    "losses": ("loss/generator", "loss/discriminator"),
+    "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
     SCORES["fid"].headline: SCORES["fid"].log_names(),
 }
 

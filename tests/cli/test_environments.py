@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import cli
 from gan_modules import GANModule
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.generation import writing
 from minmax.parent import NAME
 

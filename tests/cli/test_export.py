@@ -22,7 +22,7 @@ from gan_modules.networks import (
     FCGenerator,
     StackedGenerator,
 )
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.commands.export import SUFFIXES
 from minmax.generation.exporting import example
 from minmax.generation.formats import FORMATS, Drawing, write_safetensors

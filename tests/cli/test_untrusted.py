@@ -18,10 +18,10 @@ import yaml
 
 import cli
 from minmax import documents
-from minmax.commands.changes import shown
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
 from minmax.commands.training import GANCLI
 from minmax.studying.runs import as_text
+from minmax.training.changes import shown
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.commands.building import build
-from minmax.commands.forms import check_form
-from minmax.commands.messages import one_line
-from minmax.commands.weighing import check_contents, check_options, check_unpacked
+from gan_modules.older import renew
+from minmax.checkpoints.building import build
+from minmax.checkpoints.forms import check_form
+from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
 from minmax.errors import UserError
 from minmax.files import check_archive
+from minmax.one_line import one_line
 
 CLASSES = 2**20
 """Of a checkpoint, at most: no weights tell of them where a model draws without."""
@@ -55,6 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         check_form(checkpoint)
     except ValueError as error:
         raise UserError(f"{path} is refused, since {error}") from error
+    renew(checkpoint)
     return checkpoint
 
 

@@ -12,8 +12,8 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from gan_modules.position import position_of
-from minmax.commands.checkpoint import read_checkpoint
-from minmax.commands.weighing import Shapes, first_difference, shapes_of
+from minmax.checkpoints.reading import read_checkpoint
+from minmax.checkpoints.weighing import Shapes, first_difference, shapes_of
 from minmax.errors import UserError
 
 

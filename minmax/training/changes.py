@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 from datamodules import ImageDataModule
 from datamodules.names import printable
 from gan_modules import GANModule
-from minmax.commands.plan import batches_of_epoch
+from gan_modules.bookkeeping import NETWORKS
 from minmax.errors import UserError
+from minmax.training.sizes import batches_of_epoch
 
 KEY = "settings"
 """Where a checkpoint keeps what its training was asked for: plain values."""
@@ -47,14 +48,14 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     return {"options": kept, "optimizers": optimizers, "facts": facts}
 
 
-def settings_before(checkpoint: dict[str, Any], adversary: str) -> dict[str, Any]:
+def settings_before(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The same of a checkpoint; of one of an earlier version, what is known of the model."""
     if KEY in checkpoint:
         held: dict[str, Any] = checkpoint[KEY]
         return held
     model = checkpoint.get("hyper_parameters", {})
     optimizers = []
-    for network in ("generator", adversary):
+    for network in NETWORKS:
         made = model.get(f"{network}_optimizer")
         if isinstance(made, dict) and "class_path" in made:
             name = str(made["class_path"]).rpartition(".")[2]
@@ -96,7 +97,7 @@ def use_what_is_asked_for(
     Returns:
         A line for each change.
     """
-    before = settings_before(checkpoint, module.adversary_name)
+    before = settings_before(checkpoint)
     changes = list(differences(before["options"], now["options"]))
     lines = [
         f"--{name} {shown(old)} -> {shown(new)}, from the command" for name, old, new in changes

@@ -5,9 +5,10 @@ decay per step, it means the same at every batch size.
 """
 
 import copy
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def ema_copy(network: nn.Module) -> nn.Module:
@@ -30,17 +31,23 @@ def ema_half_lives(batch_images: int, images_seen: int, half_life_images: int) -
     return batch_images / min(half_life_images, images_seen / 20)
 
 
+def ema_share(half_lives: float) -> float:
+    """Share of the way to the network that the average goes in this time."""
+    share: float = 1 - 0.5**half_lives
+    return share
+
+
 @torch.no_grad()
-def ema_update(average: nn.Module, network: nn.Module, half_lives: float) -> None:
-    """Move the average towards the network by `half_lives`; buffers are copied.
+def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
+    """Move the average towards the network; buffers are copied.
 
     Args:
         average: what `ema_copy` made of the network; changed in place.
         network: the network in training.
-        half_lives: images since the last update, divided by the half-life in images.
+        share: of the way, a tensor without dimensions.
     """
-    torch._foreach_lerp_(
-        list(average.parameters()), list(network.parameters()), 1 - 0.5**half_lives
-    )
+    averages: list[Tensor] = [*average.parameters()]
+    shares: Any = [share] * len(averages)
+    torch._foreach_lerp_(averages, [*network.parameters()], shares)
     for averaged, buffer in zip(average.buffers(), network.buffers(), strict=True):
         averaged.copy_(buffer)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gan_modules import GANModule
 from minmax import trust
 from minmax.admission import admitted
-from minmax.commands.weighing import first_difference, shapes_of
+from minmax.checkpoints.weighing import first_difference, shapes_of
 from minmax.errors import UserError
 
 

@@ -6,7 +6,7 @@ Lightning and the callbacks take it over as it is; one of a stranger's may hold 
 from collections.abc import Mapping
 from typing import Any
 
-from minmax.commands.weighing import NUMBER, check_options
+from minmax.checkpoints.weighing import NUMBER, check_options
 from minmax.errors import UserError
 
 COUNTER = {"ready": int, "started": int, "processed": int, "completed": int}

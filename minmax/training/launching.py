@@ -12,12 +12,12 @@ from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy, Strategy
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
+from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
 NO_STEP = 2**32 - 16
 """SLURM numbers the steps that srun starts from 0; the batch script and its like are above this."""
@@ -113,13 +113,12 @@ def check_torchrun() -> None:
             ) from error
 
 
-def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
+def refuse_settings(settings: Any, several: bool) -> None:
     """Refuse what Lightning can't do with two optimizers, or not here; say what can be done.
 
     Args:
         settings: the trainer's options.
         several: whether several processes will work together.
-        adversary: the name of the generator's opponent.
 
     Raises:
         ValueError: there is such an option.
@@ -128,8 +127,8 @@ def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
         if settings[name]:
             raise UserError(
                 f"--trainer.{name} is for models with one optimizer. Give each network a greatest "
-                f"norm of its own: --model.init_args.generator_clip_norm, "
-                f"--model.init_args.{adversary}_clip_norm"
+                "norm of its own: --model.init_args.generator_clip_norm, "
+                "--model.init_args.discriminator_clip_norm"
             )
     precision = str(settings.precision)
     if precision.endswith("-true") or precision.startswith("transformer-engine"):
@@ -151,7 +150,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
     Raises:
         ValueError: it is such a one.
     """
-    if isinstance(strategy.launcher, _MultiProcessingLauncher):
+    if trains_in_copies(strategy):
         raise UserError(
             f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
             "don't come back: leave it out; several devices then work together with gan_ddp"
@@ -162,7 +161,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
             "not looked at for code and damage here: leave it out; several devices then work "
             "together with gan_ddp"
         )
-    if type(strategy) is DDPStrategy and not strategy._ddp_kwargs.get("find_unused_parameters"):
+    if waits_for_all_gradients(strategy):
         raise UserError(
             f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
             "only one has them: leave it out (several devices then work together with gan_ddp), or "
