@@ -147,7 +147,9 @@ def test_findings_of_the_diagnosis(tmp_path, monkeypatch):
         for step in range(30):
             writer.add_scalar("penalty/norm", 9.0 if step < 25 else 1.0, step)
     text = report(run, output=tmp_path / "page.html").text
-    assert "penalty off (since 0 images): the norm of the critic's gradient is 9, and" in text
+    assert (
+        "penalty off (since 0 images): the norm of the discriminator's gradient is 9, and" in text
+    )
 
 
 @pytest.mark.parametrize("text", ["variants: [", "title: only this", "", "- 1"])

@@ -47,7 +47,7 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(AssertionError, match="scored again"):
             references(**other)
     with monkeypatch.context() as patch:
-        patch.delitem(SCORES, "kid")
+        patch.setitem(SCORES, "more", SCORES["kid"])
         with pytest.raises(AssertionError, match="scored again"):
             references()
     assert references()[0] == made
