@@ -15,8 +15,8 @@ from torch.optim import SGD, Adam, Optimizer
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from minmax.callbacks import Diagnosis, Finite, Quality
 from minmax.callbacks.diagnosis import pairwise_distance
-from minmax.commands.curves import read_scalars
 from minmax.diagnosis import history
+from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
     VARIANTS,
     TinyDiscriminator,

@@ -11,8 +11,8 @@ from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
 from gan_modules.images import to_uint8
 from minmax.callbacks import BestCheckpoint, Quality
-from minmax.metrics import PixelFeatures
-from minmax.metrics.scores import frechet_distance
+from minmax.metrics.distances import frechet_distance
+from minmax.metrics.pixels import PixelFeatures
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,

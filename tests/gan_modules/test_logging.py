@@ -10,7 +10,7 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from minmax.metrics import Images, score
+from minmax.metrics.table import SCORES
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
@@ -96,11 +96,8 @@ def test_each_name_is_explained() -> None:
         for name in re.findall(r"`(.+?)`", row):
             group = name.partition("/")[0] or group  # `/fake` stands for its group's
             explained.add(f"{group}/{name.partition('/')[2]}")
-    features, logits = torch.randn(9, 3), torch.randn(9, 2)
-    images = Images(features, logits, logits, torch.zeros(9, dtype=torch.int64))
-    scores = {f"metric/{name}" for name in score(images, images, "FEATURES", 0)}
-    of_callbacks = {"metric/nearest_FEATURES", "samples/pairwise_distance"}
-    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | of_callbacks
+    scores = {f"metric/{one.full_name('FEATURES')}" for one in SCORES.values()}
+    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | {"samples/pairwise_distance"}
     rates = {name for name in logged if name.startswith("learning_rate/")}
     assert explained == logged - rates | {"learning_rate/…"}
 
