@@ -66,10 +66,13 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
         PLAIN | {"generator_clip_norm": 0.01, "discriminator_clip_norm": 0.01},
     ),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
-    "WGANGP": (WGANGP, {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 1}),
-    "WGANGP, two critic steps": (
+    "WGANGP": (
         WGANGP,
-        {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 2},
+        {"discriminator": partial(TinyDiscriminator, dropout=0.0), "discriminator_steps": 1},
+    ),
+    "WGANGP, two discriminator steps": (
+        WGANGP,
+        {"discriminator": partial(TinyDiscriminator, dropout=0.0), "discriminator_steps": 2},
     ),
 }
 
