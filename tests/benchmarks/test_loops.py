@@ -29,15 +29,20 @@ def sgd(parameters: object) -> torch.optim.Optimizer:
 def build(variant: str) -> GANModule:
     torch.manual_seed(0)
     sizes = {"channels": 1, "image_size": 32, "num_classes": CLASSES, "latent_dim": 6}
+    sizes |= {"generator_optimizer": sgd, "discriminator_optimizer": sgd}
     if variant == "GAN":
-        return GAN(DCGAN32Generator, Critic32, sgd, sgd, **sizes, ema_half_life_images=100)
+        return GAN(
+            generator=DCGAN32Generator, discriminator=Critic32, **sizes, ema_half_life_images=100
+        )
     if variant == "WGANGP":
-        return WGANGP(DCGAN32Generator, Critic32, sgd, sgd, **sizes, critic_steps=2)
+        return WGANGP(
+            generator=DCGAN32Generator, discriminator=Critic32, **sizes, discriminator_steps=2
+        )
 
     def discriminator(channels: int, image_size: int, classes: int) -> ACGAN32Discriminator:
         return ACGAN32Discriminator(channels, image_size, classes, dropout=0.0)
 
-    return ACGAN(ACGAN32Generator, discriminator, sgd, sgd, **sizes)
+    return ACGAN(generator=ACGAN32Generator, discriminator=discriminator, **sizes)
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,7 +92,7 @@ def test_without_reuse_the_generator_draws_anew() -> None:
     assert distance(weights["plain"], weights["reusing"]) > 0.1 * change
 
 
-def test_a_flat_critic_pays_the_whole_penalty() -> None:
+def test_a_flat_discriminator_pays_the_whole_penalty() -> None:
     """Its gradient's norm is 0, so that the loss is the weight times (0 - 1)^2."""
     loop = make_loop("WGANGP", LIMIT)
     for parameter in loop.adversary.parameters():
