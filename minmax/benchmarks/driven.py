@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any, cast
 
@@ -62,12 +63,13 @@ class WithoutTrainer(GANModule):
 
 def without_trainer(module: GANModule) -> GANModule:
     """A copy of a variant whose step needs no trainer; its optimizers are new."""
-    memo: dict[int, Any] = {
-        id(value): value.detach().clone()  # of the last step's graph, which can't be copied
-        for part in module.modules()
-        for value in tree_leaves(vars(part))
-        if isinstance(value, Tensor) and not value.is_leaf
-    }
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for value in tree_leaves(vars(part)):
+            if isinstance(value, Tensor) and not value.is_leaf:  # of the last step's graph
+                memo[id(value)] = value.detach().clone()
+            elif isinstance(value, partial):  # a factory, with all that the command line has read
+                memo[id(value)] = value
     driven = copy.deepcopy(module, memo)
     variant = type(module)
     driven.__class__ = type(f"Driven{variant.__name__}", (WithoutTrainer, variant), {})
