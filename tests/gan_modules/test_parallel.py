@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -24,6 +23,7 @@ if __name__ == "__main__":  # one of the two processes: an installed package may
     sys.modules["tests"] = ModuleType("tests")
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
+from tests.cli.processes import Command  # noqa: E402
 from tests.gan_modules.helpers import (  # noqa: E402
     AfterBatch,
     Batches,
@@ -302,11 +302,12 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, __file__, str(port), str(folder)]
-    processes = [subprocess.Popen([*arguments, str(rank)], env=environment) for rank in (0, 1)]
+    arguments = [str(port), str(folder)]
+    processes = [Command([*arguments, str(n)], dict(os.environ), __file__) for n in (0, 1)]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
     finally:
         for process in processes:
             process.kill()

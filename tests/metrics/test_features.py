@@ -25,7 +25,7 @@ def digits() -> Digits:
 
 
 @pytest.fixture(scope="module")
-def scorer(digits: Digits) -> Scorer:
+def scorer(digits: Digits, classifier_of_digits: None) -> Scorer:
     return make_scorer(digits, "domain", None, CPU)
 
 
