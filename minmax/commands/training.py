@@ -32,8 +32,9 @@ from minmax.kept_memory import keep_freed_memory
 from minmax.one_line import one_line
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
-from minmax.reporting.metrics_file import run_folder, score_table, write_report
-from minmax.run_config import RUN_FILES
+from minmax.reporting.metrics_file import write_report
+from minmax.reporting.tables import score_table
+from minmax.run_config import RUN_FILES, run_folder
 from minmax.training.dry_run import summary_of
 from minmax.training.launching import (
     processes_of,
