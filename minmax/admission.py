@@ -64,7 +64,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
     Raises:
         ValueError: a name is missing, or can't be one.
     """
-    before = os.environ.get(VARIABLE)
+    before, FINDER.folder = os.environ.get(VARIABLE), os.getcwd()
     if not arguments or arguments[0] not in COMMANDS:
         yield list(arguments)
         return
@@ -107,7 +107,14 @@ def refuse_in_config(value: object) -> NoReturn:
 
 
 class InWorkingFolder(MetaPathFinder):
-    """Finds admitted packages in the working folder, however the command was started."""
+    """Finds admitted packages in the working folder, however the command was started.
+
+    Attributes:
+        folder: where the newest command was given; None before there is one. jsonargparse goes into
+            a config's own folder while it reads it.
+    """
+
+    folder: str | None = None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -116,7 +123,8 @@ class InWorkingFolder(MetaPathFinder):
         names = os.environ.get(VARIABLE, "").split()
         if name not in {admitted.partition(".")[0] for admitted in names}:
             return None
-        return PathFinder.find_spec(name, [os.getcwd()])
+        return PathFinder.find_spec(name, [self.folder or os.getcwd()])
 
 
-sys.meta_path.append(InWorkingFolder())
+FINDER = InWorkingFolder()
+sys.meta_path.append(FINDER)
