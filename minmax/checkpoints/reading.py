@@ -14,7 +14,7 @@ from minmax.checkpoints.forms import check_form
 from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
 from minmax.errors import UserError
 from minmax.files import check_archive
-from minmax.training.messages import one_line
+from minmax.one_line import one_line
 
 CLASSES = 2**20
 """Of a checkpoint, at most: no weights tell of them where a model draws without."""

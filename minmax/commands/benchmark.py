@@ -16,7 +16,7 @@ from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.reporting.metrics_file import plain
+from minmax.reporting.tables import plain
 
 EPILOG = (
     "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."

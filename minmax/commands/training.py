@@ -1,10 +1,8 @@
 """`python cli.py fit`, `validate` and `test`: train a GAN, and score it."""
 
 import argparse
-import ctypes
 import logging
 import os
-import platform
 import re
 import signal
 import sys
@@ -30,18 +28,21 @@ from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint, variant_of
 from minmax.errors import UserError
 from minmax.files import discard
+from minmax.kept_memory import keep_freed_memory
+from minmax.one_line import one_line
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
-from minmax.reporting.metrics_file import run_folder, score_table, write_report
-from minmax.run_config import RUN_FILES
-from minmax.training.dry_run import headline, plan
+from minmax.reporting.metrics_file import write_report
+from minmax.reporting.tables import score_table
+from minmax.run_config import RUN_FILES, run_folder
+from minmax.training.dry_run import summary_of
 from minmax.training.launching import (
     processes_of,
     refuse_settings,
     refuse_strategy,
     started_by,
 )
-from minmax.training.messages import Parser, check_files, configs_first, one_line
+from minmax.training.parsing import Parser, check_files, configs_first
 from minmax.training.resuming import (
     Held,
     belongs_to,
@@ -52,6 +53,7 @@ from minmax.training.resuming import (
     saves,
 )
 from minmax.training.settings import SaveConfig
+from minmax.training.sizes import headline
 from minmax.training.tuples import read_tuples
 
 IDLE = "Tip:|`weights_only` was not set"
@@ -253,14 +255,8 @@ class GANCLI(LightningCLI):
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
         if self._setting("dry_run"):
-            origin = self._checkpoint_path()
-            print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
-            print(
-                f"run         {folder}, "
-                + (f"goes on from {origin}" if origin else "from the start")
-            )
-            if (busy := lock.owner(folder / lock.NAME)) is not None:
-                print(f"            in other hands: {busy} works there")
+            given = kwargs["model"], kwargs["datamodule"]
+            print(summary_of(self.trainer, *given, folder, self._checkpoint_path()))
             return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
@@ -392,18 +388,6 @@ class GANCLI(LightningCLI):
     def _setting(self, name: str) -> Any:
         """What the subcommand was given for an option."""
         return self.config[self.config.subcommand].get(name)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what a batch frees for the next one, and not hand it back to the system.
-
-    Memory that was handed back is zeroed and mapped anew, page by page, when it is asked for.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h; the values are the greatest
-        libc = ctypes.CDLL(None)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-        libc.mallopt(m_mmap_threshold, 32 * 2**20)
 
 
 @trust.enforced()

@@ -1,20 +1,14 @@
-"""Draws images from a trained generator, on one device or several, and writes them as they come."""
+"""Draws images from a trained generator, batch by batch."""
 
-import errno
-import math
 import os
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessException, spawn
 from tqdm import tqdm
 
 from gan_modules import GANModule
@@ -22,7 +16,6 @@ from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
-from minmax.parent import children_follow
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """Images uint8 `[N, H, W, C]`."""
@@ -69,7 +62,7 @@ def choose_labels(
     return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
 
 
-def plan(
+def prepared(
     checkpoint: str,
     count: int,
     seed: int,
@@ -126,80 +119,3 @@ def drawn(
 def all_drawn(model: GANModule, job: Job) -> Pixels:
     """All images at once, where a file needs them so."""
     return np.concatenate([pixels for _, pixels in drawn(model, job)])
-
-
-def in_rows(pixels: Pixels, job: Job, by_class: bool) -> tuple[Pixels, int]:
-    """Images for a grid, and how many are in a row: as many as rows, or a class in each row.
-
-    Black images fill the rows of classes that have fewer.
-    """
-    if not by_class:
-        return pixels, max(1, round(math.sqrt(len(pixels))))
-    counts = torch.unique_consecutive(job.labels, return_counts=True)[1].tolist()
-    sheet = np.zeros((len(counts), max(counts), *pixels.shape[1:]), np.uint8)
-    for row, images in zip(sheet, np.split(pixels, np.cumsum(counts)[:-1]), strict=True):
-        row[: len(images)] = images
-    return sheet.reshape(-1, *pixels.shape[1:]), max(counts)
-
-
-# Many images, on several devices
-
-
-def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
-    """Draw a share of the images into a folder of files, or into an array that lies on the disk."""
-    model = model or load_model(job.checkpoint)[0]
-    array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
-    for start, pixels in drawn(model, job, rank, ranks):
-        if array is not None:
-            array[start : start + len(pixels)] = pixels
-        else:
-            for name, image in zip(job.names[start:], pixels, strict=False):
-                Image.fromarray(image.squeeze()).save(place / f"{name}.png")
-
-
-def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
-    """Have as many processes draw; image i is the same one however many they are.
-
-    Raises:
-        ValueError: there are not as many GPUs, or a process failed.
-    """
-    if devices == 1:
-        work(0, 1, job, place, model)
-        return
-    if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise UserError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
-    try:
-        with children_follow():
-            spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
-    except ProcessException as error:
-        reason = str(error).strip().splitlines()[-1]
-        full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
-        if full:
-            raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
-        raise UserError(f"--devices {devices}: a process failed ({reason})") from error
-
-
-def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:
-    """One PNG file an image, named by its number and its class."""
-    folder.mkdir()
-    share(job, folder, model, devices)
-
-
-def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
-    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model.
-
-    The arrays lie beside the file until they are in it.
-    """
-    image = model.sample(job.latents[:1], job.labels[:1])[0]
-    shape = (len(job.latents), *image.permute(1, 2, 0).shape)
-    array = file.with_suffix(".npy")
-    np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
-    if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
-        with array.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, array.stat().st_size)
-    share(job, array, model, devices)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
-        archive.write(array, "images.npy")
-        if model.conditional:
-            np.save(array, job.labels.numpy())
-            archive.write(array, "labels.npy")

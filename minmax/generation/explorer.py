@@ -10,7 +10,7 @@ from gan_modules.latents import slerp
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions
-from minmax.generation.films import grid
+from minmax.generation.grids import grid
 
 STEPS = 101
 MOST = 256

@@ -1,28 +1,20 @@
-"""Writes generators for other runtimes, checks what these make of them, and describes them."""
+"""Exports a checkpoint's generator, and checks what other runtimes make of it."""
 
-import copy
-import hashlib
-import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_modules import GANModule
-from minmax import strict_json
 from minmax.checkpoints.reading import load_model, read_checkpoint
 from minmax.errors import UserError
-from minmax.reporting.groups import config_of
-from minmax.reporting.metrics_file import plain, reports_of, run_folder, score_table
-
-Draw = Callable[..., Tensor]
-"""Images `[N, C, H, W]` of latents `[N, latent_dim]` and, if conditional, labels int64 `[N]`."""
+from minmax.files import whole
+from minmax.generation.formats import FORMATS, Drawing
+from minmax.generation.model_card import model_card
 
 TOLERANCE = 1e-4
 """Greatest difference of a pixel in [-1, 1]: other runtimes sum in another order."""
@@ -30,20 +22,18 @@ COUNTS = (1, 2, 7)
 """Images of the check: a file must take any number of them."""
 
 
-class Drawing(nn.Module):
-    """The generator that `sample` draws with, as a function of latents and labels."""
+def export(checkpoint: Path, form: str, output: Path, card: Path) -> float:
+    """Write a checkpoint's generator as one file, and a model card.
 
-    def __init__(self, model: GANModule) -> None:
-        super().__init__()
-        averaged = model.generator if model.generator_ema is None else model.generator_ema
-        self.network = copy.deepcopy(averaged).eval().requires_grad_(False)
-
-    def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images `[N, C, H, W]` in [-1, 1]; without labels, of a generator that ignores them."""
-        if labels is None:
-            labels = latent.new_zeros(latent.shape[0], dtype=torch.int64)
-        images: Tensor = self.network(latent, labels)
-        return images.contiguous()
+    Returns:
+        The largest difference of a pixel from the checkpoint's images.
+    """
+    with whole(output) as file:
+        contract, largest = checked_export(checkpoint, form, file)
+        text = model_card(checkpoint, contract, form, file, largest)
+        with whole(card) as card_file:
+            card_file.write_text(text, "utf-8", "backslashreplace")
+    return largest
 
 
 def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, Any], float]:
@@ -58,11 +48,7 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
     model, class_names = load_model(checkpoint)
     drawing = Drawing(model)
     contract = contract_of(model, class_names, read_checkpoint(checkpoint))
-    write, load = {
-        "safetensors": (write_safetensors, load_safetensors),
-        "onnx": (write_onnx, load_onnx),
-        "torch_export": (write_torch_export, load_torch_export),
-    }[form]
+    write, load = FORMATS[form]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -122,160 +108,3 @@ def network_options(
     own = chosen.get("init_args", {}) if isinstance(chosen, Mapping) else {}
     sizes = {"latent_dim": model.latent_dim, "channels": shape[0], "image_size": shape[-1]}
     return {**sizes, "num_classes": model.num_classes, **own}
-
-
-def write_safetensors(
-    drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
-) -> None:
-    """The network's weights under their own names."""
-    from safetensors.torch import save
-
-    weights = {name: t.contiguous() for name, t in drawing.network.state_dict().items()}
-    file.write_bytes(save(weights, {"contract": strict_json.dumps(contract)}))
-
-
-def load_safetensors(file: Path, drawing: Drawing) -> Draw:
-    """The weights in a network whose own are gone."""
-    from safetensors.torch import load_file
-
-    other = copy.deepcopy(drawing)
-    for weight in other.state_dict().values():
-        weight.zero_()
-    other.network.load_state_dict(load_file(file))
-    return other
-
-
-def write_onnx(
-    drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
-) -> None:
-    """A graph for any number of images."""
-    import onnx
-    import onnxruntime  # noqa: F401  (before the work, since the check needs it)
-
-    names = list(contract["inputs"])
-    several = torch.export.Dim("N", min=1, max=2**20)
-    program = torch.onnx.export(
-        drawing,
-        inputs,
-        input_names=names,
-        output_names=["images"],
-        dynamic_shapes=tuple({0: several} for _ in inputs),
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    graph = program.model_proto
-    onnx.helper.set_model_props(graph, {"contract": strict_json.dumps(contract)})
-    onnx.save(graph, file)
-
-
-def load_onnx(file: Path, drawing: Drawing) -> Draw:
-    """The graph in ONNX Runtime, on the CPU."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    names = [taken.name for taken in session.get_inputs()]
-
-    def draw(*inputs: Tensor) -> Tensor:
-        feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-        return torch.from_numpy(session.run(None, feed)[0])
-
-    return draw
-
-
-def write_torch_export(
-    drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
-) -> None:
-    """A program for any number of images."""
-    several = torch.export.Dim("N", min=1, max=2**20)
-    shapes = tuple({0: several} for _ in inputs)
-    program = torch.export.export(drawing, inputs, dynamic_shapes=shapes)
-    content = BytesIO()  # a full disk would abort the process
-    text = strict_json.dumps(contract)
-    torch.export.save(program, content, extra_files={"contract.json": text})
-    file.write_bytes(content.getbuffer())
-
-
-def load_torch_export(file: Path, drawing: Drawing) -> Draw:
-    """The program, as torch alone runs it."""
-    module: Draw = torch.export.load(file).module()
-    return module
-
-
-def model_card(
-    checkpoint: Path, contract: dict[str, Any], form: str, file: Path, largest: float
-) -> str:
-    """What the file is, how to load it, how it was trained and scored; in Markdown."""
-    run = run_folder(checkpoint)
-    settings = "The run's config.yaml was not there."
-    if (run / "config.yaml").is_file():
-        config = config_of(run)
-        settings = as_yaml(config) if config else "The run's config.yaml was damaged."
-    scores = "It was not tested: `python cli.py test` makes scores."
-    report = reports_of(run, "its scores are left out").get(checkpoint.stem)
-    if report is not None:
-        scores = f"{fenced(score_table(report))}\n\n{as_yaml(report['protocol'])}"
-    title = f"{contract['variant']} after {contract['images_seen']:,} images"
-    return f"""# {title}
-
-{plain(file.name)} draws images from latents. Largest difference from the checkpoint, of a pixel in
-[-1, 1]: {largest:.2g}. A copy of it that is whole has the SHA-256 (`sha256sum`)
-`{hashlib.sha256(file.read_bytes()).hexdigest()}`.
-
-{as_yaml(contract)}
-
-## Use
-
-{fenced(loading(contract, form, file.name), "python")}
-
-## Scores
-
-{scores}
-
-## Training
-
-{settings}
-
-## Licence
-
-The code that made this file is under the MIT licence. What the images of the training data allow is
-for you to find out: it is not known here.
-"""
-
-
-def as_yaml(values: dict[str, Any]) -> str:
-    """A block of YAML in Markdown, without what is not set."""
-
-    def given(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: given(held) for key, held in value.items() if held is not None}
-        return value
-
-    text = yaml.safe_dump(given(values), sort_keys=False, default_flow_style=None, width=100)
-    return fenced(text.rstrip("\n"), "yaml")
-
-
-def fenced(text: str, language: str = "") -> str:
-    """A block of code in Markdown, whose fence is longer than any that stands in it."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def loading(contract: dict[str, Any], form: str, name: str) -> str:
-    """Three lines that draw sixteen images from the file."""
-    latent, classes = f"(16, {contract['latent_dim']})", len(contract["classes"])
-    if form == "onnx":
-        labels = f', "labels": numpy.arange(16) % {classes}' if classes else ""
-        return f"""import numpy, onnxruntime
-inputs = {{"latent": numpy.random.randn{latent}.astype("float32"){labels}}}
-images = onnxruntime.InferenceSession({name!r}).run(None, inputs)[0]"""
-    if form == "torch_export":
-        labels = f", torch.arange(16) % {classes}" if classes else ""
-        return f"""import torch
-generator = torch.export.load({name!r}).module()
-images = generator(torch.randn{latent}{labels})"""
-    module, _, network = contract["network"].rpartition(".")
-    options = ", ".join(f"{key}={value!r}" for key, value in contract["network_options"].items())
-    return f"""from {module} import {network}; from safetensors.torch import load_file
-generator = {network}({options}).eval()
-generator.load_state_dict(load_file({name!r}))"""

@@ -1,4 +1,4 @@
-"""Grids and films of images."""
+"""Films of images."""
 
 from pathlib import Path
 
@@ -6,19 +6,6 @@ import numpy as np
 from PIL import Image
 
 from minmax.generation.drawing import Pixels
-
-MARGIN = 2
-
-
-def grid(pixels: Pixels, columns: int) -> Image.Image:
-    """Images in rows, with a black margin."""
-    count, height, width, channels = pixels.shape
-    rows, down, across = -(-count // columns), height + MARGIN, width + MARGIN
-    sheet = np.zeros((rows * down + MARGIN, columns * across + MARGIN, channels), np.uint8)
-    for index, image in enumerate(pixels):
-        top, left = (MARGIN + index // columns * down, MARGIN + index % columns * across)
-        sheet[top : top + height, left : left + width] = image
-    return Image.fromarray(sheet.squeeze())
 
 
 def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:

@@ -12,8 +12,7 @@ from minmax.errors import UserError
 from minmax.generation.drawing import Pixels
 from minmax.metrics.pixels import PixelFeatures
 from minmax.metrics.scores import nearest
-from minmax.reporting.metrics_file import run_folder
-from minmax.run_config import read_run_config
+from minmax.run_config import read_run_config, run_folder
 from minmax.trust import imported
 
 

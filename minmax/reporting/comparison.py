@@ -1,26 +1,15 @@
-"""`python cli.py compare`: put the test scores of runs side by side."""
+"""Scores of runs side by side: of single runs with their checkpoints, and of groups."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import yaml
-
 from minmax.errors import UserError
-from minmax.files import whole
-from minmax.reporting.metrics_file import (
-    aligned,
-    better,
-    comma_separated,
-    markdown,
-    read_reports,
-    shown,
-)
-from minmax.run_config import read_run_config
+from minmax.reporting.groups import Group, of_one_configuration
+from minmax.reporting.metrics_file import better, read_reports
+from minmax.reporting.tables import shown
 
-FORMATS = {"table": aligned, "markdown": markdown, "csv": comma_separated}
 # What two scores must share to be compared.
 SHARED = (
     "training_sha256",
@@ -31,31 +20,6 @@ SHARED = (
     "features",
     "seed",
 )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    options = argparse.ArgumentParser(
-        prog="cli.py compare", description=__doc__, allow_abbrev=False
-    )
-    options.add_argument(
-        "runs",
-        nargs="+",
-        help="folders of runs that were tested; those that differ in their seed alone become one "
-        "row: mean, and standard deviation over the seeds",
-    )
-    options.add_argument("--format", choices=FORMATS, default="table", help="default: table")
-    options.add_argument("--output", help="a new file to write to, instead of the terminal")
-    chosen = options.parse_args(arguments)
-    if chosen.output and Path(chosen.output).exists():
-        raise UserError(f"--output {chosen.output} exists: choose another")
-    text = FORMATS[chosen.format](compare([Path(run) for run in chosen.runs]))
-    if chosen.output:
-        with whole(chosen.output) as part:
-            part.write_text(text + "\n", "utf-8", "backslashreplace")
-        print(f"The comparison is in {chosen.output}")
-    else:
-        print(text)
 
 
 def compare(runs: Sequence[Path]) -> list[list[str]]:
@@ -72,7 +36,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     all_reports = [report for held in reports.values() for report in held.values()]
     scores = list(dict.fromkeys(score for report in all_reports for score in report["scores"]))
     rows = [["run", "checkpoint", *(f"{score} ({better(score)})" for score in scores)]]
-    for members in groups(list(reports)):
+    for members in of_one_configuration(list(reports)):
         label = members[0].name + (f" and {len(members) - 1} more" if members[1:] else "")
         for name in sorted({name for run in members for name in reports[run]}):
             held = [reports[run][name]["scores"] for run in members if name in reports[run]]
@@ -92,25 +56,28 @@ def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, 
             )
 
 
-def groups(runs: Sequence[Path]) -> list[list[Path]]:
-    """Runs whose configurations differ in nothing but the seed and the folder."""
-    found: dict[str, list[Path]] = {}
-    for run in runs:
-        try:
-            config = read_run_config(run / "config.yaml")
-            for key in ("seed_everything", "ckpt_path"):
-                config.pop(key, None)
-            config["trainer"].pop("default_root_dir", None)
-            identity = yaml.safe_dump(config)
-        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-            identity = str(run)  # nothing is known of it: alone
-        found.setdefault(identity, []).append(run)
-    return list(found.values())
-
-
 def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
     """Mean of a score over runs, and its standard deviation if there are several."""
     values = [value for report in reports if (value := report.get(score)) is not None]
     if not values:
         return "-"
     return shown(mean(values)) + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+
+
+def score_rows(found: Sequence[Group]) -> list[list[str]]:
+    """A table of the last checkpoints' scores, the best Frechet distance first."""
+    scores = {group.name: group.scores() for group in found}
+    names = list(dict.fromkeys(name for held in scores.values() for run in held for name in run))
+    rows = [["variant", "seeds", *(f"{name} ({better(name)})" for name in names)]]
+
+    def rank(group: Group) -> float:
+        first = names[0] if names else ""
+        held = [value for run in scores[group.name] if (value := run.get(first)) is not None]
+        return mean(held) if held else float("inf")
+
+    for group in sorted(found, key=rank):
+        seeds = f"{len(scores[group.name])}"
+        seeds += f", {len(group.failed)} failed" if group.failed else ""
+        seeds += f", {group.waiting} not done" if group.waiting else ""
+        rows.append([group.name, seeds, *(spread(name, scores[group.name]) for name in names)])
+    return rows

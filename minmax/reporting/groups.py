@@ -1,19 +1,16 @@
 """Runs that belong together: the seeds of one configuration, or of one variant of a study."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import yaml
 
 from minmax import documents
-from minmax.commands.compare import groups, spread
 from minmax.errors import UserError
-from minmax.reporting.metrics_file import FILE, better, reports_of
-from minmax.run_config import about_its_folder
+from minmax.reporting.metrics_file import FILE, reports_of
+from minmax.run_config import config_of, read_run_config
 
 
 @dataclass
@@ -48,36 +45,6 @@ class Group:
         return options
 
 
-def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
-    """A file that a command has written.
-
-    Raises:
-        ValueError: it is damaged, or lacks something that is wanted.
-    """
-    try:
-        held: dict[str, Any] = documents.read(file)
-        for name in wanted:
-            held[name]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
-        ) from error
-    return held
-
-
-def config_of(run: Path) -> dict[str, Any] | None:
-    """What the run was given, by its config.yaml; None but a warning if that is damaged."""
-    try:
-        held = read_yaml(run / "config.yaml")
-        if isinstance(held, dict):
-            options: dict[str, Any] = about_its_folder(held, run / "config.yaml")
-            return options
-        raise UserError(f"{run / 'config.yaml'} is damaged: it holds no options")
-    except ValueError as error:
-        warnings.warn(f"{error}; what it says is left out", stacklevel=2)
-        return None
-
-
 def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of nested dictionaries, by dotted names."""
     if isinstance(tree, dict) and tree:
@@ -101,10 +68,10 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
             )
     studies = [folder for folder in folders if (folder / "study.yaml").is_file()]
     if not studies:
-        return {}, [Group(members[0].name, members) for members in groups(list(folders))]
+        return {}, [Group(runs[0].name, runs) for runs in of_one_configuration(folders)]
     if len(folders) > 1:
         raise UserError("a report is about one study, or about runs: give the study alone")
-    study = read_yaml(studies[0] / "study.yaml", "variants", "seeds")
+    study = documents.read_own(studies[0] / "study.yaml", "variants", "seeds")
     if not isinstance(study["variants"], dict) or not isinstance(study["seeds"], list):
         raise UserError(f"{studies[0] / 'study.yaml'} is damaged: put a copy in its place")
     found = []
@@ -117,20 +84,17 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     return study, found
 
 
-def score_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A table of the last checkpoints' scores, the best Frechet distance first."""
-    scores = {group.name: group.scores() for group in found}
-    names = list(dict.fromkeys(name for held in scores.values() for run in held for name in run))
-    rows = [["variant", "seeds", *(f"{name} ({better(name)})" for name in names)]]
-
-    def rank(group: Group) -> float:
-        first = names[0] if names else ""
-        held = [value for run in scores[group.name] if (value := run.get(first)) is not None]
-        return mean(held) if held else float("inf")
-
-    for group in sorted(found, key=rank):
-        seeds = f"{len(scores[group.name])}"
-        seeds += f", {len(group.failed)} failed" if group.failed else ""
-        seeds += f", {group.waiting} not done" if group.waiting else ""
-        rows.append([group.name, seeds, *(spread(name, scores[group.name]) for name in names)])
-    return rows
+def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:
+    """Runs whose configurations differ in nothing but the seed and the folder."""
+    found: dict[str, list[Path]] = {}
+    for run in runs:
+        try:
+            config = read_run_config(run / "config.yaml")
+            for key in ("seed_everything", "ckpt_path"):
+                config.pop(key, None)
+            config["trainer"].pop("default_root_dir", None)
+            identity = yaml.safe_dump(config)
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+            identity = str(run)  # nothing is known of it: alone
+        found.setdefault(identity, []).append(run)
+    return list(found.values())

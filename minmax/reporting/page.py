@@ -1,54 +1,44 @@
-"""`python cli.py report`: one page about runs or a study, with pictures, curves and scores."""
+"""The page about runs or a study: pictures, curves, scores, settings."""
 
-import argparse
-import base64
 import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import resources
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 from tqdm import tqdm
 
 from minmax.diagnosis import Curves, history
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.reporting.comparison import score_rows
+from minmax.reporting.embedded import embedded, picture
 from minmax.reporting.figures import QUANTITIES, chart
-from minmax.reporting.groups import Group, groups_of, score_rows
-from minmax.reporting.metrics_file import reports_of, score_table
+from minmax.reporting.groups import Group, groups_of
+from minmax.reporting.metrics_file import reports_of
+from minmax.reporting.tables import score_table
 from minmax.scalars import read_scalars
 
 GRID = re.compile(r"fake_(\d+)", re.ASCII)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    options = argparse.ArgumentParser(prog="cli.py report", description=__doc__, allow_abbrev=False)
-    options.add_argument("folders", nargs="+", help="a study's folder, or those of runs")
-    options.add_argument(
-        "--output",
-        help="FILE.html, replaced if there; default: report.html in the first folder. Its charts "
-        "also stand beside it as PNG files",
-    )
-    chosen = options.parse_args(arguments)
-    folders = [Path(folder) for folder in dict.fromkeys(chosen.folders)]
-    output = Path(chosen.output or folders[0] / "report.html")
-    if output.suffix.lower() != ".html" or output.is_dir():
-        raise UserError(f"--output {output} must end in .html")
-    study, found = groups_of(folders)
-    page, charts = render(study, found)
+def write_page(folders: Sequence[Path], output: Path) -> Path:
+    """Write the page about a study's folder or those of runs, and its charts beside it.
+
+    Returns:
+        The folder of the charts.
+    """
+    page, charts = render(*groups_of(folders))
     place = output.with_name(f"{output.stem}_figures")
     with ExitStack() as files:  # all are written before the first is moved to its place
         for name, content in charts.items():
             files.enter_context(whole(place / f"{name}.png")).write_bytes(content)
         part = files.enter_context(whole(output))
         part.write_text(page, "utf-8", "backslashreplace")  # names of files may be no text
-    print(f"Report: {output}  Charts: {place}")
+    return place
 
 
 def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str, bytes]]:
@@ -142,25 +132,3 @@ def findings(curves: Curves) -> list[str]:
             f"{episode.finding.sentence}"
         )
     return told
-
-
-def picture(run: Path, name: str) -> str | None:
-    """A picture of the run, to stand in the page; None if there is none that can be read."""
-    file = run / "pictures" / f"{name}.png"
-    if not file.is_file():
-        return None
-    try:
-        with Image.open(file) as image:
-            channels = image.convert("RGB").split()
-    except Exception as error:  # a damaged file can make Pillow raise anything
-        warnings.warn(f"{file} is damaged ({error}): the picture is left out", stacklevel=2)
-        return None
-    gray = all(channel.tobytes() == channels[0].tobytes() for channel in channels)
-    content = BytesIO()  # gray pictures as such, in half the bytes
-    (channels[0] if gray else Image.merge("RGB", channels)).save(content, "PNG", optimize=True)
-    return embedded(content.getvalue())
-
-
-def embedded(content: bytes) -> str:
-    """A PNG as an address."""
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,6 +1,5 @@
-"""`python cli.py curves`: draw the curves of runs from their TensorBoard files."""
+"""The curves of runs in one picture: a row of panels a run."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,16 +12,6 @@ PANELS = {
     "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
     "score (lower is better)": ("metric/fid_inception", "metric/fid_domain", "metric/fid_pixels"),
 }
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run the command."""
-    options = argparse.ArgumentParser(prog="cli.py curves", description=__doc__, allow_abbrev=False)
-    options.add_argument("runs", nargs="+", help="folders of runs")
-    options.add_argument("--output", required=True, help="FILE.png or FILE.svg; replaced if there")
-    chosen = options.parse_args(arguments)
-    draw([Path(run) for run in chosen.runs], Path(chosen.output))
-    print(f"The curves are in {chosen.output}")
 
 
 def draw(runs: Sequence[Path], output: Path) -> None:

@@ -16,7 +16,7 @@ from datamodules.names import printable
 from gan_modules import GANModule
 from gan_modules.bookkeeping import NETWORKS
 from minmax.errors import UserError
-from minmax.training.dry_run import batches_of_epoch
+from minmax.training.sizes import batches_of_epoch
 
 KEY = "settings"
 """Where a checkpoint keeps what its training was asked for: plain values."""

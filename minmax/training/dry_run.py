@@ -1,6 +1,7 @@
 """`fit --dry_run true`: what a training would do, and need, without training."""
 
 import math
+from pathlib import Path
 
 import torch
 from lightning import Trainer
@@ -8,15 +9,26 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.bookkeeping import NETWORKS
+from minmax import lock
 from minmax.amounts import class_line, refuse_few
+from minmax.training.sizes import batches_of_epoch, parameters_of
 
 MIB = 2**20
 TRIED = 2
 
 
-def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
-    """A line for each thing that is decided by several options together."""
+def summary_of(
+    trainer: Trainer, model: GANModule, data: ImageDataModule, folder: Path, origin: str | None
+) -> str:
+    """A line for each thing that is decided by several options together.
+
+    Args:
+        trainer: of the training.
+        model: to be trained.
+        data: to train on.
+        folder: of the run.
+        origin: the checkpoint that it goes on from; None from the start.
+    """
     data.trainer = trainer  # for its number of processes: a batch may be too large for them
     ranks, images = trainer.world_size, data.train_dataloader().dataset_size
     if trainer.limit_val_batches:
@@ -48,30 +60,11 @@ def plan(trainer: Trainer, model: GANModule, data: ImageDataModule) -> str:
         "memory": f"about {sum(needs.values()) / MIB:,.0f} MiB a device beside the libraries: "
         + ", ".join(f"{name} {size / MIB:,.0f}" for name, size in needs.items())
         + " (float32; a gradient penalty needs two to three times the activations)",
+        "run": f"{folder}, {f'goes on from {origin}' if origin else 'from the start'}",
     }
+    if (busy := lock.owner(folder / lock.NAME)) is not None:
+        lines[""] = f"in other hands: {busy} works there"
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
-
-
-def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
-    """Batches of so many images, over all ranks, that an epoch trains on."""
-    batches, limit = images // batch, trainer.limit_train_batches
-    if limit is None:
-        return batches
-    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-
-
-def parameters_of(model: GANModule) -> dict[str, int]:
-    """Number of parameters by the name of the network."""
-    return {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in NETWORKS}
-
-
-def headline(model: GANModule) -> str:
-    """The variant, and its networks with their sizes."""
-    networks = [
-        f"{name} {type(getattr(model, name)).__name__} with {size:,} parameters"
-        for name, size in parameters_of(model).items()
-    ]
-    return f"{type(model).__name__}: {', '.join(networks)}"
 
 
 def activation_bytes(model: GANModule) -> int:

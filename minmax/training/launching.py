@@ -12,12 +12,12 @@ from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy, Strategy
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
+from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
 NO_STEP = 2**32 - 16
 """SLURM numbers the steps that srun starts from 0; the batch script and its like are above this."""
@@ -150,7 +150,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
     Raises:
         ValueError: it is such a one.
     """
-    if isinstance(strategy.launcher, _MultiProcessingLauncher):
+    if trains_in_copies(strategy):
         raise UserError(
             f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
             "don't come back: leave it out; several devices then work together with gan_ddp"
@@ -161,7 +161,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
             "not looked at for code and damage here: leave it out; several devices then work "
             "together with gan_ddp"
         )
-    if type(strategy) is DDPStrategy and not strategy._ddp_kwargs.get("find_unused_parameters"):
+    if waits_for_all_gradients(strategy):
         raise UserError(
             f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
             "only one has them: leave it out (several devices then work together with gan_ddp), or "

@@ -6,10 +6,10 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gan_modules import GANModule
+from minmax.callbacks.base import boards
 from minmax.files import whole
 from minmax.run_config import FILE
 from minmax.training.changes import KEY, settings, use_what_is_asked_for
@@ -56,9 +56,8 @@ class SaveConfig(SaveConfigCallback):
             with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
                 self.parser.save(self.config, str(part), skip_none=False)
             text = "\n".join("    " + line for line in self._dumped(skip_none=True).splitlines())
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_text("config", text)
+            for board in boards(trainer):
+                board.add_text("config", text)
         self._is_due = False
 
     def on_save_checkpoint(

@@ -255,12 +255,12 @@ class TestSample:
         shutil.copy(trained / "checkpoints" / "last.ckpt", checkpoint)
 
         def gone(*given: object) -> tuple:
-            found = plan(*given)
+            found = prepared(*given)
             checkpoint.unlink()
             return found
 
-        plan = drawing.plan
-        monkeypatch.setattr(drawing, "plan", gone)
+        prepared = drawing.prepared
+        monkeypatch.setattr(drawing, "prepared", gone)
         arguments = ["sample", "--checkpoint", str(checkpoint), *options]
         with pytest.raises(SystemExit, match=r"--devices 2: a process failed .*no checkpoint at"):
             cli.main([*arguments, "--output", str(tmp_path / "x.npz")])
