@@ -20,6 +20,7 @@ from datamodules import Digits, ImageDataModule
 from gan_modules import GAN
 from gan_modules.networks import StackedDiscriminator, StackedGenerator
 from gan_modules.parts import InstanceNoise
+from minmax import lock
 from minmax.callbacks import Quality
 from minmax.errors import UserError
 from minmax.training.describing import of
@@ -117,20 +118,10 @@ def test_commands_work_with_it(run, tmp_path, monkeypatch, capsys):
 
 
 def test_another_process_works_there(tmp_path):
-    from minmax import lock
-
-    with lock.locked(tmp_path / "run" / lock.NAME):
-        other = os.environ | {"PYTHONPATH": str(ROOT)}
-        program = f"""
-from pathlib import Path
-from minmax.training.fitting import alone_in
-with alone_in(Path({str(tmp_path / "run")!r}), {{}}):
-    pass
-"""
-        ended = subprocess.run(
-            [sys.executable, "-c", program], env=other, capture_output=True, text=True
-        )
-    assert "in other hands" in ended.stderr
+    """The lock is a file's: this process may be the other one."""
+    with lock.locked(tmp_path / "run" / lock.NAME), pytest.raises(ValueError, match="other hands"):
+        fit(tmp_path / "run", 1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_of_no_use_are_refused(tmp_path):
@@ -158,7 +149,7 @@ def test_data_sets_hold_their_arguments(name, tmp_path):
         pytest.skip("an abstract class")
     given: dict[str, Any] = {"image_size": 24, "batch_size": 7}
     if name == "ImageFolder":
-        given |= {"root": str(ROOT / "docs" / "images"), "val_fraction": 0.25}
+        given |= {"root": str(ROOT / "docs" / "images" / "studies"), "val_fraction": 0.25}
     assert of(kind(**given)).items() >= given.items()
 
 
