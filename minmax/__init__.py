@@ -10,14 +10,9 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minmax.parent import end_with_parent
-
-if TYPE_CHECKING:
-    from minmax.training.in_python import trainer
-
-__all__ = ["trainer"]
 
 OWN = ("cli", "datamodules", "gan_modules")
 """Names beside this package's own that the project has at the top level."""

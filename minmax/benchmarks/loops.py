@@ -20,6 +20,7 @@ from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.acgan import mean
 from gan_modules.base import Batch
 from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
+from gan_modules.parts import NoPenalty
 from gan_modules.parts.average import ema_half_lives, ema_share, ema_update
 
 
@@ -143,7 +144,8 @@ class Loop:
                     group["fused"], group["foreach"] = levers.fused or None, None
         if levers.compiled:
             self.generator.compile()
-            if not isinstance(module, WGANGP):  # nothing compiled can be differentiated twice
+            # Nothing compiled can be differentiated twice, as a penalty may do.
+            if isinstance(getattr(module, "penalty", NoPenalty()), NoPenalty):
                 self.adversary.compile()
         self.batches = self._batches(loader, dataset)
         self.cycle = module.discriminator_steps
@@ -205,20 +207,26 @@ class Loop:
     def adversary_loss(
         self, real: Tensor, real_classes: Tensor, fake: Tensor, fake_classes: Tensor
     ) -> Tensor:
-        """Loss of the discriminator or critic."""
+        """Loss of the discriminator."""
         module = self.module
         assert isinstance(module, GAN | ACGAN | WGANGP)
         if isinstance(module, WGANGP):
             logits = self.adversary(real, real_classes), self.adversary(fake, fake_classes)
-            penalty = module.penalty(self.adversary, real, real_classes, fake, fake_classes)
-            distance: Tensor = module.game.discriminator(*logits)
-            return distance + penalty
-        seen, made = module.augment.real(real), module.augment.fake(fake)
+        else:
+            seen, made = module.augment.real(real), module.augment.fake(fake)
+        if isinstance(module, ACGAN):
+            return self._loss_with_classes(module, seen, real_classes, made, fake_classes)
         if isinstance(module, GAN):
             logits = module.batches(self.adversary, seen, real_classes, made, fake_classes)
-            return module.game.discriminator(*logits)
-        real_logits, real_class_logits = self.adversary.heads(seen)
-        fake_logits, fake_class_logits = self.adversary.heads(made)
+        penalty: Tensor = module.penalty(self.adversary, real, real_classes, fake, fake_classes)
+        loss: Tensor = module.game.discriminator(*logits)
+        return loss + penalty
+
+    def _loss_with_classes(
+        self, module: ACGAN, real: Tensor, real_classes: Tensor, fake: Tensor, fake_classes: Tensor
+    ) -> Tensor:
+        real_logits, real_class_logits = self.adversary.heads(real)
+        fake_logits, fake_class_logits = self.adversary.heads(fake)
         class_loss = mean(
             nn.functional.cross_entropy(real_class_logits.float(), real_classes),
             nn.functional.cross_entropy(fake_class_logits.float(), fake_classes),

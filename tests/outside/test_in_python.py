@@ -18,6 +18,7 @@ import datamodules
 import minmax
 from datamodules import Digits, ImageDataModule
 from gan_modules import GAN
+from gan_modules.described import path_of
 from gan_modules.networks import StackedDiscriminator, StackedGenerator
 from gan_modules.parts import InstanceNoise
 from minmax import lock
@@ -26,6 +27,7 @@ from minmax.errors import UserError
 from minmax.training.describing import of
 
 ROOT = Path(cli.__file__).parent
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Checkpoint directory")
 
 
 def fit(folder: Path, steps: int, resume: bool = False, data: Any = Digits, **options: Any) -> None:
@@ -140,6 +142,14 @@ def test_what_has_no_import_path_is_named(tmp_path):
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert "data" not in config
     assert "model" in config
+
+
+def test_classes_of_the_script_itself(monkeypatch):
+    """In another process they are not there."""
+    own = type("Own", (Digits,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Own", own, raising=False)
+    with pytest.raises(ValueError, match="Own stands in the script itself"):
+        path_of(own)
 
 
 @pytest.mark.parametrize("name", sorted(datamodules.__all__))
