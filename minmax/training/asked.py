@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from minmax.training.choosing import belongs_to
+from minmax.training.choosing import belongs_to, to_score
 
 NAMES = ("last", "best", "hpc", "registry")
 """Lightning's for checkpoints that it finds by itself."""
@@ -52,6 +52,17 @@ class Asked:
     def file(self) -> str | None:
         """The checkpoint that is asked for by its path."""
         return None if self.ckpt_path in NAMES else self.ckpt_path
+
+    @property
+    def files(self) -> list[str]:
+        """The checkpoints that the command is about.
+
+        Raises:
+            ValueError: it needs one, and there is none.
+        """
+        if self.file is not None:
+            return [self.file]
+        return [] if self.command == "fit" else to_score(self.folder, self.command)
 
     @property
     def goes_on(self) -> bool:

@@ -14,7 +14,7 @@ from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
 from minmax.training import fitting, parts, testing
 from minmax.training.asked import Asked
-from minmax.training.choosing import saves, to_go_on_from, to_score
+from minmax.training.choosing import saves, to_go_on_from
 from minmax.training.dry_run import summary_of
 from minmax.training.launching import several_work
 from minmax.training.options import Options
@@ -32,20 +32,15 @@ class GANCLI(Options):
 
         In the place of Lightning's own, which would let a checkpoint overrule the command line.
         """
-        if self._asked.command == "fit":
-            if self._asked.is_trial:
-                self._leave_nothing()
+        trains = self._asked.command == "fit"
+        if trains and self._asked.is_trial:
+            self._leave_nothing()
+        if trains:
             asked = self._asked
             self._saves = saves(asked.folder)
-            chosen = to_go_on_from(asked.folder, asked.ckpt_path, asked.resume)
-            self.config.fit.ckpt_path = chosen
+            self.config.fit.ckpt_path = to_go_on_from(asked.folder, asked.ckpt_path, asked.resume)
         asked = self._asked
-        if asked.file is None and asked.command != "fit":
-            files = to_score(asked.folder, asked.command)
-        else:
-            files = [] if asked.file is None else [asked.file]
-        fits = asked.command == "fit"
-        self._held = {file: read_held(file, asked.variant, fits) for file in files}
+        self._held = [read_held(file, asked.variant, trains) for file in asked.files]
 
     def _leave_nothing(self) -> None:
         """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
@@ -65,7 +60,7 @@ class GANCLI(Options):
 
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of other networks or classes, before anything is written."""
-        for held in self._held.values():
+        for held in self._held:
             check_classes(held, self.datamodule.class_names, self.model.conditional)
             check_shapes(held, self.model)
 
@@ -76,7 +71,7 @@ class GANCLI(Options):
             settings.enable_progress_bar = True
             self._get(self.config_init, "progress").disable()
         # What a killed run logged after the checkpoint that it goes on from is hidden.
-        seen = max((held.images_seen for held in self._held.values()), default=0)
+        seen = max((held.images_seen for held in self._held), default=0)
         taken = ("plugins", "logger", "strategy", "devices", "num_nodes")
         kwargs |= parts.run_parts(
             asked.folder,
@@ -109,11 +104,11 @@ class GANCLI(Options):
             given = kwargs["model"], kwargs["datamodule"]
             print(summary_of(self.trainer, *given, asked.folder, asked.file))
         else:
-            fitting.fit(asked, self._held.values(), self.trainer, **kwargs)
+            fitting.fit(asked, self._held, self.trainer, **kwargs)
 
     def test(self, **kwargs: Any) -> None:
         """Score the given checkpoint, or the run's best and last."""
-        testing.test(self._held.values(), self.trainer, **kwargs)
+        testing.test(self._held, self.trainer, **kwargs)
 
 
 def run(arguments: list[str] | None, description: str | None) -> None:
