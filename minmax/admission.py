@@ -64,7 +64,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
     Raises:
         ValueError: a name is missing, or can't be one.
     """
-    before, FINDER.folder = os.environ.get(VARIABLE), os.getcwd()
+    before = os.environ.get(VARIABLE)
     if not arguments or arguments[0] not in COMMANDS:
         yield list(arguments)
         return
@@ -79,10 +79,12 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
         else:
             left.append(argument)
     os.environ[VARIABLE] = " ".join(names)
+    FINDER.folder = os.getcwd() if names else None
     try:
         admitted()
         yield left
     finally:
+        FINDER.folder = None
         if before is None:
             del os.environ[VARIABLE]
         else:
@@ -110,8 +112,8 @@ class InWorkingFolder(MetaPathFinder):
     """Finds admitted packages in the working folder, however the command was started.
 
     Attributes:
-        folder: where the newest command was given; None before there is one. jsonargparse goes into
-            a config's own folder while it reads it.
+        folder: where the command was given that runs now, if one does: jsonargparse goes into a
+            config's own folder while it reads it.
     """
 
     folder: str | None = None
