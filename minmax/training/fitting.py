@@ -74,7 +74,7 @@ def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: 
         say_what_begins(folder, begins_with, trainer, given["model"])
     try:
         with ranks_end_together(trainer), events.written_in(folder):
-            trainer.fit(**given)
+            Trainer.fit(trainer, **given)  # not that of a subclass, which calls this
     finally:
         trained = trainer.global_step > begun
         if trainer.is_global_zero and trained and not asked.is_trial:
