@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -82,3 +83,14 @@ def check_files(arguments: list[str]) -> None:
                 documents.check_size(file)
         except (OSError, documents.Excessive) as error:
             raise UserError(f"{argument} is no file of options: {error}") from error
+
+
+def print_completion(parser: LightningArgumentParser, shell: str = "bash") -> None:
+    """Print a shell's completion script.
+
+    jsonargparse's own follows every class into every option, for many minutes.
+    """
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise UserError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
+    parser.prog = "minmax"
+    print(shtab.complete(parser, shell))
