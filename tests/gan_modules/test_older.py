@@ -201,7 +201,7 @@ def test_a_training_goes_on_from_an_old_checkpoint(old: tuple[str, GANModule, Pa
 
 def test_an_old_configuration_is_todays(old: tuple[str, GANModule, Path]) -> None:
     """Its options are those of the renewed checkpoint; the rest of it stays as it is."""
-    name, _, path = old
+    _, _, path = old
     options = torch.load(path, weights_only=True)["hyper_parameters"]
     class_path = options["_class_path"]
     config = {"model": {"class_path": class_path, "init_args": options}, "seed_everything": 3}
