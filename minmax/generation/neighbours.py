@@ -10,8 +10,8 @@ from torch import Tensor
 from datamodules import ImageDataModule
 from minmax.errors import UserError
 from minmax.generation.drawing import Pixels
+from minmax.metrics.manifolds import nearest
 from minmax.metrics.pixels import PixelFeatures
-from minmax.metrics.scores import nearest
 from minmax.run_config import read_run_config, run_folder
 from minmax.trust import imported
 
