@@ -14,7 +14,7 @@ from gan_modules import GANModule
 from minmax.callbacks.finite import Finite, first_not_finite, saved_tensors
 from minmax.callbacks.quality import Quality
 from minmax.commands.checkpoint import read_checkpoint
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError
 from minmax.files import whole
 
 REMEDY = (
@@ -36,7 +36,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write the checkpoint.
 
         Raises:
-            ValueError: it can't be written, or a weight or an optimizer's state is not finite.
+            UserError: it can't be written, or a weight or an optimizer's state is not finite.
         """
         file = Path(path)
         held = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])
@@ -81,9 +81,7 @@ class LastCheckpoint(RunCheckpoint):
 
     def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
         if every_images is not None and every_images < 1:
-            raise UserError(
-                f"--checkpoint_last.every_images must be at least 1, got {every_images}"
-            )
+            raise UserError(f"`LastCheckpoint.every_images` must be at least 1, got {every_images}")
         self.every_images = every_images
         self._waiting = False
         super().__init__(
@@ -187,7 +185,7 @@ class BestCheckpoint(RunCheckpoint):
         if self.monitor is None:
             scored = [c for c in trainer.callbacks if isinstance(c, Quality)]  # type: ignore[attr-defined]
             if not scored:
-                raise UserError("--checkpoint_best.monitor is needed in a run without scores")
+                raise UserError("`BestCheckpoint.monitor` is needed in a run without scores")
             self.monitor = scored[0].score_name
         super().setup(trainer, pl_module, stage)
 
@@ -216,9 +214,9 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
-    except FileNotFoundError:
+    except MissingError:
         return None
-    except (OSError, ValueError) as error:
+    except UserError as error:
         warnings.warn(f"{error}. The next score that is made here replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")

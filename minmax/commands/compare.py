@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from minmax.commands.scores import aligned, better, comma_separated, markdown, read_reports, shown
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
 from minmax.run_config import read_run_config
 
@@ -26,6 +26,7 @@ SHARED = (
 )
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(
@@ -55,7 +56,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     """A table: a row for each group of runs and each of its checkpoints, then the references.
 
     Raises:
-        ValueError: a run was not tested, or in another way than the first.
+        UserError: a run was not tested, or in another way than the first.
     """
     reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
     first = next(iter(next(iter(reports.values())).values()))

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
 from minmax.scalars import read_scalars
 
@@ -15,6 +15,7 @@ PANELS = {
 }
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(prog="cli.py curves", description=__doc__, allow_abbrev=False)
@@ -29,7 +30,7 @@ def draw(runs: Sequence[Path], output: Path) -> None:
     """Draw a row of panels a run: losses, accuracies, score, over the images seen.
 
     Raises:
-        ValueError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
+        UserError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase

@@ -69,7 +69,7 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
         curves: of each group, a curve a run.
 
     Raises:
-        ValueError: matplotlib is missing.
+        UserError: matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure

@@ -52,7 +52,7 @@ def read_yaml(file: Path, *wanted: str) -> dict[str, Any]:
     """A file that a command has written.
 
     Raises:
-        ValueError: it is damaged, or lacks something that is wanted.
+        UserError: it is damaged, or lacks something that is wanted.
     """
     try:
         held: dict[str, Any] = documents.read(file)
@@ -91,7 +91,7 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     """What a study's file says (nothing for runs alone), and the groups of runs.
 
     Raises:
-        ValueError: a folder is neither a run's nor a study's, or there are several studies.
+        UserError: a folder is neither a run's nor a study's, or there are several studies.
     """
     for folder in folders:
         if not (folder / "config.yaml").is_file() and not (folder / "study.yaml").is_file():

@@ -34,7 +34,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
         nodes: machines that were asked for.
 
     Raises:
-        ValueError: variables without what should have set them.
+        UserError: variables without what should have set them.
     """
     for plugin in plugins:
         if isinstance(plugin, ClusterEnvironment):
@@ -75,7 +75,7 @@ def processes_of(environment: ClusterEnvironment) -> int:
     """How many processes it has started, itself; 1 where Lightning is to start them.
 
     Raises:
-        ValueError: it is the user's choice, and its variables are missing.
+        UserError: it is the user's choice, and its variables are missing.
     """
     try:
         return environment.world_size()
@@ -96,7 +96,7 @@ def check_torchrun() -> None:
     """Refuse variables that a torchrun left behind.
 
     Raises:
-        ValueError: some are missing, or the process that should be behind them doesn't answer.
+        UserError: some are missing, or the process that should be behind them doesn't answer.
     """
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -122,7 +122,7 @@ def refuse_settings(settings: Any, several: bool, adversary: str) -> None:
         adversary: the name of the generator's opponent.
 
     Raises:
-        ValueError: there is such an option.
+        UserError: there is such an option.
     """
     for name in ("gradient_clip_val", "gradient_clip_algorithm"):
         if settings[name]:
@@ -149,7 +149,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
         name: what the user called it.
 
     Raises:
-        ValueError: it is such a one.
+        UserError: it is such a one.
     """
     if isinstance(strategy.launcher, _MultiProcessingLauncher):
         raise UserError(

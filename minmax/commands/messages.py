@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from inspect import getmembers, isclass
 from itertools import islice
@@ -16,9 +18,10 @@ import gan_modules
 from datamodules.classes import QUOTE
 from gan_modules import networks, tricks
 from minmax import documents
+from minmax.culprits import about_files, about_options, bug_in_parsing
 from minmax.errors import UserError
 from minmax.run_config import about_its_folder
-from minmax.trust import reworded
+from minmax.trust import import_own, reworded
 
 CLASSES = [
     name
@@ -43,7 +46,10 @@ class Parser(LightningArgumentParser):
         return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage and leaving."""
+        """Raise instead of printing the usage and leaving; of a bug in our code, that itself."""
+        if (bug := bug_in_parsing(ex)) is not None:
+            raise bug
+        import_own(message)
         options = [name for name in self._option_string_actions if name.startswith("--")]
         raise UserError(message + hint(message, options)) from ex
 
@@ -95,7 +101,7 @@ def check_files(arguments: list[str]) -> None:
     """Refuse files of options that are too large, before they are read.
 
     Raises:
-        ValueError: there is one.
+        UserError: there is one.
     """
     for argument in arguments:
         file = Path(argument.partition("=")[2] or argument)
@@ -104,6 +110,32 @@ def check_files(arguments: list[str]) -> None:
                 documents.check_size(file)
         except (OSError, documents.Excessive) as error:
             raise UserError(f"{argument} is no file of options: {error}") from error
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Turn what is said of options and files of options into a line; a bug stays one."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"a --config is no YAML text ({error}): give a file like configs/*"
+        ) from error
+    except (ValueError, OSError) as error:
+        if bug_in_parsing(error) is not None:
+            raise
+        raise UserError(one_line(str(error))) from error
+
+
+@contextmanager
+def options_refused() -> Iterator[None]:
+    """Turn what Lightning says of its options, and the system of a command's files, into a line."""
+    try:
+        yield
+    except Exception as error:
+        if not (about_options(error) or about_files(error)):
+            raise
+        raise UserError(one_line(str(error))) from error
 
 
 def one_line(message: str) -> str:

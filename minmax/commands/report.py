@@ -19,13 +19,14 @@ from minmax.commands.figures import QUANTITIES, chart
 from minmax.commands.groups import Group, groups_of, score_rows
 from minmax.commands.scores import reports_of, score_table
 from minmax.diagnosis import Curves, history
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
 from minmax.scalars import read_scalars
 
 GRID = re.compile(r"fake_(\d+)", re.ASCII)
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(prog="cli.py report", description=__doc__, allow_abbrev=False)
@@ -55,7 +56,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     """The page, and its charts by the names of their quantities.
 
     Raises:
-        ValueError: Jinja2 or matplotlib is missing.
+        UserError: Jinja2 or matplotlib is missing.
     """
     try:
         from jinja2 import Environment
@@ -89,7 +90,7 @@ def curves_of(run: Path) -> Curves:
     """The run's curves; none but a warning where there are none."""
     try:
         return read_scalars(run)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; its curves are left out", stacklevel=2)
         return {}
 

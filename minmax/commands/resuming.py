@@ -55,14 +55,14 @@ def newest_checkpoint(run: Path) -> Path | None:
     """The run's newest whole checkpoint: `last.ckpt`, or the one before it; None without any.
 
     Raises:
-        ValueError: there are some, and none is whole.
+        UserError: there are some, and none is whole.
     """
     files = [run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous")]
     files = [file for file in files if file.is_file()]
     for file in files:
         try:
             read_checkpoint(file)
-        except ValueError as error:
+        except UserError as error:
             rank_zero_warn(f"{file} is passed over: {error}")
         else:
             return file
@@ -101,7 +101,7 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
         conditional: whether the model is asked for classes.
 
     Raises:
-        ValueError: the data's classes are others, or in another order.
+        UserError: the data's classes are others, or in another order.
     """
     before = held.class_names
     if not before or before == class_names:
@@ -125,7 +125,7 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     """Refuse a checkpoint of other networks.
 
     Raises:
-        ValueError: a weight is missing, or has another shape.
+        UserError: a weight is missing, or has another shape.
     """
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
@@ -144,7 +144,7 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
         own: whether the checkpoint is the run's own.
 
     Raises:
-        ValueError: it has gone further, or the checkpoint is another run's.
+        UserError: it has gone further, or the checkpoint is another run's.
     """
     limits = {
         "max_epochs": ("epochs", held.epochs, trainer.max_epochs),

@@ -20,7 +20,7 @@ import yaml
 from minmax import admission, documents
 from minmax.commands.groups import groups_of, read_yaml, score_rows
 from minmax.commands.scores import aligned, reports_of
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
 from minmax.lock import NAME, InOtherHandsError, Lock, locked, owner
 from minmax.paths import expanded
@@ -82,6 +82,7 @@ class Run:
         return f"{self.variant}, seed {self.seed}"
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(
@@ -121,7 +122,7 @@ def read_plan(file: Path) -> Plan:
     """Read and check a plan.
 
     Raises:
-        ValueError: it can't be read, or something is missing or of the wrong kind.
+        UserError: it can't be read, or something is missing or of the wrong kind.
     """
     try:
         plan = Plan(**documents.read(file))
@@ -177,7 +178,7 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
     """Write the plan and the runs' options into the study's folder, for reports and for reruns.
 
     Raises:
-        ValueError: the folder holds runs with other options.
+        UserError: the folder holds runs with other options.
     """
     file = folder / "study.yaml"
     arguments = {str(run): list(run.arguments) for run in runs}
@@ -210,7 +211,7 @@ def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool)
     """Train and score the wanted runs that are neither done nor in other hands.
 
     Raises:
-        ValueError: another study has taken the folder over, with other options.
+        UserError: another study has taken the folder over, with other options.
     """
     seconds: list[float] = []
     over = ("done",) if retry else ("done", "failed")

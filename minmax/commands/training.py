@@ -8,7 +8,8 @@ import platform
 import re
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, TypeVar
@@ -16,7 +17,6 @@ from typing import Any, ClassVar, TypeVar
 import shtab
 import torch
 from lightning import Callback, Trainer
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -34,7 +34,13 @@ from minmax.commands.launching import (
     refuse_strategy,
     started_by,
 )
-from minmax.commands.messages import Parser, check_files, configs_first, one_line
+from minmax.commands.messages import (
+    Parser,
+    check_files,
+    configs_first,
+    options_refused,
+    parsing,
+)
 from minmax.commands.plan import headline, plan
 from minmax.commands.resuming import (
     Held,
@@ -48,11 +54,14 @@ from minmax.commands.resuming import (
 from minmax.commands.scores import run_folder, score_table, write_report
 from minmax.commands.settings import SaveConfig
 from minmax.commands.tuples import read_tuples
-from minmax.errors import UserError
+from minmax.constructing import Constructors
+from minmax.errors import UserError, files_named
 from minmax.files import discard
 from minmax.parent import children_follow
 from minmax.paths import expanded, mapped
+from minmax.placing import placing
 from minmax.run_config import RUN_FILES
+from minmax.trust import imported
 
 IDLE = "Tip:|`weights_only` was not set"
 """What Lightning says at each start and at each save, and nobody can act on."""
@@ -126,9 +135,18 @@ class GANCLI(LightningCLI):
             sys.argv[1:] = configs_first(given)
         else:
             args = configs_first(given)
-        super().parse_arguments(parser, args)
+        with parsing():
+            super().parse_arguments(parser, args)
         mapped(self.config, expanded)
 
+    def _set_seed(self) -> None:
+        """Seed everything."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UserError(f"--seed_everything: {error}") from error
+
+    @files_named()
     def _parse_ckpt_path(self) -> None:
         """Check the checkpoint's variant, instead of letting it overrule the command line."""
         if self.config.subcommand == "fit":
@@ -185,6 +203,24 @@ class GANCLI(LightningCLI):
                     "data that has it so"
                 )
 
+    def _add_instantiators(self) -> None:
+        """Beside those of the model and the data one of all others, to know what was raised."""
+        super()._add_instantiators()
+        self._constructors = Constructors()
+        self.parser.add_instantiator(self._constructors, object)
+
+    def instantiate_classes(self) -> None:
+        """Make all objects, and the trainer with them."""
+        with self._explained(), self._constructors.watched():
+            super().instantiate_classes()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have wrong options named as they are on the command line; bugs stay as they are."""
+        data, model = (imported(self._setting(n).class_path, n) for n in ("data", "model"))
+        with options_refused(), placing(data, model, LINKED):
+            yield
+
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of other networks or classes, before anything is written."""
         for held in self._held.values():
@@ -229,6 +265,11 @@ class GANCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command."""
+        with self._explained():
+            self._run_alone(subcommand)
+
+    def _run_alone(self, subcommand: str) -> None:
         """Train where no other process does; the ranks of one training are led by their first."""
         if subcommand != "fit" or self._setting("dry_run") or not self.trainer.is_global_zero:
             super()._run_subcommand(subcommand)
@@ -417,33 +458,26 @@ def main(arguments: list[str] | None = None) -> None:
         messages = logging.getLogger(f"lightning.pytorch.{name}")
         messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))
     strict = {"allow_abbrev": False}
-    try:
-        with children_follow():
-            GANCLI(
-                GANModule,
-                ImageDataModule,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"overwrite": True},
-                auto_configure_optimizers=False,
-                trainer_defaults={
-                    "devices": 1,
-                    "enable_model_summary": False,  # it says 0 FLOPs of all
-                    # In this order: what a batch showed is noted before a signal has it saved.
-                    "callbacks": [callbacks.Amounts(), callbacks.Diagnosis(), callbacks.Signals()],
-                },
-                parser_class=Parser,
-                parser_kwargs={
-                    **strict,
-                    "description": __doc__,
-                    **{name: dict(strict) for name in GANCLI.subcommands()},
-                },
-                args=arguments,
-            )
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"a --config is no YAML text ({error}): give a file like configs/*"
-        ) from error
-    except (ValueError, MisconfigurationException) as error:
-        raise UserError(one_line(str(error))) from error
+    with children_follow():
+        GANCLI(
+            GANModule,
+            ImageDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "devices": 1,
+                "enable_model_summary": False,  # it says 0 FLOPs of all
+                # In this order: what a batch showed is noted before a signal has it saved.
+                "callbacks": [callbacks.Amounts(), callbacks.Diagnosis(), callbacks.Signals()],
+            },
+            parser_class=Parser,
+            parser_kwargs={
+                **strict,
+                "description": __doc__,
+                **{name: dict(strict) for name in GANCLI.subcommands()},
+            },
+            args=arguments,
+        )
