@@ -39,6 +39,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from gan_modules.older import renewed_config
 from minmax.admission import OPTION, admissible, admitted
 from minmax.documents import Excessive, check
 from minmax.errors import UserError
@@ -65,6 +66,10 @@ class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
         except Excessive as error:
             raise UserError(f"YAML is refused: {error}") from error
         super().__init__(text)
+
+    def get_single_data(self) -> Any:
+        """What the text says; a run's options of an earlier version in today's words."""
+        return renewed_config(super().get_single_data())
 
 
 @contextmanager

@@ -18,7 +18,8 @@ import gan_modules.networks as nets
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, WGANGP, tricks
 from minmax.callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
-from minmax.commands.study import read_plan, runs_of
+from minmax.studying.plan_file import read_plan
+from minmax.studying.runs import runs_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "add_a_variant.md").read_text()

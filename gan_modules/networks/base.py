@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minmax.errors import UserError
 
@@ -14,9 +14,11 @@ class Network(nn.Module):
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
+        conditional: whether the classes make a difference to the network. All are given them.
     """
 
     image_sizes: ClassVar[tuple[int, ...]] = ()
+    conditional = False
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
@@ -24,30 +26,36 @@ class Network(nn.Module):
             sizes = ", ".join(str(size) for size in self.image_sizes)
             raise UserError(
                 f"{type(self).__name__} cannot be built for images of {image_size}x{image_size} "
-                f"pixels; sizes it can: {sizes}. Change --data.init_args.image_size, or choose "
-                "another network with --model.init_args.generator and its adversary"
+                f"pixels; sizes it can: {sizes}. Change `image_size`, or choose another "
+                "`generator` and `discriminator`"
             )
 
 
 class Generator(Network):
-    """Maps latents `[N, latent_dim]` to images `[N, channels, size, size]` in [-1, 1].
+    """Maps latents `[N, latent_dim]` and classes `[N]` to images `[N, channels, size, size]`.
 
-    A subclass takes `latent_dim, channels, image_size` first, in this order.
+    Images lie in [-1, 1]; classes are int64. A subclass takes `latent_dim, channels, image_size,
+    num_classes` first, in this order.
     """
 
 
 class Discriminator(Network):
-    """Maps images `[N, channels, size, size]` in [-1, 1] to logits `[N]`, never a sigmoid.
-
-    A subclass takes `channels, image_size` first, in this order.
-    """
-
-
-class ClassifyingDiscriminator(Network):
-    """Maps images to real-or-fake logits `[N]` and class logits `[N, num_classes]`.
+    """Maps images `[N, channels, size, size]` and classes `[N]` to logits `[N]`, never a sigmoid.
 
     A subclass takes `channels, image_size, num_classes` first, in this order.
     """
+
+
+class ClassifyingDiscriminator(Discriminator):
+    """A discriminator that tells of each class how likely it is: it looks at no given ones."""
+
+    def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images to real-or-fake logits `[N]` and class logits `[N, num_classes]`."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Real-or-fake logits `[N]`."""
+        return self.heads(images)[0]
 
 
 def initialize_dcgan(network: nn.Module) -> None:
@@ -66,3 +74,11 @@ def initialize_dcgan(network: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     network.to(memory_format=torch.channels_last)
+
+
+def one_hot(classes: Tensor, num_classes: int, like: Tensor) -> Tensor:
+    """Classes `[N]` to `[N, num_classes]` in another tensor's type.
+
+    torch's own looks for the least and the greatest class, and waits for the device.
+    """
+    return like.new_zeros(classes.shape[0], num_classes).scatter_(1, classes[:, None], 1.0)

@@ -7,6 +7,7 @@ images. They differ in their levers alone.
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,15 +19,8 @@ from datamodules.loader import ResidentLoader
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.acgan import mean
 from gan_modules.base import Batch
-from gan_modules.ema import ema_half_lives, ema_update
-from gan_modules.losses import (
-    bce_mean,
-    non_saturating,
-    wasserstein_critic,
-    wasserstein_generator,
-)
 from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
-from gan_modules.penalties import gradient_penalty
+from gan_modules.parts.average import ema_half_lives, ema_share, ema_update
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,7 @@ class Loop:
         self.bfloat16 = bfloat16
         self.device = module.device
         self.generator = copy.deepcopy(module.generator)
-        self.adversary = copy.deepcopy(getattr(module, module.adversary_name))
+        self.adversary: Any = copy.deepcopy(module.discriminator)
         self.average = copy.deepcopy(module.generator_ema)
         self.format = torch.channels_last if levers.channels_last else torch.contiguous_format
         for network in (self.generator, self.adversary):
@@ -142,7 +136,7 @@ class Loop:
             if not levers.layers:
                 use_torchs_layers(network)
         self.optimizer_g = module.generator_optimizer(self.generator.parameters())
-        self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
+        self.optimizer_a = module.discriminator_optimizer(self.adversary.parameters())
         for optimizer in (self.optimizer_g, self.optimizer_a):
             if levers.fused is not None:
                 for group in optimizer.param_groups:
@@ -152,7 +146,7 @@ class Loop:
             if not isinstance(module, WGANGP):  # nothing compiled can be differentiated twice
                 self.adversary.compile()
         self.batches = self._batches(loader, dataset)
-        self.cycle = module.adversary_steps
+        self.cycle = module.discriminator_steps
         self.batch_index = 0
         self.images_seen = 0
 
@@ -172,7 +166,7 @@ class Loop:
     def draw(self, count: int, classes: Tensor) -> Tensor:
         """Generated images of new latents."""
         latents = self.module.sample_latent(count)
-        images: Tensor = self.generator(self.module.generator_input(latents, classes))
+        images: Tensor = self.generator(latents, classes)
         return images
 
     def step(self) -> int:
@@ -200,7 +194,7 @@ class Loop:
         if self.average is not None:
             half_life = self.module.ema_half_life_images
             half_lives = ema_half_lives(count, self.images_seen, half_life)
-            ema_update(self.average, self.generator, half_lives)
+            ema_update(self.average, self.generator, torch.tensor(ema_share(half_lives)))
         return count
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -213,38 +207,35 @@ class Loop:
     ) -> Tensor:
         """Loss of the discriminator or critic."""
         module = self.module
+        assert isinstance(module, GAN | ACGAN | WGANGP)
         if isinstance(module, WGANGP):
-            loss = wasserstein_critic(self.adversary(real), self.adversary(fake))
-            return loss + module.penalty_weight * gradient_penalty(self.adversary, real, fake)[0]
-        assert isinstance(module, GAN | ACGAN)
-        real = module.instance_noise.real(real, self.images_seen)
-        fake = module.instance_noise.fake(fake, self.images_seen)
+            logits = self.adversary(real, real_classes), self.adversary(fake, fake_classes)
+            penalty = module.penalty(self.adversary, real, real_classes, fake, fake_classes)
+            distance: Tensor = module.game.discriminator(*logits)
+            return distance + penalty
+        seen, made = module.augment.real(real), module.augment.fake(fake)
         if isinstance(module, GAN):
-            logits = module.batches(self.adversary, real, fake)
-            return module.discriminator_loss(*logits, *self._targets(module, *logits))
-        real_logits, real_class_logits = self.adversary(real)
-        fake_logits, fake_class_logits = self.adversary(fake)
-        targets = self._targets(module, real_logits, fake_logits)
+            logits = module.batches(self.adversary, seen, real_classes, made, fake_classes)
+            return module.game.discriminator(*logits)
+        real_logits, real_class_logits = self.adversary.heads(seen)
+        fake_logits, fake_class_logits = self.adversary.heads(made)
         class_loss = mean(
             nn.functional.cross_entropy(real_class_logits.float(), real_classes),
             nn.functional.cross_entropy(fake_class_logits.float(), fake_classes),
             module.fake_class_weight,
         )
-        return mean(bce_mean(real_logits, fake_logits, *targets), class_loss, module.class_weight)
-
-    @staticmethod
-    def _targets(module: GAN | ACGAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        return module.label_flips(module.labels.real(real), module.labels.fake(fake))
+        loss = module.game.discriminator(real_logits, fake_logits)
+        return mean(loss, class_loss, module.class_weight)
 
     def generator_loss(self, fake: Tensor, classes: Tensor) -> Tensor:
         """Loss of the generator."""
         module = self.module
         if isinstance(module, WGANGP):
-            return wasserstein_generator(self.adversary(fake))
+            return module.game.generator(self.adversary(fake, classes))
         assert isinstance(module, GAN | ACGAN)
-        fake = module.instance_noise.fake(fake, self.images_seen)
+        fake = module.augment.fake(fake)
         if isinstance(module, GAN):
-            return module.generator_loss(self.adversary(fake))
-        logits, class_logits = self.adversary(fake)
+            return module.game.generator(self.adversary(fake, classes))
+        logits, class_logits = self.adversary.heads(fake)
         class_loss = nn.functional.cross_entropy(class_logits.float(), classes)
-        return mean(non_saturating(logits), class_loss, module.class_weight)
+        return mean(module.game.generator(logits), class_loss, module.class_weight)

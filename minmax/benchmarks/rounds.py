@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
@@ -18,13 +18,15 @@ from gan_modules import GANModule
 from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Loop, PILImages, with_other
+from minmax.callbacks.base import Batch, GANCallback, data_of
 from minmax.errors import UserError
+from minmax.files import whole
 
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 PACKAGES = ("torch", "torchvision", "lightning")
 
 
-class Rounds(Callback):
+class Rounds(GANCallback):
     """Lets the trainer's batches and those of the loops run in turns; writes how long they took.
 
     The trainer's turn is all that it does from one batch's end to another's: loading, hooks,
@@ -62,45 +64,39 @@ class Rounds(Callback):
                 f"choose from {', '.join(PRECISIONS)}"
             )
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Count the project's work in the second turn of the generator."""
-        assert isinstance(pl_module, GANModule)
-        if self.batches == pl_module.adversary_steps:
+        if self.batches == module.discriminator_steps:
             self.counting.__enter__()  # type: ignore[no-untyped-call]
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """End the trainer's turn if it is over, and let all others have theirs."""
-        assert isinstance(pl_module, GANModule)
         self.batches += 1
         self.images += len(batch[0])
-        cycle = pl_module.adversary_steps
+        cycle = module.discriminator_steps
         if self.batches == 1:
-            self._synchronize(pl_module)
+            self._synchronize(module)
             self.result["seconds_to_first_step"] = time.time() - self.started
         elif self.batches == 2 * cycle:
             self.counting.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self.flop["project"] = self.counting.flop / cycle / len(batch[0])
-            self.result["memory_bytes"] = self._memory(pl_module)
-            self._build(trainer, pl_module)
-            self._resume(pl_module)
+            self.result["memory_bytes"] = self._memory(module)
+            self._build(trainer, module)
+            self._resume(module)
         elif (
             self.batches > 2 * cycle
             and self._elapsed() >= self.seconds
             and self.batches % cycle == 0
         ):
-            self._synchronize(pl_module)
+            self._synchronize(module)
             self._note("project", self.images / self._elapsed())
             for name, loop in self.loops.items():
                 self._note(name, self._turn(loop))
-            self._note("peak", self._peak(pl_module, trainer))
+            self._note("peak", self._peak(module, trainer))
             if len(self.rates["project"]) == self.rounds:
-                self._write(trainer, pl_module)
+                self._write(trainer, module)
                 trainer.should_stop = True
-            self._resume(pl_module)
+            self._resume(module)
 
     def _build(self, trainer: Trainer, module: GANModule) -> None:
         """Make all loops, and run each for a while before it is timed."""
@@ -112,17 +108,17 @@ class Rounds(Callback):
             levers |= {f"limit, other {lever}": with_other(lever) for lever in LEVERS}
         bfloat16 = PRECISIONS[str(trainer.precision)] == torch.bfloat16
         loader = self._loader(trainer)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         images, labels = data.originals(train=True)
         dataset = PILImages(images, labels, data.channels, data.image_size)
         for name, chosen in levers.items():
             loop = Loop(module, loader, dataset, chosen, bfloat16)
             self.loops[name] = loop
-            for _ in range(2 * module.adversary_steps):
+            for _ in range(2 * module.discriminator_steps):
                 loop.step()
             with Work() as work:
-                images = sum(loop.step() for _ in range(module.adversary_steps))
-            self.flop[name] = work.flop / images
+                trained = sum(loop.step() for _ in range(module.discriminator_steps))
+            self.flop[name] = work.flop / trained
 
     @staticmethod
     def _loader(trainer: Trainer) -> ResidentLoader:
@@ -200,7 +196,8 @@ class Rounds(Callback):
             "images_per_second": self.rates,
             "peak_flop_per_second": self.rates.pop("peak"),
         }
-        self.output.write_text(strict_json.dumps(self.result, indent=2) + "\n")
+        with whole(self.output) as part:
+            part.write_text(strict_json.dumps(self.result, indent=2) + "\n")
 
 
 def device_name(device: torch.device) -> str:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, Literal
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
@@ -17,6 +17,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from minmax.amounts import refuse_few
+from minmax.callbacks.base import GANCallback, data_of, is_trial
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.metrics import (
@@ -36,7 +37,7 @@ PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
 PICTURED = 32
 
 
-class Quality(Callback):
+class Quality(GANCallback):
     """Scores of the averaged generator's images (the generator's own without an average).
 
     Validation compares with training images and chooses the best checkpoint, so that no
@@ -95,7 +96,7 @@ class Quality(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse at once what would fail after hours; set how often to validate."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
         if self.features is None:
@@ -120,23 +121,23 @@ class Quality(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the networks and see the real images before the training, not hours later."""
         assert isinstance(pl_module, GANModule)
-        if trainer.limit_val_batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.limit_val_batches and not is_trial(trainer):
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
                 for train in (True, False):
-                    scorer.real(_data(trainer), train, self.count, self.seed)
+                    scorer.real(data_of(trainer), train, self.count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
         """The scorer, made on rank 0 for all ranks."""
         if self._scorer is None:
-            refuse_few(_data(trainer))
+            refuse_few(data_of(trainer))
             # The statistics are in float64, which Apple's GPUs don't have.
             device = torch.device("cpu") if module.device.type == "mps" else module.device
             made = None
             # Lightning evaluates in inference mode, in which no classifier can be trained.
             with torch.inference_mode(False):
                 if trainer.is_global_zero:
-                    made = make_scorer(_data(trainer), str(self.features), self._weights, device)
+                    made = make_scorer(data_of(trainer), str(self.features), self._weights, device)
                 self._scorer = trainer.strategy.broadcast(made)
             assert self._scorer is not None
             self._scorer.to(device)
@@ -152,13 +153,13 @@ class Quality(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score against training images, and log the scores over the images trained on."""
         assert isinstance(pl_module, GANModule)
-        if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.sanity_checking or is_trial(trainer):
             return
         real, fake = self._compared(trainer, pl_module, train=True)
         result = None
         if real is not None:
             if self._usual is None:  # held-out images give a scale, and no choice depends on it
-                scorer, data = self._prepared(trainer, pl_module), _data(trainer)
+                scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
                 self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
             result = score(real, fake, str(self.features), self.seed)
             if self._usual > 0:  # else held-out images are all among the training images
@@ -172,7 +173,7 @@ class Quality(Callback):
         uint8 `[n, 2, C, H, W]`, each beside the training image nearest to it.
         """
         assert isinstance(pl_module, GANModule)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if is_trial(trainer):
             return
         start = perf_counter()
         real, fake = self._compared(trainer, pl_module, train=False)
@@ -196,13 +197,14 @@ class Quality(Callback):
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images
     ) -> dict[str, Any]:
         """Scores of the generated images and of the references, and how they were made."""
-        data, scorer = _data(trainer), self._prepared(trainer, module)
+        data, scorer = data_of(trainer), self._prepared(trainer, module)
         references = make_references(data, scorer, real, self.count, self.seed)
         scores, index = score_beside_training(
             data, scorer, real, fake, self.seed, references.usual_distance
         )
         latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
-        asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+        labels = module.sample_labels(self.count) if fake.labels is None else fake.labels
+        asked = labels[:PICTURED].to(module.device)
         drawn = self._draw(trainer, module, latents, asked).cpu()
         training, _ = data.split(train=True)
         copies = training[index[:PICTURED].to(training.device)].cpu()
@@ -220,7 +222,7 @@ class Quality(Callback):
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
     ) -> dict[str, Any]:
         """All that a score depends on."""
-        data, side = _data(trainer), scorer.network.image_size
+        data, side = data_of(trainer), scorer.network.image_size
         return {
             "data": type(data).__name__,
             "class_names": data.class_names,
@@ -252,12 +254,11 @@ class Quality(Callback):
         stream, and the i-th real image's class.
         """
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
-        real = scorer.real(_data(trainer), train, self.count, self.seed) if zero else None
+        real = scorer.real(data_of(trainer), train, self.count, self.seed) if zero else None
         classes = trainer.strategy.broadcast(None if real is None else real.labels)
-        latents, labels = module.seeded_latents(self.count, self.seed), None
-        if module.conditional:
-            assert classes is not None
-            labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
+        assert classes is not None
+        latents = module.seeded_latents(self.count, self.seed)
+        labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
         ranks = trainer.world_size
         mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
         bar = trainer.progress_bar_callback
@@ -267,8 +268,8 @@ class Quality(Callback):
             total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
         ) as progress:
             for indices in torch.split(mine % self.count, BATCH):
-                asked = None if labels is None else labels[indices]
-                parts.append(scorer.see(self._draw(trainer, module, latents[indices], asked)))
+                drawn = self._draw(trainer, module, latents[indices], labels[indices])
+                parts.append(scorer.see(drawn))
                 progress.update(len(indices) * ranks)
         fake = Images.joined(parts)
         if ranks > 1:
@@ -278,16 +279,9 @@ class Quality(Callback):
                 return together[: self.count]
 
             fake = fake.map(interleaved)
-        return real, replace(fake, labels=None if labels is None else labels.to(scorer.device))
+        return real, replace(fake, labels=labels.to(scorer.device) if module.conditional else None)
 
-    def _draw(
-        self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor | None
-    ) -> Tensor:
+    def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
         """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
         with trainer.precision_plugin.forward_context():
             return to_uint8(module.sample(latents, labels))
-
-
-def _data(trainer: Trainer) -> ImageDataModule:
-    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    return data

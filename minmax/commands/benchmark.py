@@ -14,9 +14,9 @@ from typing import Any
 
 from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
-from minmax.commands.scores import plain
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.reporting.tables import plain
 
 EPILOG = (
     "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."

@@ -1,10 +1,8 @@
 """`python cli.py fit`, `validate` and `test`: train a GAN, and score it."""
 
 import argparse
-import ctypes
 import logging
 import os
-import platform
 import re
 import signal
 import sys
@@ -26,23 +24,33 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
 from minmax import admission, callbacks, events, lock, trust
-from minmax.commands.checkpoint import read_checkpoint, variant_of
-from minmax.commands.forms import check_states
-from minmax.commands.launching import (
+from minmax.checkpoints.forms import check_states
+from minmax.checkpoints.reading import read_checkpoint, variant_of
+from minmax.constructing import Constructors
+from minmax.errors import UserError, files_named
+from minmax.files import discard
+from minmax.kept_memory import keep_freed_memory
+from minmax.parent import children_follow
+from minmax.paths import expanded, mapped
+from minmax.placing import placing
+from minmax.reporting.metrics_file import write_report
+from minmax.reporting.tables import score_table
+from minmax.run_config import RUN_FILES, run_folder
+from minmax.training.dry_run import summary_of
+from minmax.training.launching import (
     processes_of,
     refuse_settings,
     refuse_strategy,
     started_by,
 )
-from minmax.commands.messages import (
+from minmax.training.parsing import (
     Parser,
     check_files,
     configs_first,
     options_refused,
     parsing,
 )
-from minmax.commands.plan import headline, plan
-from minmax.commands.resuming import (
+from minmax.training.resuming import (
     Held,
     belongs_to,
     check_classes,
@@ -51,16 +59,9 @@ from minmax.commands.resuming import (
     newest_checkpoint,
     saves,
 )
-from minmax.commands.scores import run_folder, score_table, write_report
-from minmax.commands.settings import SaveConfig
-from minmax.commands.tuples import read_tuples
-from minmax.constructing import Constructors
-from minmax.errors import UserError, files_named
-from minmax.files import discard
-from minmax.parent import children_follow
-from minmax.paths import expanded, mapped
-from minmax.placing import placing
-from minmax.run_config import RUN_FILES
+from minmax.training.settings import SaveConfig
+from minmax.training.sizes import headline
+from minmax.training.tuples import read_tuples
 from minmax.trust import imported
 
 IDLE = "Tip:|`weights_only` was not set"
@@ -254,7 +255,7 @@ class GANCLI(LightningCLI):
             or settings.num_nodes > 1
             or str(settings.devices) not in alone
         )
-        refuse_settings(settings, several, self.model.adversary_name)
+        refuse_settings(settings, several)
         if settings.strategy == "ddp" or (settings.strategy == "auto" and several):
             kwargs["strategy"] = "gan_ddp"
         trainer = super().instantiate_trainer(**kwargs)
@@ -294,14 +295,8 @@ class GANCLI(LightningCLI):
         """Train in a folder that holds no run yet; leave nothing there if no batch was trained."""
         folder = self._run_folder()
         if self._setting("dry_run"):
-            origin = self._checkpoint_path()
-            print(plan(self.trainer, kwargs["model"], kwargs["datamodule"]))
-            print(
-                f"run         {folder}, "
-                + (f"goes on from {origin}" if origin else "from the start")
-            )
-            if (busy := lock.owner(folder / lock.NAME)) is not None:
-                print(f"            in other hands: {busy} works there")
+            given = kwargs["model"], kwargs["datamodule"]
+            print(summary_of(self.trainer, *given, folder, self._checkpoint_path()))
             return
         resumed = self._resumes(folder)
         if any((folder / name).exists() for name in RUN_FILES) and not resumed:
@@ -433,18 +428,6 @@ class GANCLI(LightningCLI):
     def _setting(self, name: str) -> Any:
         """What the subcommand was given for an option."""
         return self.config[self.config.subcommand].get(name)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what a batch frees for the next one, and not hand it back to the system.
-
-    Memory that was handed back is zeroed and mapped anew, page by page, when it is asked for.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h; the values are the greatest
-        libc = ctypes.CDLL(None)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-        libc.mallopt(m_mmap_threshold, 32 * 2**20)
 
 
 @trust.enforced()

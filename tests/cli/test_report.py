@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
-from minmax.commands.figures import chart, mean_curve, smooth
+from minmax.reporting.figures import chart, mean_curve, smooth
 
 VOID = {"meta", "img", "br", "link"}
 

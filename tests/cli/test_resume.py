@@ -15,7 +15,7 @@ from PIL import Image
 import cli
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GANModule
-from minmax.commands.changes import KEY
+from minmax.training.changes import KEY
 
 MODEL = "--model.init_args"
 SMALL = (f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4")

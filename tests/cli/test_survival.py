@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import cli
 from gan_modules import GANModule
 from minmax.callbacks import WholeCheckpoints
-from minmax.commands.checkpoint import read_checkpoint
+from minmax.checkpoints.reading import read_checkpoint
 from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
@@ -436,7 +436,7 @@ def test_activations_are_those_of_the_closed_form():
     """Of linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
-    from minmax.commands.plan import TRIED, activation_bytes
+    from minmax.training.dry_run import TRIED, activation_bytes
     from tests.gan_modules.helpers import make_model
 
     class Linear(nn.Module):

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gan_modules.losses import non_saturating
+from gan_modules.tricks import HardLabels, SoftLabels
 from lightning import Trainer
 from torch import Tensor
 
@@ -18,7 +20,6 @@ import cli
 from datamodules import Digits
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.described import described
-from gan_modules.losses import non_saturating
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,
@@ -26,8 +27,7 @@ from gan_modules.networks import (
     DCGAN32Discriminator,
     DCGAN32Generator,
 )
-from gan_modules.tricks import HardLabels, SoftLabels
-from minmax.commands.checkpoint import load_model, read_checkpoint
+from minmax.checkpoints.reading import load_model, read_checkpoint
 from tests.gan_modules.helpers import copied, equal, fast_adam
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*does not have many")
