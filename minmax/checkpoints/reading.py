@@ -13,7 +13,7 @@ from minmax.admission import admitted
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form
 from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
-from minmax.errors import MissingError, UserError, passes_through
+from minmax.errors import MissingError, UserError, files_named, passes_through
 from minmax.files import check_archive
 from minmax.one_line import one_line
 
@@ -23,6 +23,7 @@ INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 """What Lightning's command line names in each checkpoint; it is not called here."""
 
 
+@files_named()
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of this project, without running any code in it.
 

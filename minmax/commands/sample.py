@@ -84,6 +84,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(job.latents)} images are in {output}")
 
 
+@files_named()
 def kind_of(output: str) -> str:
     """One of `KINDS`, or nothing for a folder.
 
