@@ -20,6 +20,8 @@ class ImageDataModule(LightningDataModule, ABC):
 
     A subclass says which classes there are and implements `load`. The attributes below
     exist after `__init__`, before any image is read, so that models can be linked to them.
+    A run that is made in Python is described by them: each argument of a subclass' constructor
+    that stands in the attribute of its name.
 
     Args:
         available_classes: Names of all classes of the data set, in the order of its labels.
@@ -68,6 +70,8 @@ class ImageDataModule(LightningDataModule, ABC):
         self.num_classes = len(self.class_names)
         self.channels = 1 if grayscale else 3
         self.image_size = image_size
+        self.grayscale = grayscale
+        self.classes = classes
         self.batch_size = batch_size
         self.on_device = on_device
         self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}

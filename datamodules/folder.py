@@ -66,7 +66,7 @@ class ImageFolder(ImageDataModule):
                 f"`val_fraction` is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
-        self.background = background
+        self.root, self.background, self.val_fraction = root, background, val_fraction
         folder = Path(root).expanduser()
         with files_named():
             there = folder.is_dir()

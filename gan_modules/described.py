@@ -44,9 +44,11 @@ def path_of(value: Any) -> str:
     """Where a class or function is imported from.
 
     Raises:
-        ValueError: nowhere, since it was made within a function, say.
+        ValueError: nowhere, since it was made within a function or in the script itself, say.
     """
     path = get_import_path(value)
+    if value.__module__ == "__main__":  # which is another one in each process
+        raise ValueError(f"{value.__qualname__} stands in the script itself, not in a module")
     try:
         found = import_object(str(path), check_path=False)  # it comes from code
     except (ImportError, AttributeError, ValueError):

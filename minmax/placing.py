@@ -6,15 +6,9 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 
 from minmax.errors import UserError
+from minmax.training import parts
 
-CALLBACKS = {
-    "Pictures": "pictures",
-    "Quality": "quality",
-    "Progress": "progress",
-    "Finite": "finite",
-    "BestCheckpoint": "checkpoint_best",
-    "LastCheckpoint": "checkpoint_last",
-}
+CALLBACKS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()}
 """The options' group of each callback that every run has."""
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
@@ -11,6 +11,7 @@ from minmax.callbacks.base import callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import MissingError, UserError
+from minmax.metrics.table import BEST_BY, mode_of
 
 
 class BestCheckpoint(RunCheckpoint):
@@ -20,14 +21,16 @@ class BestCheckpoint(RunCheckpoint):
 
     Args:
         monitor: log name of the score; if None, the Frechet distance of the run's features.
-        mode: `min` where lower is better, else `max`.
+        mode: `min` where lower is better, else `max`; if None, as the table of scores says.
     """
 
-    def __init__(self, monitor: str | None = None, mode: str = "min") -> None:
+    def __init__(
+        self, monitor: str | None = None, mode: Literal["min", "max"] | None = None
+    ) -> None:
         super().__init__(
             filename="best",
             monitor=monitor,
-            mode=mode,
+            mode=mode or mode_of(monitor or f"metric/{BEST_BY}"),
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )

@@ -1,4 +1,4 @@
-"""`python cli.py benchmark`: time a configuration beside plain loops of the same training."""
+"""`python cli.py benchmark`: time a configuration beside other loops of the same training."""
 
 import argparse
 import json
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--rounds", type=int, default=5, help="turns of each loop (5)")
     options.add_argument("--seconds", type=float, default=5.0, help="least length of a turn (5)")
     options.add_argument(
-        "--each-lever", action="store_true", help="also the fastest loop with each lever changed"
+        "--each-lever", action="store_true", help="also the limit with each lever changed"
     )
     options.add_argument(
         "--trainer.precision",

@@ -16,7 +16,7 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.reporting.comparison import score_rows
 from minmax.reporting.embedded import embedded, picture
-from minmax.reporting.figures import QUANTITIES, chart
+from minmax.reporting.figures import chart, quantities
 from minmax.reporting.groups import Group, groups_of
 from minmax.reporting.metrics_file import reports_of
 from minmax.reporting.tables import score_table
@@ -55,20 +55,25 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     bar = tqdm(runs, desc="Reading runs", unit="run", delay=1, leave=False)
     scalars = {run: curves_of(run) for run in bar}
     charts = {}
-    for quantity, (_, names) in tqdm(QUANTITIES.items(), desc="Drawing", delay=1, leave=False):
+    for name, quantity in tqdm(quantities().items(), desc="Drawing", delay=1, leave=False):
         curves = {
-            group.name: [scalars[run][n] for run in group.runs for n in names if n in scalars[run]]
+            group.name: [
+                scalars[run][log_name]
+                for run in group.runs
+                for log_name in quantity.names
+                if log_name in scalars[run]
+            ]
             for group in found
         }
         if (drawn := chart(quantity, curves)) is not None:
-            charts[quantity] = drawn
+            charts[name] = drawn
     template = resources.files("minmax.reporting").joinpath("report.html").read_text()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
         study=study,
         title=study.get("title") or ", ".join(group.name for group in found),
         table=score_rows(found),
-        charts={QUANTITIES[name][0]: embedded(drawn) for name, drawn in charts.items()},
+        charts={quantities()[name].title: embedded(drawn) for name, drawn in charts.items()},
         real=next(filter(None, (picture(run, "real") for run in runs)), None),
         groups=[described(group, found[0], scalars) for group in found],
     )

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.metrics.table import SCORES
 from minmax.scalars import read_scalars
 
 PANELS = {
     "losses": ("loss/generator", "loss/discriminator"),
     "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
-    "score (lower is better)": ("metric/fid_inception", "metric/fid_domain", "metric/fid_pixels"),
+    SCORES["fid"].headline: SCORES["fid"].log_names(),
 }
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -115,3 +116,14 @@ def options_refused() -> Iterator[None]:
         if not (about_options(error) or about_files(error)):
             raise
         raise UserError(one_line(str(error))) from error
+
+
+def print_completion(parser: LightningArgumentParser, shell: str = "bash") -> None:
+    """Print a shell's completion script.
+
+    jsonargparse's own follows every class into every option, for many minutes.
+    """
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise UserError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")
+    parser.prog = "minmax"
+    print(shtab.complete(parser, shell))

@@ -28,12 +28,16 @@ TRICKS = [
     *("--model.init_args.instance_noise", "InstanceNoise"),
     *("--model.init_args.instance_noise.std", "0.1"),
 ]
+SMALL = [
+    *("--model.init_args.generator.width", "8"),
+    *("--model.init_args.discriminator.width", "4"),
+]
 
 
 def command(folder: Path, *options: str) -> list[str]:
     """A training of three epochs of 25 batches, saved after every five batches."""
     return [
-        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS),
+        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS, *SMALL),
         *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "3", "--quality.count", "100"),
         *("--quality.features", "pixels", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "320"),
@@ -148,17 +152,20 @@ def test_one_of_two_ranks_is_killed(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
     folder = tmp_path / "run"
-    fit("dcgan_digits", "--trainer.max_steps", "10", "--checkpoint_last.every_images", "320")
+    fit(
+        *("dcgan_digits", *SMALL, "--trainer.max_steps", "10"),
+        *("--checkpoint_last.every_images", "320"),
+    )
     last, previous = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
     assert (load(previous)["images_seen"], load(last)["images_seen"]) == (320, 640)
     last.write_bytes(last.read_bytes()[:-1000])
     with pytest.warns(UserWarning, match=r"last.ckpt is passed over"):
-        fit("dcgan_digits", "--trainer.max_steps", "12", "--resume", "true")
+        fit("dcgan_digits", *SMALL, "--trainer.max_steps", "12", "--resume", "true")
     assert load(last)["images_seen"] == 12 * 64
     for file in (last, previous):
         file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(SystemExit, match=r"--resume: none of .* is whole"):
-        fit("dcgan_digits", "--trainer.max_steps", "14", "--resume", "true")
+        fit("dcgan_digits", *SMALL, "--trainer.max_steps", "14", "--resume", "true")
 
 
 class TestBits:
@@ -193,6 +200,7 @@ class TestBits:
 
     def test_the_one_before_is_used(self, fit):
         options = ["--checkpoint_last.every_images", "320", "--trainer.limit_val_batches", "0"]
+        options += SMALL
         folder = fit("dcgan_digits", "--trainer.max_steps", "10", *options)
         last = folder / "checkpoints" / "last.ckpt"
         content = bytearray(last.read_bytes())
