@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from inspect import Parameter, signature
 
+from gan_modules.described import parameters_of
 from minmax.errors import UserError
 from minmax.training import parts
 
-CALLBACKS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()}
-"""The options' group of each callback that every run has."""
+GROUPS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()} | {"Trainer": "trainer"}
+"""The options' group of each object that every run has."""
 
 
 def placed(message: str, places: Mapping[str, str]) -> str:
@@ -25,8 +25,8 @@ def placed(message: str, places: Mapping[str, str]) -> str:
 
     def option(found: re.Match[str]) -> str:
         class_, _, name = found[1].rpartition(".")
-        if class_ in CALLBACKS:
-            return f"--{CALLBACKS[class_]}.{name}"
+        if class_ in GROUPS:
+            return f"--{GROUPS[class_]}.{name}"
         return places.get(found[1], found[0])
 
     return re.sub(r"`([\w.]+)`", option, message)
@@ -44,25 +44,11 @@ def placing(data: type, model: type, linked: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        places = {name: f"--model.init_args.{name}" for name in arguments_of(model)}
+        places = {name: f"--model.init_args.{name}" for name in parameters_of(model)}
         for name in linked:
             places.pop(name, None)
-        places |= {name: f"--data.init_args.{name}" for name in arguments_of(data)}
+        places |= {name: f"--data.init_args.{name}" for name in parameters_of(data)}
         message = placed(str(error), places)
         if message == str(error):
             raise
         raise UserError(message) from error
-
-
-def arguments_of(class_: type) -> list[str]:
-    """The names of a constructor's arguments, and of those that it hands on by `**`."""
-    names = list[str]()
-    for base in class_.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        own = list(signature(vars(base)["__init__"]).parameters.values())[1:]
-        by_name = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        names += [argument.name for argument in own if argument.kind in by_name]
-        if not any(argument.kind is Parameter.VAR_KEYWORD for argument in own):
-            break
-    return names

@@ -7,8 +7,9 @@ import pytest
 
 import datamodules
 import gan_modules
+from gan_modules.described import parameters_of
 from minmax.errors import MissingError, UserError, files_named
-from minmax.placing import arguments_of, placed, placing
+from minmax.placing import placed, placing
 
 LINKED = ("channels", "image_size", "num_classes")
 
@@ -61,8 +62,8 @@ class TestPlaces:
         class Closed(Base):
             def __init__(self, c: int) -> None: ...
 
-        assert arguments_of(Through) == ["b", "a"]
-        assert arguments_of(Closed) == ["c"]
+        assert parameters_of(Through) == ["b", "a"]
+        assert parameters_of(Closed) == ["c"]
 
     def test_without_places(self):
         assert placed("`a` and `Finite.returns`", {}) == "`a` and --finite.returns"
