@@ -281,8 +281,8 @@ CASES = {
         "EarlyStopping: `mode` can be min, max, got foo",
     ),
     "a callback of ours hands on what Lightning refuses": (
-        [*DIGITS, "--checkpoint_best.mode", "foo"],
-        "BestCheckpoint: `mode` can be min, max",
+        [*DIGITS, "--checkpoint_last.every_n_epochs", "-1"],
+        "LastCheckpoint: Invalid value for every_n_epochs=-1",
     ),
     "an optimizer refuses its options": (
         [

@@ -125,7 +125,7 @@ def test_the_best_checkpoint_is_that_of_the_better_score() -> None:
     assert BestCheckpoint("metric/is_domain").mode == "max"
     assert BestCheckpoint("loss/generator", "min").mode == "min"
     for name, message in (
-        ("loss/generator", "give --checkpoint_best.mode as well"),
+        ("loss/generator", "give `BestCheckpoint.mode` as well"),
         ("metric/sharpness", "sharpness is no score"),
         ("metric/nearest_pixels", "neither min nor max"),
     ):
