@@ -9,13 +9,14 @@ from typing import Any
 TRICKS = "gan_modules.tricks."
 PARTS = "gan_modules.parts."
 OF_GAME = ("labels", "label_flips")
+NON_SATURATING = "gan_modules.losses.non_saturating"
 LOSSES = {"gan_modules.losses.bce_mean": 0.5, "gan_modules.losses.bce_sum": 1.0}
 
 
 def renew(checkpoint: dict[str, Any]) -> bool:
     """Bring a checkpoint into today's words; whether it was one of before."""
     options = checkpoint.get("hyper_parameters", {})
-    changed: dict[str, Any] = renewed(options, options.get("_class_path", ""))
+    changed: dict[str, Any] = renewed(options, str(options.get("_class_path")))
     checkpoint["hyper_parameters"] = changed
     weights = checkpoint.get("state_dict", {})
     old = [name for name in weights if name.startswith("critic.")]
@@ -41,7 +42,7 @@ def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
         class_path: of the variant.
     """
     variant = class_path.rpartition(".")[2]
-    new = {name.replace("critic", "discriminator"): value for name, value in options.items()}
+    new = {str(name).replace("critic", "discriminator"): value for name, value in options.items()}
     if variant == "WGANGP" and "penalty_weight" in new:
         weight = new.pop("penalty_weight")
         new["penalty"] = part("GradientPenalty", weight=weight)
@@ -50,11 +51,11 @@ def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
     if "batches" in new:
         new["batches"] = moved(new["batches"])
     ours: dict[str, Any] = {name: new.pop(name) for name in OF_GAME if name in new}
-    loss = new.pop("discriminator_loss", None)
-    new.pop("generator_loss", None)
+    if new.get("generator_loss") in (None, NON_SATURATING):  # others are unknown options now
+        new.pop("generator_loss", None)
     game: dict[str, Any] = {name: moved(value) for name, value in ours.items() if value is not None}
-    if loss is not None:
-        game["discriminator_weight"] = LOSSES.get(loss, loss)
+    if str(new.get("discriminator_loss")) in LOSSES:
+        game["discriminator_weight"] = LOSSES[new.pop("discriminator_loss")]
     if game:
         new["game"] = part("CrossEntropy", **game)
     return new

@@ -62,7 +62,7 @@ class SoftLabels(HardLabels):
         super().__init__()
         for name, (low, high) in (("real_range", real_range), ("fake_range", fake_range)):
             if low > high:
-                raise UserError(f"{name} must be [low, high], but {low} > {high}: swap them")
+                raise UserError(f"`{name}` must be [low, high], but {low} > {high}: swap them")
         self.real_range = real_range
         self.fake_range = fake_range
 
@@ -85,7 +85,7 @@ class LabelFlips(Part):
     def __init__(self, probability: float = 0.0) -> None:
         super().__init__()
         if not 0 <= probability <= 1:
-            raise UserError(f"probability must lie in [0, 1], got {probability}")
+            raise UserError(f"`probability` must lie in [0, 1], got {probability}")
         self.probability = probability
 
     def forward(self, real_targets: Tensor, fake_targets: Tensor) -> tuple[Tensor, Tensor]:
