@@ -9,16 +9,15 @@ is a cross entropy.
 """
 
 from collections.abc import Callable
+from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_modules.base import Batch, GANModule, OptimizerFactory
-from gan_modules.losses import bce_mean, non_saturating
-from gan_modules.networks import ClassifyingDiscriminator, Generator
+from gan_modules.base import Batch, GANModule, at_least
+from gan_modules.networks import ClassifyingDiscriminator
+from gan_modules.parts import Augment, CrossEntropy, Game, Unchanged
 from gan_modules.precision import wide
-from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips
 from minmax.errors import UserError
 
 
@@ -36,86 +35,38 @@ class ACGAN(GANModule):
     """Class-conditional generator against a discriminator with two heads.
 
     Args:
-        generator: builds the generator of (latent_dim + num_classes, channels, image_size).
-        discriminator: builds the discriminator of (channels, image_size, num_classes).
-        generator_optimizer: Paper: Adam, learning rate 2e-4, betas (0.5, 0.999).
-        discriminator_optimizer: likewise.
-        channels: of the images; linked to the data.
-        image_size: side of the images in pixels; linked to the data.
-        num_classes: of the data, at least 2; linked to it.
-        latent_dim: length of a latent, without the class. Paper: 100.
+        discriminator: builds one with a head for the classes.
         class_weight: weight of the class loss beside the adversarial loss. Paper: 1.
         fake_class_weight: weight of generated images beside real ones in the discriminator's
             class loss. Paper: 1. At 0 it learns the classes from real images alone, and the two
             networks can't agree on a texture for each class.
-        labels: targets of the discriminator's update; none means 1 and 0.
-        label_flips: exchange of some of these targets; none means none.
-        instance_noise: on what the discriminator sees, in both updates; none means none.
-        discriminator_steps: discriminator updates for each turn of the generator.
-        generator_steps: generator updates in its turn.
-        ema_half_life_images: half-life of the generator's average; 0 is off.
-        generator_clip_norm: greatest norm of all the generator's gradients together; 0 is off.
-        discriminator_clip_norm: likewise of the discriminator's.
+        game: the adversarial losses of both networks; none means the cross entropy.
+        augment: what the discriminator sees of images, in both updates; none means the images.
+        **shared: options of all variants.
     """
 
-    conditional = True
     discriminator: ClassifyingDiscriminator
 
     def __init__(
         self,
-        generator: Callable[[int, int, int], Generator],
         discriminator: Callable[[int, int, int], ClassifyingDiscriminator],
-        generator_optimizer: OptimizerFactory,
-        discriminator_optimizer: OptimizerFactory,
-        channels: int,
-        image_size: int,
-        num_classes: int,
-        latent_dim: int = 100,
         class_weight: float = 1.0,
         fake_class_weight: float = 1.0,
-        labels: HardLabels | None = None,
-        label_flips: LabelFlips | None = None,
-        instance_noise: InstanceNoise | None = None,
-        discriminator_steps: int = 1,
-        generator_steps: int = 1,
-        ema_half_life_images: int = 0,
-        generator_clip_norm: float = 0.0,
-        discriminator_clip_norm: float = 0.0,
+        game: Game | None = None,
+        augment: Augment | None = None,
+        **shared: Any,
     ) -> None:
-        if num_classes < 2:
+        super().__init__(discriminator=discriminator, **shared)
+        at_least(0, class_weight=class_weight, fake_class_weight=fake_class_weight)
+        if not self.conditional:
             raise UserError(
-                f"ACGAN needs data of at least 2 classes, and this data has {num_classes}. Choose "
-                "labelled data with --data (a folder with one subfolder a class, say), more "
-                "--data.init_args.classes, or a variant without classes with --model GAN"
+                f"`generator` {type(self.generator).__name__} draws without classes, and ACGAN "
+                "asks for them: choose ACGAN32Generator, say"
             )
-        weights = {"class_weight": class_weight, "fake_class_weight": fake_class_weight}
-        for name, weight in weights.items():
-            if weight < 0:
-                raise UserError(f"--model.init_args.{name} must not be negative, got {weight}")
-        super().__init__(
-            generator(latent_dim + num_classes, channels, image_size),
-            discriminator(channels, image_size, num_classes),
-            generator_optimizer,
-            discriminator_optimizer,
-            latent_dim,
-            num_classes,
-            ema_half_life_images,
-            discriminator_steps,
-            generator_steps,
-            generator_clip_norm=generator_clip_norm,
-            adversary_clip_norm=discriminator_clip_norm,
-        )
-        self.save_hyperparameters()
         self.class_weight = class_weight
         self.fake_class_weight = fake_class_weight
-        self.labels = labels or HardLabels()
-        self.label_flips = label_flips or LabelFlips()
-        self.instance_noise = instance_noise or InstanceNoise()
-
-    def generator_input(self, latent: Tensor, labels: Tensor | None) -> Tensor:
-        """Latents `[N, latent_dim]` beside one-hot labels: `[N, latent_dim + num_classes]`."""
-        assert labels is not None, "a class-conditional generator needs labels"
-        return torch.cat([latent, F.one_hot(labels, self.num_classes).to(latent.dtype)], dim=1)
+        self.game = game or CrossEntropy()
+        self.augment = augment or Unchanged()
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
         """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
@@ -127,33 +78,31 @@ class ACGAN(GANModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator, then, when its turn has come, the generator."""
-        real, real_classes = batch
+        real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        classes = self.sample_labels(len(real))
-        fake = self(self.sample_latent(len(real)), classes)
+        asked = self.sample_labels(len(real))
+        fake = self(self.sample_latent(len(real)), asked)
 
         with self.updating(self.discriminator):
-            noisy_real = self.instance_noise.real(real, self.images_seen)
-            noisy_fake = self.instance_noise.fake(fake.detach(), self.images_seen)
-            real_logits, real_class_logits = self.discriminator(noisy_real)
-            fake_logits, fake_class_logits = self.discriminator(noisy_fake)
-            targets = self.label_flips(self.labels.real(real_logits), self.labels.fake(fake_logits))
-            class_loss_real = self.class_loss("real", real_class_logits, real_classes)
-            class_loss_fake = self.class_loss("fake", fake_class_logits, classes)
+            seen = self.augment.real(real), self.augment.fake(fake.detach())
+            real_logits, real_class_logits = self.discriminator.heads(seen[0])
+            fake_logits, fake_class_logits = self.discriminator.heads(seen[1])
+            adversarial_loss = self.game.discriminator(real_logits, fake_logits)
+            class_loss_real = self.class_loss("real", real_class_logits, classes)
+            class_loss_fake = self.class_loss("fake", fake_class_logits, asked)
             class_loss = mean(class_loss_real, class_loss_fake, self.fake_class_weight)
-            adversarial_loss = bce_mean(real_logits, fake_logits, *targets)
             loss_d = mean(adversarial_loss, class_loss, self.class_weight)
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
+        self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
-            fake = self(self.sample_latent(len(real)), classes) if update else fake
+            fake = self(self.sample_latent(len(real)), asked) if update else fake
             with self.updating(self.generator):
-                noisy_fake = self.instance_noise.fake(fake, self.images_seen)
-                logits, class_logits = self.discriminator(noisy_fake)
-                class_loss = self.class_loss("generator", class_logits, classes)
-                loss_g = mean(non_saturating(logits), class_loss, self.class_weight)
+                logits, class_logits = self.discriminator.heads(self.augment.fake(fake))
+                class_loss = self.class_loss("generator", class_logits, asked)
+                loss_g = mean(self.game.generator(logits), class_loss, self.class_weight)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jsonargparse._util import get_import_path, import_object
+from torch import nn
 
 
 def described(value: Any) -> Any:
@@ -22,7 +23,7 @@ def described(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return described(value.item())
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | nn.ModuleList):
         return [described(held) for held in value]
     if isinstance(value, dict):
         return {name: described(held) for name, held in value.items()}
@@ -43,9 +44,11 @@ def path_of(value: Any) -> str:
     """Where a class or function is imported from.
 
     Raises:
-        ValueError: nowhere, since it was made within a function, say.
+        ValueError: nowhere, since it was made within a function or in the script itself, say.
     """
     path = get_import_path(value)
+    if value.__module__ == "__main__":  # which is another one in each process
+        raise ValueError(f"{value.__qualname__} stands in the script itself, not in a module")
     try:
         found = import_object(str(path), check_path=False)  # it comes from code
     except (ImportError, AttributeError, ValueError):
@@ -61,13 +64,21 @@ def arguments_of(value: Any) -> dict[str, Any]:
     Raises:
         ValueError: its attributes don't say.
     """
-    held = dict(getattr(value, "__dict__", {"nothing": None}))
+    held = attributes_of(value)
     arguments: dict[str, Any] = described(held)
     if held.keys() != inspect.signature(type(value)).parameters.keys() or (
-        described(vars(type(value)(**held))) != arguments
+        described(attributes_of(type(value)(**held))) != arguments
     ):
         raise ValueError(f"{value} holds other things than its arguments")
     return arguments
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """What an object holds: a part of a step, which may remember more, what its arguments name."""
+    if isinstance(value, nn.Module):
+        names = inspect.signature(type(value)).parameters
+        return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return dict(getattr(value, "__dict__", {"nothing": None}))
 
 
 def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -84,11 +95,23 @@ def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, An
         "_class_path": get_import_path(variant),
         "_instantiator": "lightning.pytorch.cli.instantiate_module",
     }
-    parameters = inspect.signature(variant).parameters.values()
-    named = {p.name: None for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-    for name in named | arguments:
+    for name in dict.fromkeys([*parameters_of(variant), *arguments]):
         try:
             held[name] = described(arguments[name])
         except (KeyError, ValueError):
             held.setdefault("_undescribed", []).append(name)
     return held
+
+
+def parameters_of(variant: type) -> list[str]:
+    """The arguments of a class by name, those that it passes on to its base included."""
+    names: dict[str, None] = {}
+    for base in variant.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base).parameters.values()
+        passed_on = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        names |= {p.name: None for p in parameters if p.kind not in passed_on}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return list(names)

@@ -1,114 +1,60 @@
 """Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, algorithm 1).
 
-https://arxiv.org/abs/1704.00028. Each batch is one critic update on its own real images;
-every `critic_steps` batches the generator is updated once.
+https://arxiv.org/abs/1704.00028. Each batch is one update of the discriminator (the paper's critic)
+on its own real images; every `discriminator_steps` batches the generator is updated once.
 
-Deviations from the paper: the generator's update reuses the images of the critic's last one,
+Deviations from the paper: the generator's update reuses the images of the discriminator's last one,
 where the paper draws new latents. An average of the generator may be kept.
 """
 
-from collections.abc import Callable
+from typing import Any
 
-from torch import nn
-
-from gan_modules.base import Batch, GANModule, OptimizerFactory
-from gan_modules.losses import wasserstein_critic, wasserstein_generator
-from gan_modules.networks import Discriminator, Generator
-from gan_modules.penalties import gradient_penalty
-from minmax.errors import UserError
+from gan_modules.base import Batch, GANModule
+from gan_modules.parts import GradientPenalty, Penalty, Wasserstein
 
 
 class WGANGP(GANModule):
-    """Generator against a critic whose score has no sigmoid, no 0 and no 1.
+    """Generator against a discriminator whose logits have no sigmoid, no 0 and no 1.
 
     Args:
-        generator: builds the generator of (latent_dim, channels, image_size).
-        critic: builds the critic of (channels, image_size); must have no batch norm.
-        generator_optimizer: Paper: Adam, learning rate 1e-4, betas (0, 0.9).
-        critic_optimizer: likewise.
-        channels: of the images; linked to the data.
-        image_size: side of the images in pixels; linked to the data.
-        num_classes: of the data; linked to it, and unused here.
-        latent_dim: length of a latent. Paper: 128.
-        critic_steps: critic updates for each generator update. Paper: 5.
-        penalty_weight: lambda of the gradient penalty. Paper: 10.
-        ema_half_life_images: half-life of the generator's average; 0 is off.
-        generator_clip_norm: greatest norm of all the generator's gradients together; 0 is off.
-        critic_clip_norm: likewise of the critic's.
+        penalty: bounds the discriminator's slope; none means the gradient penalty, weight 10. Its
+            networks must have no batch norm.
+        discriminator_steps: discriminator updates for each generator update. Paper: 5.
+        **shared: options of all variants.
     """
 
-    adversary_name = "critic"
-    critic: Discriminator
-
     def __init__(
-        self,
-        generator: Callable[[int, int, int], Generator],
-        critic: Callable[[int, int], Discriminator],
-        generator_optimizer: OptimizerFactory,
-        critic_optimizer: OptimizerFactory,
-        channels: int,
-        image_size: int,
-        num_classes: int,
-        latent_dim: int = 100,
-        critic_steps: int = 5,
-        penalty_weight: float = 10.0,
-        ema_half_life_images: int = 0,
-        generator_clip_norm: float = 0.0,
-        critic_clip_norm: float = 0.0,
+        self, penalty: Penalty | None = None, discriminator_steps: int = 5, **shared: Any
     ) -> None:
-        if penalty_weight < 0:
-            raise UserError(
-                f"--model.init_args.penalty_weight must not be negative, got {penalty_weight}"
-            )
-        super().__init__(
-            generator(latent_dim, channels, image_size),
-            critic(channels, image_size),
-            generator_optimizer,
-            critic_optimizer,
-            latent_dim,
-            num_classes,
-            ema_half_life_images,
-            adversary_steps=critic_steps,
-            generator_clip_norm=generator_clip_norm,
-            adversary_clip_norm=critic_clip_norm,
-        )
-        if any(
-            isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.critic.modules()
-        ):
-            raise UserError(
-                f"--model.init_args.critic {type(self.critic).__name__} has batch norm, which "
-                "mixes images, and the penalty wants the gradient of each: choose Critic32, say"
-            )
-        self.save_hyperparameters()
-        self.penalty_weight = penalty_weight
+        super().__init__(discriminator_steps=discriminator_steps, **shared)
+        self.game = Wasserstein()
+        self.penalty = penalty or GradientPenalty()
+        self.penalty.check(self.discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the critic; after every `critic_steps` of these, the generator."""
-        real, _ = batch
-        optimizer_g, optimizer_c = self.both_optimizers()
-        fake = self(self.sample_latent(len(real)))
+        """Update the discriminator; after every `discriminator_steps` of these, the generator."""
+        real, classes = batch
+        optimizer_g, optimizer_d = self.both_optimizers()
+        asked = self.sample_labels(len(real))
+        fake = self(self.sample_latent(len(real)), asked)
 
-        with self.updating(self.critic):
-            real_scores, fake_scores = self.critic(real), self.critic(fake.detach())
-            penalty, penalty_norm = gradient_penalty(self.critic, real, fake)
-            loss_c = wasserstein_critic(real_scores, fake_scores) + self.penalty_weight * penalty
-            optimizer_c.zero_grad()
-            self.manual_backward(loss_c)
-            optimizer_c.step()
+        with self.updating(self.discriminator):
+            real_logits = self.discriminator(real, classes)
+            fake_logits = self.discriminator(fake.detach(), asked)
+            penalty = self.penalty(self.discriminator, real, classes, fake, asked)
+            loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
+            optimizer_d.zero_grad()
+            self.manual_backward(loss_d)
+            optimizer_d.step()
 
-        for _ in range(self.generator_updates_due()):
+        for update in range(self.generator_updates_due()):
+            fake = self(self.sample_latent(len(real)), asked) if update else fake
             with self.updating(self.generator):
-                loss_g = wasserstein_generator(self.critic(fake))
+                loss_g = self.game.generator(self.discriminator(fake, asked))
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()
             self.observed["loss/generator"] = loss_g
 
-        self.observed |= {
-            "loss/critic": loss_c,
-            "penalty/value": penalty,
-            "penalty/norm": penalty_norm,
-        }
-        if self.logging_due:
-            self.observed["accuracy/pairs"] = (real_scores > fake_scores).float().mean()
-        self.finish_batch(real_scores, fake_scores)
+        self.observed["loss/discriminator"] = loss_d
+        self.finish_batch(real_logits, fake_logits)

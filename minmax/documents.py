@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from minmax.errors import UserError
+
 CHARACTERS = 2**20
 """Of a document at most; a configuration has some 3,000."""
 SCALAR = 10_000
@@ -80,6 +82,23 @@ def read(file: str | Path) -> Any:
     """
     check_size(file)
     return load(Path(file).read_text())
+
+
+def read_own(file: Path, *wanted: str) -> dict[str, Any]:
+    """What a file says that a command has written.
+
+    Raises:
+        UserError: it is damaged, or lacks something that is wanted.
+    """
+    try:
+        held: dict[str, Any] = read(file)
+        for name in wanted:
+            held[name]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
+        ) from error
+    return held
 
 
 def check_size(file: str | Path) -> None:

@@ -1,10 +1,12 @@
 """A run's `config.yaml`: it is about the folder that it lies in, wherever that was copied to."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 from minmax import documents
+from minmax.errors import UserError
 from minmax.paths import mapped
 
 FILE = "config.yaml"
@@ -16,6 +18,25 @@ def read_run_config(file: Path) -> dict[str, Any]:
     """The options of a run, about the folder of the file."""
     options: dict[str, Any] = about_its_folder(documents.read(file), file)
     return options
+
+
+def config_of(run: Path) -> dict[str, Any] | None:
+    """What the run was given, by its config.yaml; None but a warning if that is damaged."""
+    try:
+        held = documents.read_own(run / FILE)
+        if isinstance(held, dict):
+            options: dict[str, Any] = about_its_folder(held, run / FILE)
+            return options
+        raise UserError(f"{run / FILE} is damaged: it holds no options")
+    except UserError as error:
+        warnings.warn(f"{error}; what it says is left out", stacklevel=2)
+        return None
+
+
+def run_folder(checkpoint: Path) -> Path:
+    """The run that a checkpoint belongs to."""
+    folder = checkpoint.absolute().parent
+    return folder.parent if folder.name == "checkpoints" else folder
 
 
 def about_its_folder(options: Any, file: Path) -> Any:

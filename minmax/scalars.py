@@ -25,7 +25,7 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     damaged file is left out, with a warning.
 
     Raises:
-        ValueError: there is no such folder, or it holds no scalars.
+        UserError: there is no such folder, or it holds no scalars.
     """
     if not run.is_dir():
         raise UserError(f"{run} is no folder: give the folder of a run")
@@ -50,6 +50,11 @@ def start_of(file: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def of_today(name: str) -> str:
+    """A log name in today's words: runs of versions before 0.2 may have had a critic."""
+    return re.sub(r"/critic\b", "/discriminator", name)
+
+
 def _read(file: Path) -> tuple[float, Scalars]:
     """The images seen from which on a file replaces what was logged before, and its scalars."""
     since, scalars, size = -inf, Scalars(), 0
@@ -61,7 +66,7 @@ def _read(file: Path) -> tuple[float, Scalars]:
                 since = event.step
             for value in event.summary.value:
                 if value.HasField("simple_value"):
-                    scalars.setdefault(value.tag, {})[event.step] = value.simple_value
+                    scalars.setdefault(of_today(value.tag), {})[event.step] = value.simple_value
     if size != file.stat().st_size:
         warnings.warn(
             f"{file} is damaged after {size:,} bytes: what it holds behind them is left out",

@@ -7,12 +7,14 @@ paper's own for 32x32 images (Odena et al. 2017, appendix A, table 2, https://ar
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from gan_modules.networks.base import (
     ClassifyingDiscriminator,
     Generator,
     initialize_dcgan,
+    one_hot,
 )
 from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout
 
@@ -20,24 +22,32 @@ from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropo
 class ACGAN32Generator(Generator):
     """A linear layer, then four transposed convolutions: 1 -> 4 -> 8 -> 16 -> 32 pixels.
 
-    `latent_dim` counts the one-hot class as well: 100 latent numbers and 5 classes are 105.
+    The class enters as a one-hot vector beside the latent.
 
     Args:
-        latent_dim: length of the latents.
+        latent_dim: length of the latents, without the class.
         channels: of the images.
         image_size: side of the images in pixels.
+        num_classes: of the data.
         project_relu: ReLU behind the linear layer, as in the paper. Its positive mean reaches
             the first transposed convolution the same for all latents, and training makes it
             drown them: each class collapses into one image. Without it the mean is near zero.
     """
 
     image_sizes = (32,)
+    conditional = True
 
     def __init__(
-        self, latent_dim: int, channels: int, image_size: int, project_relu: bool = True
+        self,
+        latent_dim: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        project_relu: bool = True,
     ) -> None:
         super().__init__(image_size)
-        self.project = nn.Linear(latent_dim, 768)
+        self.num_classes = num_classes
+        self.project = nn.Linear(latent_dim + num_classes, 768)
         self.layers = nn.Sequential(
             nn.ReLU(inplace=True) if project_relu else nn.Identity(),
             ConvTranspose1x1(768, 384, 4, stride=2),
@@ -54,9 +64,10 @@ class ACGAN32Generator(Generator):
         )
         initialize_dcgan(self)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Latents with their one-hot classes `[N, latent_dim]` to images `[N, C, 32, 32]`."""
-        images: Tensor = self.layers(self.project(latent)[:, :, None, None])
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, 32, 32]`."""
+        inputs = torch.cat([latent, one_hot(classes, self.num_classes, latent)], dim=1)
+        images: Tensor = self.layers(self.project(inputs)[:, :, None, None])
         return images
 
 
@@ -83,7 +94,7 @@ class ACGAN32Discriminator(ClassifyingDiscriminator):
         self.class_head = nn.Linear(512 * 4 * 4, num_classes)
         initialize_dcgan(self)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images `[N, C, 32, 32]` to real-or-fake logits `[N]`, class logits `[N, K]`."""
         features = self.features(images)
         return self.source_head(features).squeeze(1), self.class_head(features)

@@ -1,22 +1,25 @@
 """What every generator and discriminator promises to the variants that train it."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from minmax.errors import UserError
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Base of all networks; knows no loss, no optimizer and no logging.
 
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
+        conditional: whether the classes make a difference to the network. All are given them.
     """
 
     image_sizes: ClassVar[tuple[int, ...]] = ()
+    conditional = False
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
@@ -24,30 +27,37 @@ class Network(nn.Module):
             sizes = ", ".join(str(size) for size in self.image_sizes)
             raise UserError(
                 f"{type(self).__name__} cannot be built for images of {image_size}x{image_size} "
-                f"pixels; sizes it can: {sizes}. Change --data.init_args.image_size, or choose "
-                "another network with --model.init_args.generator and its adversary"
+                f"pixels; sizes it can: {sizes}. Change `image_size`, or choose another "
+                "`generator` and `discriminator`"
             )
 
 
 class Generator(Network):
-    """Maps latents `[N, latent_dim]` to images `[N, channels, size, size]` in [-1, 1].
+    """Draws images; a subclass takes `latent_dim, channels, image_size, num_classes` first."""
 
-    A subclass takes `latent_dim, channels, image_size` first, in this order.
-    """
+    @abstractmethod
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]`, classes int64 `[N]` to images `[N, C, H, W]` in [-1, 1]."""
 
 
 class Discriminator(Network):
-    """Maps images `[N, channels, size, size]` in [-1, 1] to logits `[N]`, never a sigmoid.
+    """Judges images; a subclass takes `channels, image_size, num_classes` first."""
 
-    A subclass takes `channels, image_size` first, in this order.
-    """
+    @abstractmethod
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [-1, 1], classes int64 `[N]` to logits `[N]`, no sigmoid."""
 
 
-class ClassifyingDiscriminator(Network):
-    """Maps images to real-or-fake logits `[N]` and class logits `[N, num_classes]`.
+class ClassifyingDiscriminator(Discriminator):
+    """A discriminator that tells of each class how likely it is: it looks at no given ones."""
 
-    A subclass takes `channels, image_size, num_classes` first, in this order.
-    """
+    @abstractmethod
+    def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images to real-or-fake logits `[N]` and class logits `[N, num_classes]`."""
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Real-or-fake logits `[N]`."""
+        return self.heads(images)[0]
 
 
 def initialize_dcgan(network: nn.Module) -> None:
@@ -66,3 +76,11 @@ def initialize_dcgan(network: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     network.to(memory_format=torch.channels_last)
+
+
+def one_hot(classes: Tensor, num_classes: int, like: Tensor) -> Tensor:
+    """Classes `[N]` to `[N, num_classes]` in another tensor's type.
+
+    torch's own looks for the least and the greatest class, and waits for the device.
+    """
+    return like.new_zeros(classes.shape[0], num_classes).scatter_(1, classes[:, None], 1.0)

@@ -21,7 +21,14 @@ class DCGAN32Generator(Generator):
 
     image_sizes = (32,)
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, width: int = 64) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        width: int = 64,
+    ) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
             ConvTranspose1x1(latent_dim, 4 * width, 3, stride=2),
@@ -38,7 +45,7 @@ class DCGAN32Generator(Generator):
         )
         initialize_dcgan(self)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, 32, 32]`."""
         images: Tensor = self.layers(latent[:, :, None, None])
         return images
@@ -49,7 +56,7 @@ class DCGAN32Discriminator(Discriminator):
 
     image_sizes = (32,)
 
-    def __init__(self, channels: int, image_size: int, width: int = 16) -> None:
+    def __init__(self, channels: int, image_size: int, num_classes: int, width: int = 16) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2),
@@ -62,14 +69,14 @@ class DCGAN32Discriminator(Discriminator):
         )
         initialize_dcgan(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 32, 32]` to logits `[N]`."""
         logits: Tensor = self.layers(images)
         return logits.mean(dim=(1, 2, 3))
 
 
 class Critic32(Discriminator):
-    """Two convolutions without batch norm: 32 -> 16 -> 8 pixels, then one linear score.
+    """Two convolutions without batch norm: 32 -> 16 -> 8 pixels, then one linear logit.
 
     It may serve as a discriminator too. Unlike the source's, it sees brightness, contrast and
     the last two rows and columns.
@@ -77,7 +84,7 @@ class Critic32(Discriminator):
 
     image_sizes = (32,)
 
-    def __init__(self, channels: int, image_size: int, width: int = 64) -> None:
+    def __init__(self, channels: int, image_size: int, num_classes: int, width: int = 64) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
@@ -89,7 +96,7 @@ class Critic32(Discriminator):
         )
         initialize_dcgan(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, 32, 32]` to scores `[N]`."""
-        scores: Tensor = self.layers(images)
-        return scores.squeeze(1)
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Images `[N, C, 32, 32]` to logits `[N]`."""
+        logits: Tensor = self.layers(images)
+        return logits.squeeze(1)

@@ -28,7 +28,12 @@ class DCGAN96Generator(Generator):
     image_sizes = (96,)
 
     def __init__(
-        self, latent_dim: int, channels: int, image_size: int, dropout: float = 0.3
+        self,
+        latent_dim: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__(image_size)
         self.project = nn.Linear(latent_dim, 64 * 6 * 6)
@@ -43,7 +48,7 @@ class DCGAN96Generator(Generator):
         )
         initialize_dcgan(self)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, 96, 96]`."""
         images: Tensor = self.layers(self.project(latent).view(-1, 64, 6, 6))
         return images
@@ -54,7 +59,9 @@ class DCGAN96Discriminator(Discriminator):
 
     image_sizes = (96,)
 
-    def __init__(self, channels: int, image_size: int, slope: float = 0.2) -> None:
+    def __init__(
+        self, channels: int, image_size: int, num_classes: int, slope: float = 0.2
+    ) -> None:
         super().__init__(image_size)
         layers: list[nn.Module] = [
             nn.Conv2d(channels, 64, 4, stride=2, padding=1, bias=False),
@@ -69,7 +76,7 @@ class DCGAN96Discriminator(Discriminator):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256 * 6 * 6, 1))
         initialize_dcgan(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 96, 96]` to logits `[N]`."""
         logits: Tensor = self.layers(images)
         return logits.squeeze(1)

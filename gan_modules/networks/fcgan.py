@@ -15,7 +15,14 @@ from gan_modules.networks.layers import Dropout
 class FCGenerator(Generator):
     """Three hidden layers of 256, 512 and 1024 units, then one unit a pixel, and tanh."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int, slope: float = 0.2) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        slope: float = 0.2,
+    ) -> None:
         super().__init__(image_size)
         self.shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
@@ -29,7 +36,7 @@ class FCGenerator(Generator):
             nn.Tanh(),
         )
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
         images: Tensor = self.layers(latent)
         return images.view(-1, *self.shape)
@@ -39,7 +46,12 @@ class FCDiscriminator(Discriminator):
     """Three hidden layers of 1024, 512 and 256 units with dropout, then one logit."""
 
     def __init__(
-        self, channels: int, image_size: int, slope: float = 0.2, dropout: float = 0.3
+        self,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        slope: float = 0.2,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__(image_size)
         widths = [channels * image_size**2, 1024, 512, 256]
@@ -52,7 +64,7 @@ class FCDiscriminator(Discriminator):
             ]
         self.layers = nn.Sequential(*layers, nn.Linear(256, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to logits `[N]`."""
         logits: Tensor = self.layers(images.flatten(1))
         return logits.squeeze(1)

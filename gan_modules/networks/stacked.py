@@ -17,12 +17,12 @@ def side(image_size: int, depth: int) -> int:
     """Side of the smallest maps of a network.
 
     Raises:
-        ValueError: the images can't be halved as often.
+        UserError: the images can't be halved as often.
     """
     if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
         raise UserError(
-            f"depth {depth} needs images whose side can be halved as often, at least once: "
-            f"{image_size} can't. Choose another depth, or --data.init_args.image_size"
+            f"`depth` {depth} needs images whose side can be halved as often, at least once: "
+            f"{image_size} can't. Choose another depth, or another `image_size`"
         )
     return int(image_size // 2**depth)
 
@@ -34,12 +34,19 @@ class StackedGenerator(Generator):
         latent_dim: length of the latents.
         channels: of the images.
         image_size: side of the images in pixels, a multiple of 2^depth.
+        num_classes: of the data; unused.
         depth: number of transposed convolutions.
         width: channels before the last of them.
     """
 
     def __init__(
-        self, latent_dim: int, channels: int, image_size: int, depth: int = 3, width: int = 64
+        self,
+        latent_dim: int,
+        channels: int,
+        image_size: int,
+        num_classes: int,
+        depth: int = 3,
+        width: int = 64,
     ) -> None:
         super().__init__(image_size)
         start, widths = side(image_size, depth), [width * 2**n for n in reversed(range(depth))]
@@ -56,7 +63,7 @@ class StackedGenerator(Generator):
         self.layers = nn.Sequential(*layers)
         initialize_dcgan(self)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
         images: Tensor = self.layers(self.project(latent).view(-1, *self.shape))
         return images
@@ -68,6 +75,7 @@ class StackedDiscriminator(Discriminator):
     Args:
         channels: of the images.
         image_size: side of the images in pixels, a multiple of 2^depth.
+        num_classes: of the data; unused.
         depth: number of convolutions.
         width: channels behind the first of them. With depth 2 this is `Critic32`.
         batch_norm: behind all convolutions but the first.
@@ -77,6 +85,7 @@ class StackedDiscriminator(Discriminator):
         self,
         channels: int,
         image_size: int,
+        num_classes: int,
         depth: int = 2,
         width: int = 32,
         batch_norm: bool = False,
@@ -94,7 +103,7 @@ class StackedDiscriminator(Discriminator):
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * end**2, 1))
         initialize_dcgan(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to logits `[N]`."""
         logits: Tensor = self.layers(images)
         return logits.squeeze(1)

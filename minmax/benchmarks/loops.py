@@ -1,70 +1,23 @@
-"""The same training without Lightning: the loops that the project's speed is measured against.
+"""Two variants' steps as others write them: the loops that the project's speed is measured against.
 
-All train copies of a module's networks, with its losses, tricks, optimizers and average, on its
-images. They differ in their levers alone.
+They train copies of a module's networks, with its losses, parts, optimizers and average, on its
+images.
 """
 
-import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from datamodules.loader import ResidentLoader
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.acgan import mean
+from gan_modules import GAN, WGANGP, GANModule
 from gan_modules.base import Batch
-from gan_modules.ema import ema_half_lives, ema_update
-from gan_modules.losses import (
-    bce_mean,
-    non_saturating,
-    wasserstein_critic,
-    wasserstein_generator,
-)
-from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
-from gan_modules.penalties import gradient_penalty
-
-
-@dataclass(frozen=True)
-class Levers:
-    """What a loop does for its speed.
-
-    Attributes:
-        resident: batches by index from one tensor; else PIL images, transformed one by one.
-        reuse: the adversary's generated images serve the generator's update too.
-        freeze: no gradients for the weights of the network that isn't updated.
-        channels_last: memory format of networks and images.
-        layers: the project's own layers where they are faster than torch's.
-        fused: the optimizer's fused form, or without it; None is as the configuration says.
-        compiled: networks through torch.compile.
-    """
-
-    resident: bool = True
-    reuse: bool = False
-    freeze: bool = False
-    channels_last: bool = False
-    layers: bool = False
-    fused: bool | None = None
-    compiled: bool = False
-
-
-PEERS = Levers(resident=False)
-"""How most public code trains."""
-PLAIN = Levers()
-"""How a good engineer writes it."""
-LIMIT = Levers(reuse=True, freeze=True, channels_last=True, layers=True, fused=True)
-"""All levers that help."""
-
-LEVERS = ("reuse", "freeze", "channels_last", "layers", "fused", "compiled")
-
-
-def with_other(lever: str) -> Levers:
-    """The fastest loop with one lever changed: without it, or with it where it isn't used."""
-    return replace(LIMIT, **{lever: not getattr(LIMIT, lever)})
+from gan_modules.parts.average import ema_update
+from minmax.benchmarks.driven import Driven, endless
+from minmax.benchmarks.levers import use_torchs_layers
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
@@ -100,151 +53,114 @@ class PILImages(Dataset[tuple[Tensor, int]]):
         return self.transform(self.images[index]), self.labels[index]
 
 
-def use_torchs_layers(network: nn.Module) -> None:
-    """Put torch's own layers in the place of the project's faster ones."""
-    for own in (ConvTranspose2d, Dropout, LeakyReLU):
-        for layer in network.modules():
-            if isinstance(layer, own):
-                layer.__class__ = own.__base__  # type: ignore[assignment]
+class Loop(Driven):
+    """A step as a good engineer writes it, without what only measuring tells.
 
-
-class Loop:
-    """One of the three variants' training.
+    It has torch's own layers in their usual memory format, and no network is frozen.
 
     Args:
-        module: whose networks are copied and whose settings are used.
-        loader: the images.
-        dataset: the images one by one, for the loop that isn't resident.
-        levers: what is done for speed.
+        module: what is copied.
+        loader: the images, batches by index from one tensor.
         bfloat16: run the forward passes under autocast to bfloat16.
+        images: the same one by one, if batches are to be made of these, as in most public code.
+        reuse: the discriminator's generated images serve the generator's update too; else it draws
+            anew.
     """
-
-    variants = (GAN, ACGAN, WGANGP)
 
     def __init__(
         self,
         module: GANModule,
         loader: ResidentLoader,
-        dataset: PILImages,
-        levers: Levers,
         bfloat16: bool,
+        images: PILImages | None = None,
+        reuse: bool = False,
     ) -> None:
-        self.module = module
-        self.levers = levers
-        self.bfloat16 = bfloat16
-        self.device = module.device
-        self.generator = copy.deepcopy(module.generator)
-        self.adversary = copy.deepcopy(getattr(module, module.adversary_name))
-        self.average = copy.deepcopy(module.generator_ema)
-        self.format = torch.channels_last if levers.channels_last else torch.contiguous_format
-        for network in (self.generator, self.adversary):
-            network.requires_grad_(True).train().to(memory_format=self.format)
-            if not levers.layers:
-                use_torchs_layers(network)
-        self.optimizer_g = module.generator_optimizer(self.generator.parameters())
-        self.optimizer_a = module.adversary_optimizer(self.adversary.parameters())
-        for optimizer in (self.optimizer_g, self.optimizer_a):
-            if levers.fused is not None:
-                for group in optimizer.param_groups:
-                    group["fused"], group["foreach"] = levers.fused or None, None
-        if levers.compiled:
-            self.generator.compile()
-            if not isinstance(module, WGANGP):  # nothing compiled can be differentiated twice
-                self.adversary.compile()
-        self.batches = self._batches(loader, dataset)
-        self.cycle = module.adversary_steps
-        self.batch_index = 0
-        self.images_seen = 0
+        super().__init__(module, loader, bfloat16)
+        self.reuse = reuse
+        use_torchs_layers(self.module.generator, self.module.discriminator)
+        self.use_format(torch.contiguous_format)
+        if images is not None:
+            shuffled: Any = DataLoader(images, loader.batch_size, shuffle=True, drop_last=True)
+            self.batches = endless(shuffled)
 
-    def _batches(self, loader: ResidentLoader, dataset: PILImages) -> Iterator[Batch]:
-        """Batches without end, on the device."""
-        batches: ResidentLoader | DataLoader[tuple[Tensor, int]]
-        if self.levers.resident:
-            batches = copy.copy(loader)
-            batches.sampler = copy.copy(loader.sampler)
-        else:
-            batches = DataLoader(dataset, loader.batch_size, shuffle=True, drop_last=True)
-        while True:
-            for images, labels in batches:
-                images = images.to(self.device, memory_format=self.format)
-                yield images, labels.to(self.device)
+    def train(self, batch: Batch, index: int) -> None:
+        """Update the discriminator, then, when its turn has come, the generator."""
+        module = self.module
+        real, classes = batch
+        optimizer_g, optimizer_d = module.both_optimizers()
+        asked = module.sample_labels(len(real))
+        with self.autocast():
+            with torch.set_grad_enabled(self.reuse):
+                fake = module(module.sample_latent(len(real)), asked)
+            loss = self.discriminator_loss(real, classes, fake.detach(), asked)
+        self._update(optimizer_d, loss)
+        for update in range(module.generator_updates_due()):
+            with self.autocast():
+                if update or not self.reuse:
+                    fake = module(module.sample_latent(len(real)), asked)
+                loss = self.generator_loss(fake, asked)
+            self._update(optimizer_g, loss)
+        if module.generator_ema is not None:
+            ema_update(module.generator_ema, module.generator, module.ema_share)
 
-    def draw(self, count: int, classes: Tensor) -> Tensor:
-        """Generated images of new latents."""
-        latents = self.module.sample_latent(count)
-        images: Tensor = self.generator(self.module.generator_input(latents, classes))
-        return images
-
-    def step(self) -> int:
-        """Train on a batch; its number of images."""
-        real, real_classes = next(self.batches)
-        count = len(real)
-        self.images_seen += count
-        fake_classes = self.module.sample_labels(count)
-        self.batch_index += 1
-        generator_is_due = self.batch_index % self.cycle == 0
-        reuse = self.levers.reuse and generator_is_due
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            with torch.set_grad_enabled(reuse):
-                fake = self.draw(count, fake_classes)
-            loss = self.adversary_loss(real, real_classes, fake.detach(), fake_classes)
-        self._update(self.optimizer_a, loss)
-        for update in range(self.module.generator_steps if generator_is_due else 0):
-            self.adversary.requires_grad_(not self.levers.freeze)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                if update or not reuse:
-                    fake = self.draw(count, fake_classes)
-                loss = self.generator_loss(fake, fake_classes)
-            self._update(self.optimizer_g, loss)
-            self.adversary.requires_grad_(True)
-        if self.average is not None:
-            half_life = self.module.ema_half_life_images
-            half_lives = ema_half_lives(count, self.images_seen, half_life)
-            ema_update(self.average, self.generator, half_lives)
-        return count
-
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _update(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    def adversary_loss(
-        self, real: Tensor, real_classes: Tensor, fake: Tensor, fake_classes: Tensor
+    def discriminator_loss(
+        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """Loss of the discriminator or critic."""
-        module = self.module
-        if isinstance(module, WGANGP):
-            loss = wasserstein_critic(self.adversary(real), self.adversary(fake))
-            return loss + module.penalty_weight * gradient_penalty(self.adversary, real, fake)[0]
-        assert isinstance(module, GAN | ACGAN)
-        real = module.instance_noise.real(real, self.images_seen)
-        fake = module.instance_noise.fake(fake, self.images_seen)
-        if isinstance(module, GAN):
-            logits = module.batches(self.adversary, real, fake)
-            return module.discriminator_loss(*logits, *self._targets(module, *logits))
-        real_logits, real_class_logits = self.adversary(real)
-        fake_logits, fake_class_logits = self.adversary(fake)
-        targets = self._targets(module, real_logits, fake_logits)
-        class_loss = mean(
-            nn.functional.cross_entropy(real_class_logits.float(), real_classes),
-            nn.functional.cross_entropy(fake_class_logits.float(), fake_classes),
-            module.fake_class_weight,
-        )
-        return mean(bce_mean(real_logits, fake_logits, *targets), class_loss, module.class_weight)
+        """What the discriminator minimises."""
+        raise NotImplementedError
 
-    @staticmethod
-    def _targets(module: GAN | ACGAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        return module.label_flips(module.labels.real(real), module.labels.fake(fake))
+    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
+        """What the generator minimises."""
+        raise NotImplementedError
 
-    def generator_loss(self, fake: Tensor, classes: Tensor) -> Tensor:
-        """Loss of the generator."""
+
+class GANLoop(Loop):
+    """Of `GAN`."""
+
+    module: GAN
+
+    def discriminator_loss(
+        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+    ) -> Tensor:
+        """The game's, with the penalty."""
         module = self.module
-        if isinstance(module, WGANGP):
-            return wasserstein_generator(self.adversary(fake))
-        assert isinstance(module, GAN | ACGAN)
-        fake = module.instance_noise.fake(fake, self.images_seen)
-        if isinstance(module, GAN):
-            return module.generator_loss(self.adversary(fake))
-        logits, class_logits = self.adversary(fake)
-        class_loss = nn.functional.cross_entropy(class_logits.float(), classes)
-        return mean(non_saturating(logits), class_loss, module.class_weight)
+        seen = module.augment.real(real), classes, module.augment.fake(fake), asked
+        real_logits, fake_logits = module.batches(module.discriminator, *seen)
+        module.augment.adapt(real_logits)
+        penalty = module.penalty(module.discriminator, real, classes, fake, asked)
+        loss: Tensor = module.game.discriminator(real_logits, fake_logits) + penalty
+        return loss
+
+    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
+        """The game's."""
+        module = self.module
+        return module.game.generator(module.discriminator(module.augment.fake(fake), asked))
+
+
+class WGANGPLoop(Loop):
+    """Of `WGANGP`."""
+
+    module: WGANGP
+
+    def discriminator_loss(
+        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+    ) -> Tensor:
+        """The Wasserstein distance's estimate, with the penalty."""
+        module = self.module
+        logits = module.discriminator(real, classes), module.discriminator(fake, asked)
+        penalty = module.penalty(module.discriminator, real, classes, fake, asked)
+        loss: Tensor = module.game.discriminator(*logits) + penalty
+        return loss
+
+    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
+        """The mean logit, its sign turned."""
+        return self.module.game.generator(self.module.discriminator(fake, asked))
+
+
+LOOPS: dict[type[GANModule], type[Loop]] = {GAN: GANLoop, WGANGP: WGANGPLoop}
+"""The loop of each variant that has one; a subclass of a variant is another variant."""

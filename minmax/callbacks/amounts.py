@@ -1,14 +1,15 @@
 """What a run trains on."""
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
 from minmax.amounts import class_line
+from minmax.callbacks.base import GANCallback, data_of
 
 
-class Amounts(Callback):
+class Amounts(GANCallback):
     """Says at a training's start which classes there are, with how many images."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The data are there: they are set up before callbacks are."""
         if stage == "fit" and trainer.is_global_zero:
-            print(f"Data: {class_line(trainer.datamodule)}")  # type: ignore[attr-defined]
+            print(f"Data: {class_line(data_of(trainer))}")

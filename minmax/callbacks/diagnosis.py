@@ -5,13 +5,14 @@ from math import isfinite
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from gan_modules import GANModule
+from minmax.callbacks.base import Batch, GANCallback, boards
 from minmax.diagnosis import Diary, Finding
+from minmax.errors import UserError
 
 LATENTS = 64
 CLASSES = 8
@@ -30,7 +31,7 @@ def pairwise_distance(images: Tensor, classes: Tensor) -> Tensor:
     return distances[alike if alike.any() else others].mean()
 
 
-class Diagnosis(Callback):
+class Diagnosis(GANCallback):
     """Say which failure begins or ends, where values are logged, and why it is taken for one.
 
     Findings stand in the terminal, and in TensorBoard's text tab as `diagnosis`. The rules are in
@@ -41,22 +42,14 @@ class Diagnosis(Callback):
         self.diary = Diary()
         self._real_distance: float | None = None
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Look at the logged values."""
-        assert isinstance(pl_module, GANModule)
-        if not pl_module.logging_due or not trainer.is_global_zero:
+        if not module.logging_due or not trainer.is_global_zero:
             return
-        distance = self._relative_distance(trainer, pl_module, *batch)
+        distance = self._relative_distance(trainer, module, *batch)
         if distance is not None:
-            pl_module.log("samples/pairwise_distance", distance, rank_zero_only=True)
-        self._note(trainer, pl_module, validated=False)
+            module.log("samples/pairwise_distance", distance, rank_zero_only=True)
+        self._note(trainer, module, validated=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the scores."""
@@ -69,7 +62,7 @@ class Diagnosis(Callback):
     ) -> None:
         """Look at the losses that ended the run, which are not logged any more."""
         assert isinstance(pl_module, GANModule)
-        if isinstance(exception, ValueError) and trainer.is_global_zero:
+        if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {
                 name: float(value.detach())
                 for name, value in pl_module.observed.items()
@@ -130,6 +123,5 @@ class Diagnosis(Callback):
                 rank_zero_info(f"Diagnosis: {sentence}")
             else:
                 bar.print(f"Diagnosis: {sentence}")
-            for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_text("diagnosis", sentence, images_seen)
+            for board in boards(trainer):
+                board.add_text("diagnosis", sentence, images_seen)

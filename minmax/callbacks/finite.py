@@ -1,54 +1,27 @@
 """A run whose losses are no longer numbers ends, or returns to where they were."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_modules import GANModule
+from minmax.callbacks.base import Batch, GANCallback
+from minmax.callbacks.last_checkpoint import saver_of
+from minmax.checkpoints.finite_values import all_finite, first_not_finite, saved_tensors
 from minmax.errors import UserError
 from minmax.files import check_archive
 
 
-def saved_tensors(
-    state_dict: Mapping[str, Tensor], optimizer_states: Iterable[Mapping[str, Any]]
-) -> dict[str, Tensor]:
-    """All floating-point tensors that a checkpoint keeps of a model and its optimizers, by name."""
-    tensors = dict(state_dict)
-    for index, optimizer in enumerate(optimizer_states):
-        for number, values in optimizer["state"].items():
-            for name, value in values.items():
-                tensors[f"{name} of weight {number} in optimizer {index}"] = value
-    return {
-        name: value
-        for name, value in tensors.items()
-        if isinstance(value, Tensor) and value.is_floating_point()
-    }
-
-
-def all_finite(tensors: Mapping[str, Tensor]) -> Tensor:
-    """Whether every value of them is finite, as a scalar on their device."""
-    return nn.utils.get_total_norm(tensors.values(), norm_type=float("inf")).isfinite()
-
-
-def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of the first of them that holds a value which is not finite."""
-    if all_finite(tensors):
-        return None
-    return next(name for name, values in tensors.items() if not values.isfinite().all())
-
-
-class Finite(Callback):
+class Finite(GANCallback):
     """Stop when a loss is not finite, and name it and the batch; or return to `last.ckpt`.
 
     Batches are watched on the device, and looked at with every log and save: reading a number in
     each would make a GPU wait. So are the weights and the optimizers' states, and checkpoints with
-    such are refused (`minmax/callbacks/checkpoints.py`), so that the newest one is good. A run that
+    such are refused (`minmax/checkpoints/writing.py`), so that the newest one is good. A run that
     may return has one from its beginning.
 
     Args:
@@ -57,13 +30,13 @@ class Finite(Callback):
         rates_times: factor of all learning rates at each return.
 
     Raises:
-        ValueError: from the training, with what to change.
+        UserError: from the training, with what to change.
     """
 
     def __init__(self, returns: int = 0, rates_times: float = 0.5) -> None:
         if returns < 0 or not 0 < rates_times <= 1:
             raise UserError(
-                "--finite.returns must be 0 or more, and --finite.rates_times above 0 and at most "
+                "`Finite.returns` must be 0 or more, and `Finite.rates_times` above 0 and at most "
                 f"1, got {returns} and {rates_times}"
             )
         self.returns = returns
@@ -78,31 +51,29 @@ class Finite(Callback):
         """Count on from there."""
         self.returned = state_dict["returned"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """No loss is bad yet."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """No loss is bad yet. See to it that there is something to return to."""
         self._first_bad: dict[str, Tensor] = {}
+        if self.returns and (saver := saver_of(trainer)) is not None:
+            saver.from_the_beginning = True
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Note the first bad batch of each loss; where the batch is logged, look at the notes."""
-        assert isinstance(pl_module, GANModule)
         now = trainer.global_step
-        for name, loss in pl_module.observed.items():
+        for name, loss in module.observed.items():
             if name.startswith("loss"):
                 # 0 until then. Where nothing waits for the device, this is three tiny operations.
                 noted = self._first_bad.get(name, torch.zeros((), device=loss.device))
                 newly = now * (~loss.detach().isfinite()).float()
                 self._first_bad[name] = torch.where(noted > 0, noted, newly)
-        if pl_module.logging_due or trainer.is_last_batch:
-            self.look(trainer, pl_module)
+        if module.logging_due or trainer.is_last_batch:
+            self._look(trainer, module)
 
-    def look(self, trainer: Trainer, module: GANModule) -> None:
+    def before_save(self, trainer: Trainer, module: GANModule) -> None:
+        """Look at the notes of batches that were not logged."""
+        self._look(trainer, module)
+
+    def _look(self, trainer: Trainer, module: GANModule) -> None:
         """End or return if a batch was bad on any rank; all ranks must look.
 
         What a save would keep is looked at too: a gradient that is too large for its square makes
@@ -128,15 +99,14 @@ class Finite(Callback):
             raise UserError(
                 f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
                 "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
-                "float32 (--trainer.precision 32-true). --finite.returns 3 does so by itself"
+                "float32 (--trainer.precision 32-true). `Finite.returns` 3 does so by itself"
             )
         self._return(trainer, module, what)
 
     def _return(self, trainer: Trainer, module: GANModule, what: str) -> None:
         """Take weights and optimizers of the newest checkpoint, and lower the rates."""
-        saved = (c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-        folder = next((c.dirpath for c in saved if c.filename == "last"), None)
-        file = Path(folder or trainer.default_root_dir) / "last.ckpt"
+        saver = saver_of(trainer)
+        file = Path(trainer.default_root_dir, "last.ckpt") if saver is None else saver.file
         if not file.is_file():
             raise UserError(
                 f"{what}There is no {file} to return to yet: start again with lower learning rates "

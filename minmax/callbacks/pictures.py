@@ -1,11 +1,9 @@
 """Pictures of a run, in TensorBoard and as PNG files in the run's folder."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
@@ -13,6 +11,7 @@ from torchvision.utils import make_grid, save_image
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.latents import slerp
+from minmax.callbacks.base import Batch, GANCallback, boards, data_of
 from minmax.errors import UserError
 from minmax.files import whole
 
@@ -22,7 +21,7 @@ def class_rows(num_classes: int, columns: int) -> Tensor:
     return torch.arange(num_classes).repeat_interleave(columns)
 
 
-class Pictures(Callback):
+class Pictures(GANCallback):
     """Grids of real images, of images from fixed latents, and of interpolated latents.
 
     They stand in TensorBoard's image tab, and in `pictures/` of the run's folder as
@@ -38,7 +37,7 @@ class Pictures(Callback):
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
         for name, value in (("every_images", every_images), ("columns", columns), ("rows", rows)):
             if value < 1:
-                raise UserError(f"--pictures.{name} must be at least 1, got {value}")
+                raise UserError(f"`Pictures.{name}` must be at least 1, got {value}")
         self.every_images = every_images
         self.columns = columns
         self.rows = rows
@@ -51,7 +50,7 @@ class Pictures(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the real images, and what the generator makes before it has learned."""
         assert isinstance(pl_module, GANModule)
-        if trainer.datamodule is not None:  # type: ignore[attr-defined]
+        if data_of(trainer) is not None:
             images = self._real_images(trainer, pl_module)
             self._show(trainer, pl_module, "real", images)
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
@@ -59,19 +58,11 @@ class Pictures(Callback):
             self._show_fake(trainer, pl_module)
 
     @rank_zero_only
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Show the fixed latents' images when as many real ones have been seen."""
-        assert isinstance(pl_module, GANModule)
-        if pl_module.images_seen >= self._due:
+        if module.images_seen >= self._due:
             self._due += self.every_images
-            self._show_fake(trainer, pl_module)
+            self._show_fake(trainer, module)
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,12 +73,12 @@ class Pictures(Callback):
         start, end = pl_module.seeded_latents(2 * rows).chunk(2)
         latents = slerp(start, end, self.columns).flatten(0, 1)
         labels = class_rows(rows, self.columns).to(pl_module.device)
-        images = pl_module.sample(latents, labels if pl_module.conditional else None)
+        images = pl_module.sample(latents, labels)
         self._show(trainer, pl_module, "interpolation", images)
 
     def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
         """Held-out images, drawn at random but always the same: of all, or a row a class."""
-        loader: ResidentLoader = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        loader: ResidentLoader = data_of(trainer).val_dataloader()
         order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
         if module.conditional:
             of_class = loader.labels.cpu()[order]
@@ -99,9 +90,8 @@ class Pictures(Callback):
         return loader.batch(order.to(loader.labels.device))[0]
 
     def _fixed_images(self, module: GANModule) -> Tensor:
-        if not module.conditional:
-            return module.sample(module.seeded_latents(self.rows * self.columns))
-        labels = class_rows(module.num_classes, self.columns).to(module.device)
+        rows = module.num_classes if module.conditional else self.rows
+        labels = class_rows(rows, self.columns).to(module.device)
         return module.sample(module.seeded_latents(len(labels)), labels)
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
@@ -119,6 +109,5 @@ class Pictures(Callback):
         grid = make_grid(images.float().cpu(), self.columns, normalize=True, value_range=(-1, 1))
         with whole(self._folder / f"{name}{suffix and '_'}{suffix}.png") as part:
             save_image(grid, part)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(f"images/{name}", grid, module.images_seen)
+        for board in boards(trainer):
+            board.add_image(f"images/{name}", grid, module.images_seen)

@@ -8,7 +8,6 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 SHORT_NAMES = {
     "loss/generator": "G loss",
     "loss/discriminator": "D loss",
-    "loss/critic": "C loss",
     "time/images_per_second": "images/s",
 }
 

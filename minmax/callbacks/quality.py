@@ -4,10 +4,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
@@ -17,26 +17,22 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.images import to_uint8
 from minmax.amounts import refuse_few
+from minmax.callbacks.base import GANCallback, data_of, is_trial
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.metrics import (
-    Images,
-    Scorer,
-    distance_to,
-    inception_weights,
-    make_references,
-    make_scorer,
-    score,
-    score_beside_training,
-    score_by_class,
-)
-from minmax.metrics.scorer import BATCH
+from minmax.metrics.inception import inception_weights
+from minmax.metrics.manifolds import distance_to
+from minmax.metrics.references import make_references, score_beside_training
+from minmax.metrics.scorer import BATCH, Scorer, make_scorer
+from minmax.metrics.scores import score, score_by_class
+from minmax.metrics.seen import Images
+from minmax.metrics.table import BEST_BY, SCORES, Features
 
 PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
 PICTURED = 32
 
 
-class Quality(Callback):
+class Quality(GANCallback):
     """Scores of the averaged generator's images (the generator's own without an average).
 
     Validation compares with training images and chooses the best checkpoint, so that no
@@ -57,7 +53,7 @@ class Quality(Callback):
 
     def __init__(
         self,
-        features: Literal["domain", "inception", "pixels"] | None = None,
+        features: Features | None = None,
         count: int = 10_000,
         every_images: int | None = None,
         inception_weights: str | None = None,
@@ -65,9 +61,9 @@ class Quality(Callback):
         seed: int = 0,
     ) -> None:
         if count < 10:
-            raise UserError(f"--quality.count must be at least 10 images, got {count}")
+            raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
-            raise UserError(f"--quality.every_images must be at least 1, got {every_images}")
+            raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
         self.features = features
         self.count = count
         self.every_images = every_images
@@ -89,20 +85,20 @@ class Quality(Callback):
     @property
     def score_name(self) -> str:
         """Log name of the score that chooses the best checkpoint."""
-        return f"metric/fid_{self.features}"
+        return f"metric/{SCORES[BEST_BY].full_name(str(self.features))}"
 
     # What must be known before the first score
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse at once what would fail after hours; set how often to validate."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
         if self.features is None:
             self.features = "domain" if data.num_classes > 1 else "pixels"
         if self.features == "domain" and data.num_classes < 2:
             raise UserError(
-                "--quality.features domain needs data of at least two classes, and this has one: "
+                "`Quality.features` domain needs data of at least two classes, and this has one: "
                 "choose pixels, or inception"
             )
         if self.features == "inception" and trainer.is_global_zero:
@@ -110,7 +106,7 @@ class Quality(Callback):
         if stage == "fit" and self.every_images is not None:
             if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
                 raise UserError(
-                    "--quality.every_images and the trainer's val_check_interval or "
+                    "`Quality.every_images` and the trainer's val_check_interval or "
                     "check_val_every_n_epoch contradict each other: give one of them"
                 )
             images_a_batch = data.batch_size * trainer.world_size
@@ -120,23 +116,23 @@ class Quality(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the networks and see the real images before the training, not hours later."""
         assert isinstance(pl_module, GANModule)
-        if trainer.limit_val_batches and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.limit_val_batches and not is_trial(trainer):
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
                 for train in (True, False):
-                    scorer.real(_data(trainer), train, self.count, self.seed)
+                    scorer.real(data_of(trainer), train, self.count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
         """The scorer, made on rank 0 for all ranks."""
         if self._scorer is None:
-            refuse_few(_data(trainer))
+            refuse_few(data_of(trainer))
             # The statistics are in float64, which Apple's GPUs don't have.
             device = torch.device("cpu") if module.device.type == "mps" else module.device
             made = None
             # Lightning evaluates in inference mode, in which no classifier can be trained.
             with torch.inference_mode(False):
                 if trainer.is_global_zero:
-                    made = make_scorer(_data(trainer), str(self.features), self._weights, device)
+                    made = make_scorer(data_of(trainer), str(self.features), self._weights, device)
                 self._scorer = trainer.strategy.broadcast(made)
             assert self._scorer is not None
             self._scorer.to(device)
@@ -152,17 +148,17 @@ class Quality(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score against training images, and log the scores over the images trained on."""
         assert isinstance(pl_module, GANModule)
-        if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.sanity_checking or is_trial(trainer):
             return
         real, fake = self._compared(trainer, pl_module, train=True)
         result = None
         if real is not None:
             if self._usual is None:  # held-out images give a scale, and no choice depends on it
-                scorer, data = self._prepared(trainer, pl_module), _data(trainer)
+                scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
                 self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
-            result = score(real, fake, str(self.features), self.seed)
-            if self._usual > 0:  # else held-out images are all among the training images
-                result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
+            # At 0 held-out images are all among the training images.
+            nearness = distance_to(real, fake) / self._usual if self._usual > 0 else None
+            result = score(real, fake, str(self.features), self.seed, nearness)
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -172,7 +168,7 @@ class Quality(Callback):
         uint8 `[n, 2, C, H, W]`, each beside the training image nearest to it.
         """
         assert isinstance(pl_module, GANModule)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if is_trial(trainer):
             return
         start = perf_counter()
         real, fake = self._compared(trainer, pl_module, train=False)
@@ -196,13 +192,14 @@ class Quality(Callback):
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images
     ) -> dict[str, Any]:
         """Scores of the generated images and of the references, and how they were made."""
-        data, scorer = _data(trainer), self._prepared(trainer, module)
+        data, scorer = data_of(trainer), self._prepared(trainer, module)
         references = make_references(data, scorer, real, self.count, self.seed)
         scores, index = score_beside_training(
             data, scorer, real, fake, self.seed, references.usual_distance
         )
         latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
-        asked = None if fake.labels is None else fake.labels[:PICTURED].to(module.device)
+        labels = module.sample_labels(self.count) if fake.labels is None else fake.labels
+        asked = labels[:PICTURED].to(module.device)
         drawn = self._draw(trainer, module, latents, asked).cpu()
         training, _ = data.split(train=True)
         copies = training[index[:PICTURED].to(training.device)].cpu()
@@ -213,14 +210,16 @@ class Quality(Callback):
             "protocol": self._protocol(trainer, module, scorer, len(real.features)),
         }
         if fake.labels is not None:
-            report["classes"] = score_by_class(real, fake, data.class_names, str(self.features))
+            report["classes"] = score_by_class(
+                real, fake, data.class_names, str(self.features), self.seed
+            )
         return report
 
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
     ) -> dict[str, Any]:
         """All that a score depends on."""
-        data, side = _data(trainer), scorer.network.image_size
+        data, side = data_of(trainer), scorer.network.image_size
         return {
             "data": type(data).__name__,
             "class_names": data.class_names,
@@ -252,12 +251,11 @@ class Quality(Callback):
         stream, and the i-th real image's class.
         """
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
-        real = scorer.real(_data(trainer), train, self.count, self.seed) if zero else None
+        real = scorer.real(data_of(trainer), train, self.count, self.seed) if zero else None
         classes = trainer.strategy.broadcast(None if real is None else real.labels)
-        latents, labels = module.seeded_latents(self.count, self.seed), None
-        if module.conditional:
-            assert classes is not None
-            labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
+        assert classes is not None
+        latents = module.seeded_latents(self.count, self.seed)
+        labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
         ranks = trainer.world_size
         mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
         bar = trainer.progress_bar_callback
@@ -267,8 +265,8 @@ class Quality(Callback):
             total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
         ) as progress:
             for indices in torch.split(mine % self.count, BATCH):
-                asked = None if labels is None else labels[indices]
-                parts.append(scorer.see(self._draw(trainer, module, latents[indices], asked)))
+                drawn = self._draw(trainer, module, latents[indices], labels[indices])
+                parts.append(scorer.see(drawn))
                 progress.update(len(indices) * ranks)
         fake = Images.joined(parts)
         if ranks > 1:
@@ -278,16 +276,9 @@ class Quality(Callback):
                 return together[: self.count]
 
             fake = fake.map(interleaved)
-        return real, replace(fake, labels=None if labels is None else labels.to(scorer.device))
+        return real, replace(fake, labels=labels.to(scorer.device) if module.conditional else None)
 
-    def _draw(
-        self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor | None
-    ) -> Tensor:
+    def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
         """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
         with trainer.precision_plugin.forward_context():
             return to_uint8(module.sample(latents, labels))
-
-
-def _data(trainer: Trainer) -> ImageDataModule:
-    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    return data

@@ -5,20 +5,21 @@ import signal
 import subprocess
 import threading
 from types import FrameType
-from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
-from minmax.callbacks.checkpoints import LastCheckpoint
+from minmax.callbacks.base import Batch, GANCallback
+from minmax.callbacks.last_checkpoint import saver_of
+from minmax.lightning_inside import ask_no_rank_for_sigterm
 
 ASKED_EVERY = 8
 """Batches after which ranks ask each other for a signal: each time costs a synchronisation."""
 
 
-class Signals(Callback):
+class Signals(GANCallback):
     """Save `last.ckpt` after the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
 
     The exit code is 128 and the signal's number. Under SLURM, SIGUSR1 (what `#SBATCH
@@ -36,9 +37,7 @@ class Signals(Callback):
         """Listen. Lightning's teardown puts the handlers of before back."""
         if trainer.received_sigterm:  # while the data was read
             self.received = signal.SIGTERM
-        # Lightning's ranks ask for SIGTERM in every batch, for which a GPU would have to wait.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-
+        ask_no_rank_for_sigterm(trainer)
         if threading.current_thread() is not threading.main_thread():
             rank_zero_warn(
                 "This training doesn't run in the main thread, where alone Python hears signals: "
@@ -57,37 +56,26 @@ class Signals(Callback):
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, handle)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Save, where a checkpoint resumes exactly, and before the next batch."""
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        """Have the state saved, where a checkpoint resumes exactly, and before the next batch."""
         if trainer.world_size > 1:
             if trainer.global_step % ASKED_EVERY:
                 return
-            received = torch.tensor(self.received, device=pl_module.device)
+            received = torch.tensor(self.received, device=module.device)
             self.received = int(trainer.strategy.reduce(received, reduce_op="max"))
         if self.received and not self._saved:
             self._saved = True
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, LastCheckpoint):
-                    callback.save_soon(trainer)
+            if (saver := saver_of(trainer)) is not None:
+                saver.save_soon(trainer)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """End the run before the next batch."""
         if not self._saved:
             return
-        assert isinstance(pl_module, GANModule)
         job = job_to_requeue() if self.received == signal.SIGUSR1 else None
         if trainer.is_global_zero:
             name = signal.Signals(self.received).name
-            print(f"\nStopped by {name} after {pl_module.images_seen:,} images. ", end="")
+            print(f"\nStopped by {name} after {module.images_seen:,} images. ", end="")
             print("The same command with --resume true goes on.", flush=True)
             if job is not None:
                 requeue(job)

@@ -1,4 +1,4 @@
-"""`python cli.py benchmark`: time a configuration beside plain loops of the same training."""
+"""`python cli.py benchmark`: time a configuration beside other loops of the same training."""
 
 import argparse
 import json
@@ -14,15 +14,16 @@ from typing import Any
 
 from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
-from minmax.commands.scores import plain
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
+from minmax.reporting.tables import plain
 
 EPILOG = (
     "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."
 )
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--rounds", type=int, default=5, help="turns of each loop (5)")
     options.add_argument("--seconds", type=float, default=5.0, help="least length of a turn (5)")
     options.add_argument(
-        "--each-lever", action="store_true", help="also the fastest loop with each lever changed"
+        "--each-lever", action="store_true", help="also the limit with each lever changed"
     )
     options.add_argument(
         "--trainer.precision",

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"--port {chosen.port} can't be used ({error}): choose another"
             ) from error
-        from minmax.commands.explorer import Explorer
-        from minmax.commands.explorer_page import page_of
-        from minmax.commands.serving import addresses_of, serve
+        from minmax.generation.explorer import Explorer
+        from minmax.generation.explorer_page import page_of
+        from minmax.generation.serving import addresses_of, serve
 
         port = place.getsockname()[1]
         addresses = addresses_of(port, chosen.address)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minmax.admission import add_option
-from minmax.errors import UserError
-from minmax.files import whole
+from minmax.errors import UserError, files_named
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2"}
 
@@ -25,15 +24,13 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"--output {output} must end in {suffix} for --format {chosen.format}")
     card = output.with_name(f"{output.name}.md")  # each format has its own
     for file in (output, card):
-        if file.exists() and not chosen.overwrite:
+        with files_named():
+            there = file.exists()
+        if there and not chosen.overwrite:
             raise UserError(f"--output: {file} exists. Choose another, or add --overwrite")
     # Only now, since it takes seconds: wrong options have been named.
-    from minmax.commands.exporting import checked_export, model_card
+    from minmax.generation.exporting import export
 
-    with whole(output) as file:
-        contract, largest = checked_export(Path(chosen.checkpoint), chosen.format, file)
-        text = model_card(Path(chosen.checkpoint), contract, chosen.format, file, largest)
-        with whole(card) as card_file:
-            card_file.write_text(text, "utf-8", "backslashreplace")
+    largest = export(Path(chosen.checkpoint), chosen.format, output, card)
     print(f"Largest difference of a pixel in [-1, 1] from the checkpoint's: {largest:.2g}")
     print(f"The generator is in {output}, what it is in {card}")

@@ -7,11 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minmax.admission import add_option
-from minmax.errors import UserError
-from minmax.files import whole
+from minmax.errors import UserError, files_named
 
 KINDS = (".png", ".npz", ".gif", ".mp4")
-FRAMES_PER_SECOND = 20
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,9 +68,10 @@ def main(arguments: Sequence[str]) -> None:
     output, kind = Path(options.output), kind_of(options.output)
     check(options, output, kind)
     # Only now, since it takes seconds: wrong options have been named.
-    from minmax.commands import drawing, films
+    from minmax.generation.drawing import prepared
+    from minmax.generation.writing import write
 
-    model, job = drawing.plan(
+    model, job = prepared(
         options.checkpoint,
         options.count,
         options.seed,
@@ -81,32 +80,16 @@ def main(arguments: Sequence[str]) -> None:
         options.truncation,
         options.interpolate,
     )
-    with whole(output) as part:
-        if kind == "":
-            drawing.write_folder(model, job, part, options.devices)
-        elif kind == ".npz":
-            drawing.write_arrays(model, job, part, options.devices)
-        elif kind == ".gif":
-            films.write_gif(drawing.all_drawn(model, job), part, FRAMES_PER_SECOND)
-        elif kind == ".mp4":
-            films.write_mp4(drawing.all_drawn(model, job), part, FRAMES_PER_SECOND)
-        else:
-            pixels, columns = drawing.all_drawn(model, job), options.interpolate
-            if options.nearest:
-                from minmax.commands.neighbours import beside_nearest
-
-                pixels, columns = beside_nearest(pixels, Path(options.checkpoint)), 8
-            elif not columns:
-                pixels, columns = drawing.in_rows(pixels, job, model.conditional)
-            films.grid(pixels, columns).save(part)
+    write(model, job, output, kind, options.devices, options.interpolate, options.nearest)
     print(f"{len(job.latents)} images are in {output}")
 
 
+@files_named()
 def kind_of(output: str) -> str:
     """One of `KINDS`, or nothing for a folder.
 
     Raises:
-        ValueError: the name is that of another kind of file.
+        UserError: the name is that of another kind of file.
     """
     suffix = Path(output).suffix.lower()
     if output.endswith("/") or Path(output).is_dir():
@@ -119,6 +102,7 @@ def kind_of(output: str) -> str:
     )
 
 
+@files_named()
 def check(options: argparse.Namespace, output: Path, kind: str) -> None:
     """Refuse options that are wrong or contradict each other."""
     for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):

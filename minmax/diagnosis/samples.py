@@ -24,8 +24,9 @@ NO_BETTER = 0.95
 """Least Frechet distance, over the run's first one. Healthy runs came below 0.5."""
 STILL = 0.001
 """Range of the Frechet distance, over the first one: only batch norm's statistics change."""
+PAIRS, SIGNS = ("accuracy/pairs",), ("accuracy/real", "accuracy/fake")
 CHANCE = 0.05
-"""Of the adversary's accuracy, mean of real and generated images, above a half."""
+"""Of the discriminator's accuracy, mean of real and generated images, above a half."""
 
 
 def collapsed(curves: Curves) -> Finding | None:
@@ -91,7 +92,7 @@ def memorising(curves: Curves) -> Finding | None:
 def nothing_learned(curves: Curves) -> Finding | None:
     """The score is no better than the first one, and a network has stood still since the start.
 
-    That the adversary is at chance is no failure alone: beside instance noise, or where the
+    That the discriminator is at chance is no failure alone: beside instance noise, or where the
     generator has learned all there is, a healthy run's is, too.
     """
     name = next((name for name in curves if name.startswith("metric/fid")), "")
@@ -102,7 +103,7 @@ def nothing_learned(curves: Curves) -> Finding | None:
     still = max(score.values) - min(score.values) <= STILL * abs(first)
     if min(later) < NO_BETTER * first or not (still or at_chance(curves)):
         return None
-    reason = "the images don't change" if still else "the adversary sees no difference"
+    reason = "the images don't change" if still else "the discriminator sees no difference"
     sentence = (
         f"{name} is {score.values[-1]:.4g} after {len(later) + 1} validations, and was "
         f"{first:.4g} at the first: {reason}."
@@ -111,8 +112,8 @@ def nothing_learned(curves: Curves) -> Finding | None:
 
 
 def at_chance(curves: Curves) -> bool:
-    """Whether the adversary was no better than chance, at first as now."""
-    names = ("accuracy/pairs",) if "loss/critic" in curves else ("accuracy/real", "accuracy/fake")
+    """Whether the discriminator was no better than chance, at first as now."""
+    names = PAIRS if PAIRS[0] in curves else SIGNS
     now = [newest(curves, name, LONG) for name in names]
     if any(stretch is None for stretch in now):
         return False

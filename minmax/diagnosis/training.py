@@ -13,7 +13,7 @@ LOST = 2.0
 GONE = 0.01
 """Generator's gradient norm, over that of the run's first stretch."""
 PENALTY_OFF = 0.5
-"""Distance of the critic's norm from 1. In healthy runs a stretch came to 1.2."""
+"""Distance of the gradient's norm from 1. In healthy runs a stretch came to 1.2."""
 
 
 def not_finite(curves: Curves) -> Finding | None:
@@ -27,7 +27,7 @@ def not_finite(curves: Curves) -> Finding | None:
 
 def exploding(curves: Curves) -> Finding | None:
     """The norm of a network's gradient has grown by two powers of ten."""
-    for network in ("generator", "discriminator", "critic"):
+    for network in ("generator", "discriminator"):
         name = f"gradient_norm/{network}"
         norm = newest(curves, name)
         first = first_median(curves, name) if norm else 0.0
@@ -46,11 +46,12 @@ def discriminator_won(curves: Curves) -> Finding | None:
 
     At the optimal discriminator the generator's gradient vanishes with the saturating loss and
     is unstable with the other one (Arjovsky and Bottou 2017, https://arxiv.org/abs/1701.04862,
-    theorems 2.4 and 2.6). Not for critics: their score has no zero, and they ought to be right.
+    theorems 2.4 and 2.6). Not where logits have no zero: there the
+    discriminator ought to be right.
     """
     real, fake = newest(curves, "accuracy/real"), newest(curves, "accuracy/fake")
     loss, norm = newest(curves, "loss/generator"), newest(curves, "gradient_norm/generator")
-    if "loss/critic" in curves or not (real and fake and loss and norm):
+    if "accuracy/pairs" in curves or not (real and fake and loss and norm):
         return None
     first = first_median(curves, "gradient_norm/generator", span=0)
     if min(real.median, fake.median) < PINNED:
@@ -66,7 +67,7 @@ def discriminator_won(curves: Curves) -> Finding | None:
 
 
 def penalty_off(curves: Curves) -> Finding | None:
-    """The critic's gradient has stayed far from the norm 1 that its penalty asks for.
+    """The discriminator's gradient has stayed far from the norm 1 that its penalty asks for.
 
     Then its score is no longer a distance between images (Gulrajani et al. 2017,
     https://arxiv.org/abs/1704.00028, proposition 1).
@@ -75,7 +76,7 @@ def penalty_off(curves: Curves) -> Finding | None:
     if norm is None or abs(norm.median - 1) <= PENALTY_OFF:
         return None
     sentence = (
-        f"the norm of the critic's gradient is {norm.median:.3g}, and its penalty asks for 1: the "
-        f"score measures no distance."
+        f"the norm of the discriminator's gradient is {norm.median:.3g}, and its penalty asks for "
+        f"1: its loss measures no distance."
     )
     return Finding("penalty_off", norm.since_images, sentence)

@@ -1,110 +1,80 @@
-"""The loops that the project is measured against train the same thing, whatever their levers."""
+"""The loops that the project is measured against train what its own steps train."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from datamodules.loader import EpochShuffle, ResidentLoader
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.networks import (
-    ACGAN32Discriminator,
-    ACGAN32Generator,
-    Critic32,
-    DCGAN32Generator,
-)
-from minmax.benchmarks.loops import LEVERS, LIMIT, PEERS, PLAIN, Levers, Loop, PILImages, with_other
-
-BATCH, CLASSES = 8, 3
+from gan_modules.parts import GradientPenalty, InstanceNoise
+from minmax.benchmarks.driven import Driven
+from minmax.benchmarks.loops import LOOPS, Loop, PILImages
+from tests.benchmarks.helpers import BATCH, VARIANTS, build, data, distance, resident, weights
 
 
-def sgd(parameters: object) -> torch.optim.Optimizer:
-    """Of Adam's first steps only the signs of the gradients would be seen.
-
-    Slow, since at higher rates batch norm makes much of the smallest rounding.
-    """
-    return torch.optim.SGD(parameters, lr=1e-4)
+def make_loop(variant: str, peers: bool = False, reuse: bool = False, **options: Any) -> Loop:
+    images = PILImages(*data(), 1, 32) if peers else None
+    loop = LOOPS[VARIANTS[variant]]
+    return loop(build(variant, **options), resident(), bfloat16=False, images=images, reuse=reuse)
 
 
-def build(variant: str) -> GANModule:
-    torch.manual_seed(0)
-    sizes = {"channels": 1, "image_size": 32, "num_classes": CLASSES, "latent_dim": 6}
-    if variant == "GAN":
-        return GAN(DCGAN32Generator, Critic32, sgd, sgd, **sizes, ema_half_life_images=100)
-    if variant == "WGANGP":
-        return WGANGP(DCGAN32Generator, Critic32, sgd, sgd, **sizes, critic_steps=2)
-
-    def discriminator(channels: int, image_size: int, classes: int) -> ACGAN32Discriminator:
-        return ACGAN32Discriminator(channels, image_size, classes, dropout=0.0)
-
-    return ACGAN(ACGAN32Generator, discriminator, sgd, sgd, **sizes)
-
-
-def data() -> tuple[torch.Tensor, torch.Tensor]:
-    random = torch.Generator().manual_seed(1)
-    images = torch.randint(256, (20, 1, 32, 32), generator=random, dtype=torch.uint8)
-    return images, torch.randint(CLASSES, (20,), generator=random)
-
-
-def make_loop(variant: str, levers: Levers) -> Loop:
-    loader = ResidentLoader(*data(), BATCH, EpochShuffle(20, BATCH))
-    return Loop(build(variant), loader, PILImages(*data(), 1, 32), levers, bfloat16=False)
-
-
-def trained(variant: str, levers: Levers, cycles: int = 2) -> list[torch.Tensor]:
-    loop = make_loop(variant, levers)
+def trained(driven: Driven, cycles: int = 2) -> list[Tensor]:
     torch.manual_seed(2)
-    for _ in range(cycles * loop.cycle):
-        assert loop.step() == BATCH
-    networks = [loop.generator, loop.adversary, *([loop.average] if loop.average else [])]
-    return [p.detach().contiguous() for network in networks for p in network.parameters()]
+    for _ in range(cycles * driven.module.discriminator_steps):
+        assert driven.step() == BATCH
+    return weights(driven)
 
 
-@pytest.mark.parametrize("variant", ["GAN", "ACGAN", "WGANGP"])
-def test_levers_change_nothing_but_speed(variant: str) -> None:
-    before = trained(variant, PLAIN, cycles=0)
-    plain = trained(variant, replace(PLAIN, reuse=True))
-    fast = trained(variant, LIMIT)
-    assert distance(plain, before) > 1e-5
-    assert distance(fast, plain) < 0.01 * distance(plain, before)
-
-
-def distance(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
-    norms = [(a - b).norm() for a, b in zip(one, other, strict=True)]
-    return float(torch.stack(norms).norm())
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("GAN", {}),
+        ("GAN", {"augment": InstanceNoise(0.5, anneal_images=64), "generator_steps": 2}),
+        ("GAN", {"penalty": GradientPenalty(3.0), "discriminator_clip_norm": 0.1}),
+        ("WGANGP", {}),
+        ("WGANGP", {"generator_steps": 2, "ema_half_life_images": 40}),
+    ],
+)
+def test_a_loop_trains_what_the_variants_own_step_trains(
+    variant: str, options: dict[str, Any]
+) -> None:
+    before = weights(make_loop(variant, **options))
+    by_hand = trained(make_loop(variant, reuse=True, **options))
+    own = trained(Driven(build(variant, **options), resident(), bfloat16=False))
+    assert distance(own, before) > 1e-5
+    assert distance(by_hand, own) < 0.01 * distance(own, before)
 
 
 def test_without_reuse_the_generator_draws_anew() -> None:
     """With the same random numbers its update must then differ."""
     generator = slice(len(list(build("GAN").generator.parameters())))
-    levers = {"before": PLAIN, "plain": PLAIN, "reusing": replace(PLAIN, reuse=True)}
-    weights = {
-        name: trained("GAN", chosen, cycles=0 if name == "before" else 2)[generator]
-        for name, chosen in levers.items()
-    }
-    change = distance(weights["plain"], weights["before"])
+    before = weights(make_loop("GAN"))[generator]
+    plain = trained(make_loop("GAN"))[generator]
+    change = distance(plain, before)
     assert change > 1e-5
-    assert distance(weights["plain"], weights["reusing"]) > 0.1 * change
+    assert distance(plain, trained(make_loop("GAN", reuse=True))[generator]) > 0.1 * change
 
 
-def test_a_flat_critic_pays_the_whole_penalty() -> None:
+def test_a_flat_discriminator_pays_the_whole_penalty() -> None:
     """Its gradient's norm is 0, so that the loss is the weight times (0 - 1)^2."""
-    loop = make_loop("WGANGP", LIMIT)
-    for parameter in loop.adversary.parameters():
+    loop = make_loop("WGANGP")
+    for parameter in loop.module.discriminator.parameters():
         parameter.data.zero_()
-    real, labels = next(loop.batches)
-    assert loop.adversary_loss(real, labels, real, labels).item() == pytest.approx(10.0)
+    _, (real, classes) = next(loop.batches)
+    loss = loop.discriminator_loss(real, classes, real, classes)
+    assert loss.item() == pytest.approx(10.0)
 
 
 def test_peers_see_the_same_images() -> None:
     known = {image.numpy().tobytes() for image in data()[0]}
-    for levers in (PEERS, PLAIN):
-        loop = make_loop("GAN", levers)
+    for peers in (True, False):
+        loop = make_loop("GAN", peers=peers)
         for _ in range(5):
-            images, labels = next(loop.batches)
+            _, (images, labels) = next(loop.batches)
             assert len(images) == len(labels) == BATCH
             pixels = ((images + 1) * 127.5).round().to(torch.uint8)
             assert all(image.contiguous().numpy().tobytes() in known for image in pixels)
+        assert loop.step() == BATCH
 
 
 def test_peers_transform_each_image() -> None:
@@ -115,31 +85,36 @@ def test_peers_transform_each_image() -> None:
     assert -1 <= images.min() < images.max() <= 1
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_the_lever_overrules_the_configurations_optimizer(fused: bool) -> None:
-    module = build("GAN")
-    module.generator_optimizer = lambda parameters: torch.optim.Adam(parameters, fused=not fused)
-    loader = ResidentLoader(*data(), BATCH, EpochShuffle(20, BATCH))
-    levers = {"lever": replace(LIMIT, fused=fused), "none": replace(LIMIT, fused=None)}
-    for name, chosen in levers.items():
-        loop = Loop(module, loader, PILImages(*data(), 1, 32), chosen, bfloat16=False)
-        assert bool(loop.optimizer_g.param_groups[0]["fused"]) == (fused == (name == "lever"))
-        loop.step()
+@pytest.mark.parametrize("variant", ["GAN", "WGANGP"])
+def test_plain_loops_have_torchs_layers_in_the_usual_format(variant: str) -> None:
+    loop = make_loop(variant)
+    networks = loop.module.generator, loop.module.discriminator
+    kinds = {type(layer).__module__ for network in networks for layer in network.modules()}
+    assert "gan_modules.networks.layers" not in kinds
+    assert all(weight.is_contiguous() for weight in loop.module.parameters())
+    assert loop.format == torch.contiguous_format
 
 
-def test_one_lever_is_changed() -> None:
-    assert with_other("reuse") == replace(LIMIT, reuse=False)
-    assert with_other("compiled") == replace(LIMIT, compiled=True)
-    assert all(hasattr(LIMIT, lever) for lever in LEVERS)
+def test_plain_loops_take_the_configurations_optimizer() -> None:
+    def optimizer(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, fused=True)
+
+    loop = make_loop("GAN", generator_optimizer=optimizer)
+    assert loop.module.both_optimizers()[0].param_groups[0]["fused"]
 
 
-def test_plain_loops_have_torchs_layers() -> None:
-    for variant in ("GAN", "ACGAN", "WGANGP"):
-        kinds = {
-            layers: {type(m) for n in (loop.generator, loop.adversary) for m in n.modules()}
-            for layers in (False, True)
-            if (loop := make_loop(variant, replace(PLAIN, layers=layers)))
-        }
-        own = {kind for kind in kinds[True] if kind.__module__ == "gan_modules.networks.layers"}
-        assert len(own) >= 2
-        assert not own & kinds[False]
+def test_plain_loops_freeze_nothing() -> None:
+    """So that the discriminator has gradients of the generator's update, which come last."""
+    gradients = {}
+    for name, driven in {
+        "plain": make_loop("GAN"),
+        "limit": Driven(build("GAN"), resident(), bfloat16=False),
+    }.items():
+        discriminator = driven.module.discriminator
+        driven.module.both_optimizers()[1].register_step_post_hook(
+            lambda *_, own=discriminator: [w.grad.zero_() for w in own.parameters()]
+        )
+        driven.step()
+        gradients[name] = [w.grad.abs().max() > 0 for w in discriminator.parameters()]
+    assert all(gradients["plain"])
+    assert not any(gradients["limit"])

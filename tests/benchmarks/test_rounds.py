@@ -3,49 +3,85 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from lightning import Trainer
 
 from datamodules.loader import EpochShuffle, ResidentLoader
-from gan_modules import GAN
-from gan_modules.networks import Critic32, DCGAN32Generator
+from gan_modules import GAN, GANModule
+from gan_modules.networks.layers import LeakyReLU
+from minmax.benchmarks import rounds
+from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.rounds import Rounds
+from tests.gan_modules.helpers import (
+    CHANNELS,
+    SIZE,
+    TinyDiscriminator,
+    TinyImages,
+    fit,
+    make_model,
+)
 
 
 class OtherGAN(GAN):
     """A user's own variant."""
 
 
-def test_a_variant_without_a_loop_runs_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Rounds._speed, "__defaults__", (1,))  # the peak's repeats take seconds
-    sizes = {"channels": 1, "image_size": 32, "num_classes": 1, "latent_dim": 6}
-    model = OtherGAN(
-        lambda *args: DCGAN32Generator(*args, width=4),
-        lambda *args: Critic32(*args, width=4),
-        torch.optim.Adam,
-        torch.optim.Adam,
-        **sizes,
-    )
-    pixels, labels = torch.zeros(8, 1, 32, 32, dtype=torch.uint8), torch.zeros(8, dtype=torch.long)
-    loader = ResidentLoader(pixels, labels, 4, EpochShuffle(8, 4))
-    output = tmp_path / "speed.json"
-    rounds = Rounds(str(output), started=time.time(), rounds=3, seconds=0.1, each_lever=True)
-    trainer = Trainer(
-        accelerator="cpu",
-        callbacks=[rounds],
-        max_epochs=-1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, loader)
-    measured = json.loads(output.read_text())
+@pytest.fixture(autouse=True)
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Messages; nothing is compiled, nor is the machine's peak measured, for seconds."""
+    messages: list[str] = []
+    monkeypatch.setattr(rounds, "rank_zero_info", messages.append)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+    monkeypatch.setattr(rounds, "peak", lambda device, dtype: 1e9)
+    return messages
+
+
+def measure(model: GANModule, data: Any, output: Path) -> dict[str, Any]:
+    timed = Rounds(str(output), time.time(), rounds=3, seconds=0.02, each_lever=True)
+    fit(model, data, [timed], max_epochs=-1)
+    measured: dict[str, Any] = json.loads(output.read_text())
+    return measured
+
+
+def test_a_variant_without_a_plain_loop_has_its_limit(tmp_path: Path, said: list[str]) -> None:
+    """With all levers but the one that it can't have: no layer here is the project's."""
+    pixels = torch.zeros(8, CHANNELS, SIZE, SIZE, dtype=torch.uint8)
+    loader = ResidentLoader(pixels, torch.zeros(8).long(), 4, EpochShuffle(8, 4))
+    measured = measure(make_model(OtherGAN), loader, tmp_path / "speed.json")
     assert measured["variant"] == "OtherGAN"
-    assert list(measured["images_per_second"]) == ["project"]
-    assert len(measured["images_per_second"]["project"]) == 3
-    assert len(measured["peak_flop_per_second"]) == 3
+    levers = ("freeze", "channels_last", "fused", "compiled generator", "compiled discriminator")
+    rates = measured["images_per_second"]
+    assert list(rates) == ["project", "limit", *(f"limit, other {lever}" for lever in levers)]
+    assert all(len(values) == 3 for values in (*rates.values(), measured["peak_flop_per_second"]))
+    assert measured["flop_per_image"].keys() == rates.keys()
+    assert said == [
+        "OtherGAN has no plain loop: only its limit is timed.",
+        "The limit is not timed with other layers: the networks have none of the project's layers",
+    ]
+
+
+class OwnLayers(TinyDiscriminator):
+    """With one of the project's layers, and without a derivative once it is compiled."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.layers[2] = LeakyReLU(0.2)
+
+    def compile(self, *given: Any, **options: Any) -> None:
+        self.forward = lambda images, classes: self.layers(images).squeeze(1).detach()
+
+
+def test_a_variant_with_a_plain_loop_has_it_in_three_forms(tmp_path: Path, said: list[str]) -> None:
+    model = make_model(GAN, discriminator=OwnLayers, discriminator_steps=2)
+    measured = measure(model, TinyImages(), tmp_path / "speed.json")
+    names = ["project", "peers", "plain", "limit", "plain, other reuse"]
+    names += [f"limit, other {lever}" for lever in LEVERS if lever != "compiled discriminator"]
+    assert list(measured["images_per_second"]) == names
+    work = measured["flop_per_image"]
+    assert work["project"] == work["limit"] < work["plain, other reuse"]
+    assert work["plain, other reuse"] < work["plain"] == work["peers"]
+    assert work["limit"] < work["limit, other freeze"] == work["plain, other reuse"]
+    assert len(said) == 1
+    assert said[0].startswith("The limit is not timed with other compiled discriminator: element 0")

@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from gan_modules import GANModule
 from minmax.callbacks import BestCheckpoint, LastCheckpoint
-from minmax.callbacks.checkpoints import best_score
+from minmax.callbacks.best_checkpoint import best_score
 from tests.gan_modules.helpers import AfterBatch, TinyImages, copied, equal, make_model
 
 pytestmark = pytest.mark.filterwarnings(

@@ -39,13 +39,13 @@ def test_benchmark_writes_all_loops(
         [
             *("benchmark", "--output", str(output), "--rounds", "1", "--seconds", "0.05"),
             *("--config", config("dcgan_digits"), "--data.init_args.batch_size", "16"),
-            *("--trainer.accelerator", "cpu", "--config", config("dcgan_digits")),
+            *("--trainer.accelerator", "cpu"),
         ]
     )
     written = json.loads(output.read_text())
     assert written["command"][:2] == ["cli.py", "benchmark"]
-    assert [result["config"] for result in written["results"]] == ["dcgan_digits"] * 2
-    measured = written["results"][1]
+    (measured,) = written["results"]
+    assert measured["config"] == "dcgan_digits"
     assert measured["batch_size"] == 16
     assert measured["precision"] == "32-true"
     assert measured["seconds_to_first_step"] > 0.5
@@ -56,32 +56,64 @@ def test_benchmark_writes_all_loops(
     work = measured["flop_per_image"]
     assert work["project"] == work["limit"] < work["plain"] == work["peers"]
     printed = capfd.readouterr().out
-    assert printed.count("| project |") == 2
-    assert printed.count("| dcgan_digits, 16 | 32-true |") == 2
+    assert printed.count("| project |") == 1
+    assert printed.count("| dcgan_digits, 16 | 32-true |") == 1
     assert str(output) in printed
     assert "Run:" not in printed
 
 
+MEASURED = {
+    "variant": "GAN",
+    "batch_size": 4,
+    "precision": "32-true",
+    "device": "one",
+    "threads": 1,
+    "seconds_to_first_step": 2.0,
+    "memory_bytes": 2**20,
+    "flop_per_image": {"project": 1e6, "plain": 2e6, "limit": 1e6},
+    "images_per_second": {
+        "project": [100.0, 200.0, 900.0],
+        "plain": [50.0, 200.0, 300.0],
+        "limit": [100.0, 400.0, 450.0],
+    },
+    "peak_flop_per_second": [1e9, 1e9, 2e9],
+}
+
+
+def test_each_configuration_is_measured_in_each_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their rows stand together at the end."""
+    trainings: list[list[str]] = []
+
+    def measure(chosen: object, training: list[str]) -> dict[str, object]:
+        trainings.append(training)
+        return MEASURED | {"precision": training[-1]}
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    output = tmp_path / "speed.json"
+    configs = ["--config", "one.yaml", "--config", "folder/two.yaml"]
+    precisions = ["--trainer.precision", "32-true", "--trainer.precision", "bf16-mixed"]
+    cli.main(["benchmark", "--output", str(output), *configs, *precisions, "--seed", "3"])
+    expected = [
+        ["--config", config, "--seed", "3", "--trainer.precision", precision]
+        for precision in ("32-true", "bf16-mixed")
+        for config in ("one.yaml", "folder/two.yaml")
+    ]
+    assert trainings == expected
+    results = json.loads(output.read_text())["results"]
+    assert [result["config"] for result in results] == ["one", "two"] * 2
+    rows = capfd.readouterr().out.split("| --- " * 12)[1].splitlines()[1:5]
+    starts = [
+        f"| {config}, 4 | {p} |" for p in ("32-true", "bf16-mixed") for config in ("one", "two")
+    ]
+    assert all(row.startswith(start) for row, start in zip(rows, starts, strict=True))
+
+
 def test_ratios_are_those_of_the_rounds() -> None:
-    measured = {
-        "variant": "GAN",
-        "batch_size": 4,
-        "precision": "32-true",
-        "device": "one",
-        "threads": 1,
-        "seconds_to_first_step": 2.0,
-        "memory_bytes": 2**20,
-        "flop_per_image": {"project": 1e6, "plain": 2e6, "limit": 1e6},
-        "images_per_second": {
-            "project": [100.0, 200.0, 900.0],
-            "plain": [50.0, 200.0, 300.0],
-            "limit": [100.0, 400.0, 450.0],
-        },
-        "peak_flop_per_second": [1e9, 1e9, 2e9],
-    }
-    row = next(line for line in table(measured).splitlines() if line.startswith("| project"))
+    row = next(line for line in table(MEASURED).splitlines() if line.startswith("| project"))
     assert row == "| project | 200 (100, 900) | 2.00 | 1.00 | 0.2 | 20% |"
-    heads, _, row = summary([{"config": "mine", **measured}]).splitlines()
+    heads, _, row = summary([{"config": "mine", **MEASURED}]).splitlines()
     assert heads.count("|") == row.count("|")
     known = "200 (100, 900) | - | 200 | 400 | 2.00 | 1.00 | - | 0, 20% | 2.0 | 1 |"
     assert row == f"| mine, 4 | 32-true | {known}"

@@ -16,8 +16,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
-from minmax.commands.study import Run
 from minmax.scalars import read_scalars
+from minmax.studying.runs import Run
 from tests.cli.test_report import make_run, report
 
 SHORT = (

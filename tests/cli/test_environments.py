@@ -14,8 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import cli
 from gan_modules import GANModule
-from minmax.commands import drawing
-from minmax.commands.checkpoint import load_model
+from minmax.checkpoints.reading import load_model
+from minmax.generation import writing
 from minmax.parent import NAME
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,7 @@ def test_a_process_ends_with_its_parent():
 
 def test_processes_that_draw_follow(trained, tmp_path, monkeypatch):
     parents = []
-    monkeypatch.setattr(drawing, "spawn", lambda *_, **__: parents.append(os.environ.get(NAME)))
+    monkeypatch.setattr(writing, "spawn", lambda *_, **__: parents.append(os.environ.get(NAME)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     last = trained / "checkpoints" / "last.ckpt"
     output = str(tmp_path / "images")

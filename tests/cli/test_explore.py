@@ -20,8 +20,8 @@ from torch import nn
 
 import cli
 from gan_modules import ACGAN
-from minmax.commands.directions import principal_directions
-from minmax.commands.explorer import Choice, Explorer
+from minmax.generation.directions import principal_directions
+from minmax.generation.explorer import Choice, Explorer
 from tests.gan_modules.helpers import make_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

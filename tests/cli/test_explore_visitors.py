@@ -28,7 +28,8 @@ from io import BytesIO
 import torch
 from nicegui import Client
 from PIL import Image
-from minmax.commands import explore, explorer
+from minmax.commands import explore
+from minmax.generation import explorer
 
 class Model:
     conditional, num_classes = True, 2

@@ -22,12 +22,12 @@ from gan_modules.networks import (
     FCGenerator,
     StackedGenerator,
 )
-from minmax.commands import exporting
-from minmax.commands.checkpoint import load_model
-from minmax.commands.exporting import Drawing, example
+from minmax.checkpoints.reading import load_model
+from minmax.commands.export import SUFFIXES
+from minmax.generation.exporting import example
+from minmax.generation.formats import FORMATS, Drawing, write_safetensors
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
-FORMATS = {"safetensors": "safetensors", "onnx": "onnx", "torch_export": "pt2"}
 NETWORKS = {
     "FCGenerator": (FCGenerator, 8),
     "DCGAN32Generator": (DCGAN32Generator, 32),
@@ -83,20 +83,21 @@ def test_every_generator_in_every_format(network, form, tmp_path):
     options = {"discriminator": adversary} if adversary else {}
     model = make_model(variant, generator=class_, image_size=side, **options).eval()
     file, drawing = tmp_path / "generator", Drawing(model)
-    write, load = (getattr(exporting, f"{verb}_{form}") for verb in ("write", "load"))
+    write, load = FORMATS[form]
     write(
         drawing, example(model, 2), {"inputs": ["latent", "labels"][: 1 + model.conditional]}, file
     )
     other = load(file, drawing)
     for count in (1, 5):
         inputs = example(model, count)
-        torch.testing.assert_close(other(*inputs), model.sample(*inputs), rtol=0, atol=1e-5)
+        sampled = model.sample(inputs[0], torch.arange(count) % model.num_classes)
+        torch.testing.assert_close(other(*inputs), sampled, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
 @pytest.mark.parametrize("form", ["onnx", "torch_export"])
 def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, capsys):
-    file = tmp_path / f"drawing.{FORMATS[form]}"
+    file = tmp_path / f"drawing{SUFFIXES[form]}"
     arguments = ["export", "--checkpoint", str(checkpoints[name]), "--format", form]
     cli.main([*arguments, "--output", str(file)])
     largest = re.search(r"Largest difference .*: (\S+)\n", capsys.readouterr().out)
@@ -111,6 +112,10 @@ def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, c
     assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, f"{file.name}.md"]
 
 
+def test_every_format_has_a_suffix():
+    assert SUFFIXES.keys() == FORMATS.keys()
+
+
 @pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
 def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints, tmp_path):
     from safetensors import safe_open
@@ -121,9 +126,8 @@ def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints,
     held: dict = {}
     exec(code_of(tmp_path / "drawing.safetensors.md").replace(file.name, str(file)), held)
     model, classes = load_model(checkpoints[name])
-    inputs = example(model, 5)
-    images = held["generator"](model.generator_input(*inputs, *[None] * (len(inputs) == 1)))
-    assert torch.equal(images, model.sample(*inputs))
+    inputs = model.seeded_latents(5), torch.arange(5) % model.num_classes
+    assert torch.equal(held["generator"](*inputs), model.sample(*inputs))
     with safe_open(file, "pt") as opened:
         contract = json.loads(opened.metadata()["contract"])
     assert contract["image_shape"] == [1, 32, 32]
@@ -139,7 +143,7 @@ def test_a_file_that_draws_something_else_is_not_kept(checkpoints, tmp_path, mon
     def wrong(file: Path, drawing: Drawing):
         return lambda *inputs: drawing(*inputs) + 0.001
 
-    monkeypatch.setattr(exporting, "load_safetensors", wrong)
+    monkeypatch.setitem(FORMATS, "safetensors", (write_safetensors, wrong))
     options = ["--format", "safetensors", "--output", str(tmp_path / "new" / "a.safetensors")]
     with pytest.raises(SystemExit, match=r"differs from the checkpoint's images by 0\.001"):
         cli.main(["export", "--checkpoint", str(checkpoints["dcgan_digits"]), *options])

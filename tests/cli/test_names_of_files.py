@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from minmax.commands.drawing import in_file
+from minmax.generation.drawing import in_file
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 import cli
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GANModule
-from minmax.commands.changes import KEY
+from minmax.training.changes import KEY
 
 MODEL = "--model.init_args"
 SMALL = (f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4")
@@ -358,22 +358,22 @@ class TestClasses:
         return [*data, "--trainer.limit_val_batches", "0", "--trainer.max_steps"]
 
     def test_of_a_conditional_model(self, folder, fit, config, tmp_path):
-        options = self.options(folder)
-        run = fit("acgan_folder", *options, "2")
+        options = ["--config", config("data/folder"), *self.options(folder)]
+        run = fit("acgan_cifar10", *options, "2")
         checkpoint = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
         before = (run / "checkpoints" / "last.ckpt").read_bytes()
 
         def refused(words: str, *more: str) -> None:
             resumed = ["--resume", "true", *more]
             with pytest.raises(SystemExit, match=words):
-                fit("acgan_folder", *options, "4", *resumed)
+                fit("acgan_cifar10", *options, "4", *resumed)
             for command in ("validate", "test"):
                 with pytest.raises(SystemExit, match=words):
                     cli.main(
                         [
                             command,
                             "--config",
-                            config("acgan_folder"),
+                            config("acgan_cifar10"),
                             *options,
                             "4",
                             *checkpoint,
@@ -390,7 +390,7 @@ class TestClasses:
         refused(r'but the data has \["ant", "cat", "dog"\].*Add')
         assert (run / "checkpoints" / "last.ckpt").read_bytes() == before
         kept = ["--data.init_args.classes", '["cat", "dog"]', "--resume", "true"]
-        fit("acgan_folder", *options, "3", *kept)
+        fit("acgan_cifar10", *options, "3", *kept)
         assert last(run)["class_names"] == ["cat", "dog"]
 
     def test_of_a_model_that_does_not_know_them(self, folder, fit, capsys):

@@ -16,7 +16,7 @@ from torch.multiprocessing.spawn import start_processes
 
 import cli
 from datamodules import Digits
-from minmax.commands import drawing
+from minmax.generation import drawing, writing
 from tests.cli.processes import FORKED
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -236,7 +236,7 @@ class TestSample:
         assert short.std(axis=0).mean() < all_.std(axis=0).mean() / 2
 
     def test_training_images_beside(self, trained, tmp_path, monkeypatch):
-        from minmax.commands.neighbours import beside_nearest
+        from minmax.generation.neighbours import beside_nearest
 
         checkpoint = trained / "checkpoints" / "last.ckpt"
         images, _ = Digits().split(train=True)
@@ -258,15 +258,15 @@ class TestSample:
         shutil.copy(trained / "checkpoints" / "last.ckpt", checkpoint)
 
         def gone(*given: object) -> tuple:
-            found = plan(*given)
+            found = prepared(*given)
             checkpoint.unlink()
             return found
 
-        plan = drawing.plan
-        monkeypatch.setattr(drawing, "plan", gone)
+        prepared = drawing.prepared
+        monkeypatch.setattr(drawing, "prepared", gone)
         # Of processes that begin with all imported, which takes others seconds.
         forked = partial(start_processes, start_method=FORKED.get_start_method())
-        monkeypatch.setattr(drawing, "spawn", forked)
+        monkeypatch.setattr(writing, "spawn", forked)
         arguments = ["sample", "--checkpoint", str(checkpoint), *options]
         with pytest.raises(SystemExit, match=r"--devices 2: a process failed .*no checkpoint at"):
             cli.main([*arguments, "--output", str(tmp_path / "x.npz")])

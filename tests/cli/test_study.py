@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 import cli
-from minmax.commands import study
 from minmax.lock import locked
+from minmax.studying import carrying_out
+from minmax.studying.plan_file import read_plan
+from minmax.studying.runs import keep_plan, runs_of
 from tests.cli.conftest import CONFIGS
 
 ROOT = CONFIGS.parent
@@ -54,7 +56,7 @@ def log(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(ROOT)
     file = tmp_path / "stand_in.py"
     file.write_text(f"LOG = {str(tmp_path / 'log')!r}\n" + STAND_IN)
-    monkeypatch.setattr(study, "CLI", file)
+    monkeypatch.setattr(carrying_out, "CLI", file)
     return tmp_path / "log"
 
 
@@ -166,7 +168,8 @@ def test_processes_share_the_runs(tmp_path, log, capsys):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from minmax.commands import study
-        study.CLI = Path({str(study.CLI)!r})
+        from minmax.studying import carrying_out
+        carrying_out.CLI = Path({str(carrying_out.CLI)!r})
         study.main([{str(plan)!r}, "--folder", {str(folder)!r}, "--run", "1"])
     """)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
@@ -192,7 +195,8 @@ def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from minmax.commands import study
-        study.CLI = Path({str(study.CLI)!r})
+        from minmax.studying import carrying_out
+        carrying_out.CLI = Path({str(carrying_out.CLI)!r})
         study.main([{str(plan)!r}, "--folder", {str(folder)!r}, "--run", "1"])
     """)
     with subprocess.Popen([sys.executable, "-c", code]) as other:
@@ -230,16 +234,16 @@ def test_two_studies_that_begin_at_once(tmp_path, log):
     """With other options: the one whose plan is replaced before its first run begins stops."""
     plan = tmp_path / "depth.yaml"
     folder = run(tmp_path, "--list")
-    runs = study.runs_of(study.read_plan(plan), "quick", folder, [])
-    study.keep_plan(study.read_plan(plan), "quick", folder, runs)
-    others = study.runs_of(study.read_plan(plan), "quick", folder, ["--data.init_args.root=DATA"])
-    study.keep_plan(study.read_plan(plan), "quick", folder, others)
+    runs = runs_of(read_plan(plan), "quick", folder, [])
+    keep_plan(read_plan(plan), "quick", folder, runs)
+    others = runs_of(read_plan(plan), "quick", folder, ["--data.init_args.root=DATA"])
+    keep_plan(read_plan(plan), "quick", folder, others)
     with pytest.raises(ValueError, match="another study with other options has begun"):
-        study.train(folder, runs, runs, retry=False)
+        carrying_out.train(folder, runs, runs, retry=False)
     assert asked(log) == []
     assert not runs[0].folder.exists()
     with locked(runs[0].lock), pytest.raises(ValueError, match=r"holds a run \(base, seed 0\)"):
-        study.keep_plan(study.read_plan(plan), "quick", folder, runs)
+        keep_plan(read_plan(plan), "quick", folder, runs)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +268,8 @@ def test_options_of_the_studies_are_options(plan, monkeypatch, capsys):
     """Of each variant, as far as the parser sees them, which imports its classes."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sys.argv", ["cli.py"])
-    held = study.read_plan(plan)
-    for run in study.runs_of(held, "quick", Path("nowhere"), [])[: len(held.variants)]:
+    held = read_plan(plan)
+    for run in runs_of(held, "quick", Path("nowhere"), [])[: len(held.variants)]:
         with pytest.raises(SystemExit) as ended:
             cli.main(["fit", *run.arguments, "--print_config"])
         assert not ended.value.code, ended.value.code

@@ -18,15 +18,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import cli
 from gan_modules import GANModule
 from minmax.callbacks import WholeCheckpoints
-from minmax.commands.checkpoint import read_checkpoint
+from minmax.checkpoints.reading import read_checkpoint
 from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
-    *("--model.init_args.label_flips", "LabelFlips"),
-    *("--model.init_args.label_flips.probability", "0.1"),
-    *("--model.init_args.instance_noise", "InstanceNoise"),
-    *("--model.init_args.instance_noise.std", "0.1"),
+    *("--model.init_args.game.label_flips", "LabelFlips"),
+    *("--model.init_args.game.label_flips.probability", "0.1"),
+    *("--model.init_args.augment", "InstanceNoise"),
+    *("--model.init_args.augment.std", "0.1"),
 ]
 SMALL = [
     *("--model.init_args.generator.width", "8"),
@@ -312,7 +312,7 @@ class TestDivergence:
         step = torch.optim.Adam.step
 
         def large(self: torch.optim.Adam, closure: object = None) -> object:
-            if GANModule.batches == 6:
+            if GANModule.begun == 6:
                 self.param_groups[0]["params"][0].grad.fill_(1e30)
             return step(self, closure)
 
@@ -320,9 +320,9 @@ class TestDivergence:
 
         def counted(self: GANModule, batch: object, batch_idx: int) -> None:
             begin(self, batch, batch_idx)
-            GANModule.batches = self.trainer.global_step + 1
+            GANModule.begun = self.trainer.global_step + 1
 
-        monkeypatch.setattr(GANModule, "batches", 0, raising=False)
+        monkeypatch.setattr(GANModule, "begun", 0, raising=False)
         monkeypatch.setattr(GANModule, "on_train_batch_start", counted)
         monkeypatch.setattr(torch.optim.Adam, "step", large)
         name = r"exp_avg_sq of weight 0 in optimizer 0 is not finite after batch 10"
@@ -452,7 +452,7 @@ def test_activations_are_those_of_the_closed_form():
     """Of linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
-    from minmax.commands.plan import TRIED, activation_bytes
+    from minmax.training.dry_run import TRIED, activation_bytes
     from tests.gan_modules.helpers import make_model
 
     class Linear(nn.Module):

@@ -18,10 +18,10 @@ import yaml
 
 import cli
 from minmax import documents
-from minmax.commands import study
-from minmax.commands.changes import shown
-from minmax.commands.checkpoint import load_model
-from minmax.commands.training import GANCLI
+from minmax.checkpoints.reading import load_model
+from minmax.studying.runs import as_text
+from minmax.training.changes import shown
+from minmax.training.command_line import GANCLI
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 
@@ -300,7 +300,7 @@ def test_payloads_of_configs(name, config, tmp_path, strangers, proof, monkeypat
     if EVERY or number % len(ENDS) == 0:
         values = payload.get("model", {}).get("init_args", payload)
         start = "--model.init_args." if "model" in payload else "--"
-        options = [f"{start}{name}={study.as_text(value)}" for name, value in values.items()]
+        options = [f"{start}{name}={as_text(value)}" for name, value in values.items()]
         if values:
             refused(["fit", *given, *options])
         harmless(strangers, proof, file)

@@ -12,7 +12,9 @@ from torch.optim import Adam, Optimizer
 
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.bookkeeping import NETWORKS
 from gan_modules.networks import ClassifyingDiscriminator, Discriminator, Generator
+from gan_modules.networks.base import one_hot
 
 LATENT, CHANNELS, SIZE, CLASSES = 5, 1, 4, 3
 VARIANTS: tuple[type[GANModule], ...] = (GAN, ACGAN, WGANGP)
@@ -21,7 +23,7 @@ VARIANTS: tuple[type[GANModule], ...] = (GAN, ACGAN, WGANGP)
 class TinyGenerator(Generator):
     """Two linear layers with batch norm between them."""
 
-    def __init__(self, latent_dim: int, channels: int, image_size: int) -> None:
+    def __init__(self, latent_dim: int, channels: int, image_size: int, num_classes: int) -> None:
         super().__init__(image_size)
         self.shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
@@ -33,14 +35,30 @@ class TinyGenerator(Generator):
             nn.Tanh(),
         )
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         return self.layers(latent).view(-1, *self.shape)
+
+
+class TinyConditionalGenerator(TinyGenerator):
+    """The same with the class as a one-hot vector beside the latent."""
+
+    conditional = True
+
+    def __init__(self, latent_dim: int, channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(latent_dim + num_classes, channels, image_size, num_classes)
+        self.num_classes = num_classes
+
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        inputs = torch.cat([latent, one_hot(classes, self.num_classes, latent)], dim=1)
+        return super().forward(inputs, classes)
 
 
 class TinyDiscriminator(Discriminator):
     """Two linear layers with dropout between them."""
 
-    def __init__(self, channels: int, image_size: int, dropout: float = 0.2) -> None:
+    def __init__(
+        self, channels: int, image_size: int, num_classes: int, dropout: float = 0.2
+    ) -> None:
         super().__init__(image_size)
         self.layers = nn.Sequential(
             nn.Flatten(),
@@ -50,7 +68,7 @@ class TinyDiscriminator(Discriminator):
             nn.Linear(8, 1),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         return self.layers(images).squeeze(1)
 
 
@@ -65,7 +83,7 @@ class TinyClassifier(ClassifyingDiscriminator):
         self.source_head = nn.Linear(8, 1)
         self.class_head = nn.Linear(8, num_classes)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.body(images)
         return self.source_head(features).squeeze(1), self.class_head(features)
 
@@ -80,13 +98,12 @@ def slow_adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
 
 def make_model(variant: type[GANModule] = GAN, seed: int = 0, **options: Any) -> GANModule:
     """A tiny model of a variant, with the same weights whenever the seed is the same."""
-    adversary = variant.adversary_name
-    networks = {adversary: TinyClassifier if issubclass(variant, ACGAN) else TinyDiscriminator}
+    classes = issubclass(variant, ACGAN)
     arguments = {
-        "generator": TinyGenerator,
-        **networks,
+        "generator": TinyConditionalGenerator if classes else TinyGenerator,
+        "discriminator": TinyClassifier if classes else TinyDiscriminator,
         "generator_optimizer": fast_adam,
-        f"{adversary}_optimizer": slow_adam,
+        "discriminator_optimizer": slow_adam,
         "channels": CHANNELS,
         "image_size": SIZE,
         "num_classes": CLASSES,
@@ -94,10 +111,6 @@ def make_model(variant: type[GANModule] = GAN, seed: int = 0, **options: Any) ->
     }
     torch.manual_seed(seed)
     return variant(**(arguments | options))
-
-
-def adversary_of(model: GANModule) -> nn.Module:
-    return getattr(model, model.adversary_name)
 
 
 class Batches:
@@ -188,9 +201,7 @@ class OptimizerSteps(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, GANModule)
-        for name, optimizer in zip(
-            ("generator", pl_module.adversary_name), trainer.optimizers, strict=True
-        ):
+        for name, optimizer in zip(NETWORKS, trainer.optimizers, strict=True):
             if self.before is not None:
                 optimizer.register_step_pre_hook(lambda *_, name=name: self.before(pl_module, name))
             if self.after is not None:
@@ -242,3 +253,9 @@ def equal(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
 
 def gradients(network: nn.Module) -> list[Tensor | None]:
     return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def draws_nothing(action: Callable[[], object]) -> bool:
+    before = torch.get_rng_state()
+    action()
+    return torch.equal(before, torch.get_rng_state())

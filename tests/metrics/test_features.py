@@ -10,16 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules import Digits
-from minmax.metrics import (
-    DomainClassifier,
-    InceptionFeatures,
-    PixelFeatures,
-    Scorer,
-    inception_weights,
-    make_scorer,
-    score,
-)
-from minmax.metrics.classifier import accuracy, train_classifier
+from minmax.metrics.classifier import DomainClassifier, accuracy, train_classifier
+from minmax.metrics.inception import InceptionFeatures, inception_weights
+from minmax.metrics.pixels import PixelFeatures
+from minmax.metrics.scorer import Scorer, make_scorer
+from minmax.metrics.scores import score
 
 CPU = torch.device("cpu")
 

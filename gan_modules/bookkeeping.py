@@ -1,0 +1,148 @@
+"""What goes on around every training step: counting, random numbers, the average, logging."""
+
+import math
+import os
+from time import perf_counter
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_modules.parts import CrossEntropy, Game, Part
+from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
+from gan_modules.position import begin_epoch
+from gan_modules.precision import refuse_precision
+from gan_modules.reseeding import reseed
+
+Batch = tuple[Tensor, Tensor]
+"""Real images `[N, C, H, W]` in [-1, 1], and their classes, int64 `[N]`."""
+NETWORKS = ("generator", "discriminator")
+"""In the order of their optimizers."""
+
+
+class Bookkeeping(LightningModule):
+    """Counts images, seeds each batch, keeps the generator's average, and logs.
+
+    Attributes:
+        observed: the newest scalars of the step by log name, logged at the interval.
+        logging_due: whether this batch is logged; what only the log needs can wait for it.
+        images_seen: real images trained on so far, the current batch included, all ranks.
+        game: what the logits are worth; a variant's own if it has one.
+    """
+
+    generator: nn.Module
+    generator_ema: nn.Module | None
+    ema_share: Tensor
+
+    def __init__(self, discriminator_steps: int, clip_norms: tuple[float, float]) -> None:
+        super().__init__()
+        self.discriminator_steps = discriminator_steps
+        self.clip_norms = clip_norms
+        self.images_seen = 0
+        self.observed: dict[str, Tensor] = {}
+        self.logging_due = False
+        self.game: Game = CrossEntropy()
+        self._clock = (0.0, 0)
+        self._parts: list[Part] = []
+
+    def average_generator(self, half_life_images: int) -> None:
+        """Keep an average of the generator's weights from now on; 0 is off."""
+        self.ema_half_life_images = half_life_images
+        self.generator_ema = ema_copy(self.generator) if half_life_images > 0 else None
+        self.register_buffer("ema_share", torch.tensor(0.0), persistent=False)
+
+    def on_fit_start(self) -> None:
+        """Take the seed of all random numbers; let logs fall on the generator's turns."""
+        refuse_precision(str(self.trainer.precision))
+        turns = math.ceil(self.trainer.log_every_n_steps / self.discriminator_steps)  # type: ignore[attr-defined]
+        self.trainer.log_every_n_steps = turns * self.discriminator_steps  # type: ignore[attr-defined]
+        self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))
+
+    def on_train_start(self) -> None:
+        """Start the clock of images per second."""
+        begin_epoch(self.trainer)
+        self._clock = perf_counter(), self.images_seen
+
+    def on_validation_start(self) -> None:
+        """Take rank 0's running statistics of batch norm, so that all ranks draw with the same.
+
+        In manual optimization nothing else shares them. Trainings don't use them.
+        """
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def on_validation_end(self) -> None:
+        """Start the clock anew: validation is not training."""
+        self._clock = perf_counter(), self.images_seen
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Count the batch, seed its random numbers, and have all parts get ready."""
+        self.begin_batch(len(batch[0]) * self.trainer.world_size)
+        reseed(self._seed, self.images_seen, self.global_rank, self.device)
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self.logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
+
+    def begin_batch(self, images: int) -> None:
+        """Set all that changes from step to step.
+
+        Args:
+            images: of the batch, all ranks together.
+        """
+        self.images_seen += images
+        for part in self.parts():
+            part.begin(self.images_seen)
+        if self.generator_ema is not None:
+            lives = ema_half_lives(images, self.images_seen, self.ema_half_life_images)
+            self.ema_share.fill_(ema_share(lives))
+
+    def parts(self) -> list[Part]:
+        """The parts of this variant."""
+        if not self._parts:
+            self._parts = [module for module in self.modules() if isinstance(module, Part)]
+        return self._parts
+
+    def finish_batch(self, real_logits: Tensor, fake_logits: Tensor) -> None:
+        """Update the average of the generator and, at the logging interval, log the batch.
+
+        Args:
+            real_logits: of the real images in the discriminator's update, `[N]`.
+            fake_logits: of the generated images in it, `[M]`.
+        """
+        if self.generator_ema is not None:
+            ema_update(self.generator_ema, self.generator, self.ema_share)
+        if not self.logging_due:
+            return
+        clock, self._clock = self._clock, (perf_counter(), self.images_seen)
+        values: dict[str, Tensor | float] = {
+            "step": float(self.images_seen),
+            **self.game.accuracies(real_logits, fake_logits),
+            "logits/real": real_logits.float().mean(),
+            "logits/fake": fake_logits.float().mean(),
+            "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0]),
+        }
+        for name, optimizer in zip(NETWORKS, self.trainer.optimizers, strict=True):
+            values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
+        for part in self.parts():
+            values |= part.observed
+        for name, value in (values | self.observed).items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            in_progress_bar = name.startswith("loss/") or name == "time/images_per_second"
+            self.log(name, value, in_progress_bar, sync_dist=self.trainer.world_size > 1)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Note the norm of the gradients, their scaling undone; then clip them."""
+        index = self.trainer.optimizers.index(optimizer)
+        limit = self.clip_norms[index]
+        if not (limit or self.logging_due):
+            return
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # which a fused optimizer would do in its step only
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
+        if self.logging_due:
+            self.observed[f"gradient_norm/{NETWORKS[index]}"] = norm
+        if limit:
+            nn.utils.clip_grads_with_norm_(weights, limit, norm)

@@ -1,0 +1,74 @@
+"""Options and checkpoints of earlier versions, in today's words.
+
+Until 0.2 WGAN-GP's second network was called `critic`, the options of the cross entropy were the
+variants' own, and networks were built without the number of classes.
+"""
+
+from typing import Any
+
+TRICKS = "gan_modules.tricks."
+PARTS = "gan_modules.parts."
+OF_GAME = ("labels", "label_flips")
+LOSSES = {"gan_modules.losses.bce_mean": 0.5, "gan_modules.losses.bce_sum": 1.0}
+
+
+def renew(checkpoint: dict[str, Any]) -> bool:
+    """Bring a checkpoint into today's words; whether it was one of before."""
+    options = checkpoint.get("hyper_parameters", {})
+    changed: dict[str, Any] = renewed(options, options.get("_class_path", ""))
+    checkpoint["hyper_parameters"] = changed
+    weights = checkpoint.get("state_dict", {})
+    old = [name for name in weights if name.startswith("critic.")]
+    for name in list(weights) if old else []:  # in their order
+        weights[name.replace("critic.", "discriminator.", 1)] = weights.pop(name)
+    return bool(old) or changed != options
+
+
+def renewed_config(config: Any) -> Any:
+    """The options of a run in today's words; anything else as it is."""
+    model = config.get("model") if isinstance(config, dict) else None
+    if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
+        named = renewed(model["init_args"], str(model.get("class_path")))
+        config["model"] = model | {"init_args": named}
+    return config
+
+
+def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
+    """The options of a variant in today's words.
+
+    Args:
+        options: of its constructor.
+        class_path: of the variant.
+    """
+    variant = class_path.rpartition(".")[2]
+    new = {name.replace("critic", "discriminator"): value for name, value in options.items()}
+    if variant == "WGANGP" and "penalty_weight" in new:
+        weight = new.pop("penalty_weight")
+        new["penalty"] = part("GradientPenalty", weight=weight)
+    if "instance_noise" in new:
+        new["augment"] = moved(new.pop("instance_noise"))
+    if "batches" in new:
+        new["batches"] = moved(new["batches"])
+    ours: dict[str, Any] = {name: new.pop(name) for name in OF_GAME if name in new}
+    loss = new.pop("discriminator_loss", None)
+    new.pop("generator_loss", None)
+    game: dict[str, Any] = {name: moved(value) for name, value in ours.items() if value is not None}
+    if loss is not None:
+        game["discriminator_weight"] = LOSSES.get(loss, loss)
+    if game:
+        new["game"] = part("CrossEntropy", **game)
+    return new
+
+
+def part(name: str, **arguments: Any) -> dict[str, Any]:
+    """A part as a configuration writes it."""
+    return {"class_path": PARTS + name, "init_args": arguments}
+
+
+def moved(value: Any) -> Any:
+    """A part that was found in another module then."""
+    if isinstance(value, str):
+        return value.replace(TRICKS, PARTS)
+    if isinstance(value, dict) and isinstance(value.get("class_path"), str):
+        return value | {"class_path": value["class_path"].replace(TRICKS, PARTS)}
+    return value

@@ -1,0 +1,109 @@
+"""What is done to images before the discriminator sees them, in both updates."""
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from gan_modules.parts.base import Part
+from minmax.errors import UserError
+
+
+class Augment(Part):
+    """A differentiable change of images `[N, C, H, W]`, which keeps their shape.
+
+    A subclass writes `forward`; one that treats the two kinds differently writes `real` and `fake`.
+    """
+
+    def real(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of real images."""
+        changed: Tensor = self(images)
+        return changed
+
+    def fake(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of generated images."""
+        changed: Tensor = self(images)
+        return changed
+
+    def adapt(self, real_logits: Tensor) -> None:
+        """Learn from the logits `[N]` of real images in the discriminator's update."""
+
+
+class Unchanged(Augment):
+    """Nothing is done."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same images."""
+        return images
+
+
+class InOrder(Augment):
+    """One change after another.
+
+    Args:
+        changes: the first one first.
+    """
+
+    def __init__(self, changes: list[Augment]) -> None:
+        super().__init__()
+        self.changes = nn.ModuleList(changes)
+
+    def real(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of real images."""
+        for change in self._each():
+            images = change.real(images)
+        return images
+
+    def fake(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of generated images."""
+        for change in self._each():
+            images = change.fake(images)
+        return images
+
+    def adapt(self, real_logits: Tensor) -> None:
+        """Let each learn."""
+        for change in self._each():
+            change.adapt(real_logits)
+
+    def _each(self) -> Iterator[Augment]:
+        return iter(cast(Iterable[Augment], self.changes))
+
+
+class InstanceNoise(Augment):
+    """Add Gaussian noise to what the discriminator sees (Sønderby et al. 2017, section 3.2).
+
+    https://arxiv.org/abs/1610.04490
+
+    Args:
+        std: standard deviation at the start, in units of the pixel range [-1, 1]. 0 is off.
+        anneal_images: number of images over which the noise falls to 0 linearly; 0 means
+            that it stays constant.
+        on_real: whether real images get the noise too. The source: no; the paper: yes.
+    """
+
+    level: Tensor
+
+    def __init__(self, std: float = 0.0, anneal_images: int = 0, on_real: bool = False) -> None:
+        super().__init__()
+        if std < 0 or anneal_images < 0:
+            raise UserError(
+                f"`std` and `anneal_images` must not be negative, got {std} and {anneal_images}"
+            )
+        self.std = std
+        self.anneal_images = anneal_images
+        self.on_real = on_real
+        self.constant("level", std)
+
+    def begin(self, images_seen: int) -> None:
+        """Set the standard deviation of this step's noise."""
+        left = max(0.0, 1 - images_seen / self.anneal_images) if self.anneal_images else 1.0
+        self.level.fill_(self.std * left)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` with their noise; not clipped."""
+        return images + self.level * torch.randn_like(images) if self.std else images
+
+    def real(self, images: Tensor) -> Tensor:
+        """Real images, with noise if they get any."""
+        return self.fake(images) if self.on_real else images

@@ -1,0 +1,35 @@
+"""How real and generated images reach the discriminator."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gan_modules.parts.base import Part
+
+Judge = Callable[[Tensor, Tensor], Tensor]
+"""A discriminator: images `[N, C, H, W]` and their classes `[N]` to logits `[N]`."""
+
+
+class SeparateBatches(Part):
+    """Show real and generated images to the discriminator in two passes.
+
+    Batch norm then normalises each kind by its own statistics.
+    """
+
+    def forward(
+        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits `[N]` of real images with their classes, and `[M]` of generated ones."""
+        return discriminator(real, classes), discriminator(fake, asked)
+
+
+class MixedBatch(SeparateBatches):
+    """Show real and generated images to the discriminator as one batch."""
+
+    def forward(
+        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits `[N]` of real images with their classes, and `[M]` of generated ones."""
+        logits = discriminator(torch.cat([real, fake]), torch.cat([classes, asked]))
+        return logits[: len(real)], logits[len(real) :]

@@ -1,0 +1,129 @@
+"""What a training leaves, bit by bit: its logged values and its weights, and how two differ."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minmax.scalars import read_scalars
+
+RENAMED = {"critic": "discriminator", "adversary": "discriminator"}
+"""Words of earlier versions, and today's."""
+CLOCK = "time/"
+"""Begins the names of values that no two trainings share."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one training has left.
+
+    Attributes:
+        values: by log name, the value logged after so many images.
+        tensors: by name, weights, buffers and the states of the optimizers at the end.
+    """
+
+    values: Mapping[str, Mapping[int, float]]
+    tensors: Mapping[str, Tensor]
+
+
+def read(run: Path) -> Recorded:
+    """Read a run's folder, under today's names."""
+    values = {
+        today(name): dict(zip(*series, strict=True))
+        for name, series in read_scalars(run).items()
+        if not name.startswith(CLOCK)
+    }
+    saved = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    tensors = {today(name): tensor for name, tensor in saved["state_dict"].items()}
+    for number, optimizer in enumerate(saved["optimizer_states"]):
+        tensors |= dict(_flat(optimizer["state"], f"optimizer{number}"))
+    return Recorded(values, tensors)
+
+
+def today(name: str) -> str:
+    """A name with the words of today."""
+    return re.sub("|".join(RENAMED), lambda found: RENAMED[found[0]], name)
+
+
+def differences(old: Recorded, new: Recorded, batch_size: int, ignored: str = "") -> list[str]:
+    """What of the old is not the same to the bit in the new, a line each.
+
+    What only the new has, a value that is newly logged or a new buffer, is no difference.
+
+    Args:
+        old: the training before the change.
+        new: after it.
+        batch_size: images a batch.
+        ignored: regular expression of names that are left out, whole; none if empty.
+    """
+
+    def kept(names: Mapping[str, Any]) -> list[str]:
+        return [name for name in names if not re.fullmatch(ignored, name)]
+
+    lines = [
+        found
+        for name in kept(old.values)
+        if (found := _values_differ(name, old.values[name], new.values.get(name), batch_size))
+    ]
+    changed = {
+        name: found
+        for name in kept(old.tensors)
+        if (found := _tensors_differ(old.tensors[name], new.tensors.get(name)))
+    }
+    for group in dict.fromkeys(_group(name) for name in old.tensors):
+        own = {name: found for name, found in changed.items() if _group(name) == group}
+        if own:
+            name, found = next(iter(own.items()))
+            lines.append(f"{group}: {len(own)} tensors, the first {name} {found}")
+    return lines
+
+
+def _flat(state: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, dict):
+        for key, value in state.items():
+            yield from _flat(value, f"{name}.{key}")
+
+
+def _group(name: str) -> str:
+    return name.split(".")[0]
+
+
+def _values_differ(
+    name: str, old: Mapping[int, float], new: Mapping[int, float] | None, batch_size: int
+) -> str | None:
+    if new is None:
+        return f"{name}: missing in the new"
+    unequal = sorted(
+        images
+        for images in old.keys() | new.keys()
+        if images not in old or images not in new or not _same(old[images], new[images])
+    )
+    if not unequal:
+        return None
+    both = [abs(old[images] - new[images]) for images in unequal if images in old and images in new]
+    largest = f"by {max(both):.3g} at most" if both else "in when it was logged"
+    return f"{name}: from batch {unequal[0] // batch_size} on, {largest}"
+
+
+def _same(old: float, new: float) -> bool:
+    return old == new or (old != old and new != new)
+
+
+def _tensors_differ(old: Tensor, new: Tensor | None) -> str | None:
+    if new is None:
+        return "missing in the new"
+    if (old.dtype, old.shape) != (new.dtype, new.shape):
+        return f"is {new.dtype} {list(new.shape)}, was {old.dtype} {list(old.shape)}"
+    if torch.equal(_bytes(old), _bytes(new)):
+        return None
+    return f"by {(old.double() - new.double()).abs().max().item():.3g} at most"
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().reshape(-1).view(torch.uint8)

@@ -1,0 +1,116 @@
+"""The one callback that saves a training's state, for all others that want it saved."""
+
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+
+from gan_modules import GANModule
+from minmax.callbacks.base import Batch, GANCallback, callbacks_of, is_trial
+from minmax.callbacks.run_checkpoint import RunCheckpoint
+from minmax.errors import UserError
+from minmax.lightning_inside import epoch_is_over, validation_follows
+
+
+class LastCheckpoint(GANCallback, RunCheckpoint):
+    """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
+
+    Others have the state saved by `save_soon`; `saver_of` finds the trainer's own. Each is told of
+    a save by `before_save`.
+
+    Args:
+        every_n_epochs: epochs from one save to the next.
+        every_images: also save after so many real images; if None, epochs alone count.
+
+    Attributes:
+        from_the_beginning: whether a run that has no checkpoint yet is saved before its first
+            batch.
+    """
+
+    def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
+        if every_images is not None and every_images < 1:
+            raise UserError(f"`LastCheckpoint.every_images` must be at least 1, got {every_images}")
+        self.every_images = every_images
+        self.from_the_beginning = False
+        self._asked = False
+        self._waiting = False
+        super().__init__(
+            filename="last",
+            enable_version_counter=False,
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+        )
+
+    @property
+    def file(self) -> Path:
+        """Where the state is saved."""
+        assert self.dirpath is not None, "a trainer's setup chooses it"
+        return Path(self.dirpath) / "last.ckpt"
+
+    def save_soon(self, trainer: Trainer) -> None:
+        """Save when all callbacks have seen this batch, and what it brings is over.
+
+        That is a validation, or the end of an epoch. What was saved before them would be gone on
+        with behind them.
+        """
+        self._asked = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the beginning, if the run may have to return to it; not what is gone on with."""
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step
+        if not self.from_the_beginning or is_trial(trainer):
+            return
+        if not trainer.strategy.broadcast(self.file.is_file()):
+            self._write(trainer)
+
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        """Save when as many images have been seen, or when another callback has asked for it."""
+        seen, new = module.images_seen, len(batch[0]) * trainer.world_size
+        if self.every_images and seen // self.every_images > (seen - new) // self.every_images:
+            self.save_soon(trainer)
+        if not self._asked:
+            return
+        self._asked = False
+        if validation_follows(trainer) or epoch_is_over(trainer):
+            self._waiting = True
+        else:
+            self._save(trainer, module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what waited for it, in the midst of an epoch."""
+        if self._waiting and not epoch_is_over(trainer):
+            self._save(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, also an epoch that `max_steps` or `max_time` has cut short.
+
+        Only here does Lightning still know how far that epoch went.
+        """
+        if self._waiting or trainer.global_step == trainer.max_steps or trainer.should_stop:
+            self._save(trainer, pl_module)
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what came after the newest save."""
+        self._save(trainer, pl_module)
+
+    def _save(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save now, unless nothing was trained since the newest save."""
+        if is_trial(trainer):
+            return
+        assert isinstance(module, GANModule)
+        for callback in callbacks_of(trainer):
+            callback.before_save(trainer, module)
+        self._waiting = False
+        if trainer.global_step != self._last_global_step_saved:
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.file)
+        self._last_global_step_saved = trainer.global_step
+
+
+def saver_of(trainer: Trainer) -> LastCheckpoint | None:
+    """The callback that saves the training; None if it isn't saved."""
+    every = trainer.checkpoint_callbacks
+    return next((callback for callback in every if isinstance(callback, LastCheckpoint)), None)

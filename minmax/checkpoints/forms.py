@@ -1,0 +1,112 @@
+"""The form of what a checkpoint holds beside its weights.
+
+Lightning and the callbacks take it over as it is; one of a stranger's may hold anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minmax.checkpoints.weighing import NUMBER, check_options
+from minmax.errors import UserError
+
+COUNTER = {"ready": int, "started": int, "processed": int, "completed": int}
+COUNTERS = {"total": COUNTER, "current": COUNTER}
+STEPS = {kind: {"ready": int, "completed": int, "*": int} for kind in ("total", "current")}
+POSITIONS = (
+    {"epoch": int, "images": int, "seed": int},
+    {"epoch": int, "batch": int, "*": int},  # of earlier versions
+)
+FORM = {
+    "pytorch-lightning_version?": str,
+    "epoch?": int,
+    "global_step?": int,
+    "images_seen": int,
+    "class_names?": [str],
+    "callbacks?": {
+        "Finite?": {"returned": int},
+        "Diagnosis?": {"curves": dict, "current": [dict], "real_distance": object},
+        "*": dict,
+    },
+    "optimizer_states?": [{"state": {"*": dict}, "param_groups": [{"params": list, "*": object}]}],
+    "lr_schedulers?": [dict],
+    "hyper_parameters?": dict,
+    "settings?": {
+        "options": dict,
+        "optimizers": [{"class": str, "options": dict}],
+        "facts": dict,
+    },
+    "loops?": {
+        "fit_loop": {
+            "state_dict": {"combined_loader?": [POSITIONS], "*": object},
+            "epoch_progress": COUNTERS,
+            "epoch_loop.batch_progress": {**COUNTERS, "is_last_batch": bool},
+            "epoch_loop.state_dict": dict,
+            "epoch_loop.scheduler_progress?": STEPS,
+            "epoch_loop.automatic_optimization.optim_progress?": {
+                "optimizer": {"step": STEPS, "zero_grad": STEPS}
+            },
+            "epoch_loop.manual_optimization.optim_step_progress?": STEPS,
+            "*": dict,
+        },
+        "*": {"batch_progress?": {**COUNTERS, "*": bool}, "*": object},
+    },
+    "*": object,
+}
+"""By key, of which those with `?` may be missing and `*` stands for all others."""
+STATES = ("pytorch-lightning_version", "global_step", "optimizer_states", "lr_schedulers", "loops")
+"""What a training goes on from."""
+
+
+def check_form(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint with values that are no states, or of absurd numbers.
+
+    Raises:
+        ValueError: there is such a value.
+    """
+    compare(checkpoint, FORM, "")
+    check_options(checkpoint.get("settings"), "settings")
+
+
+def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
+    """Refuse a checkpoint that no training can go on from.
+
+    Raises:
+        UserError: it holds a model alone.
+    """
+    for name in STATES:
+        if name not in checkpoint:
+            raise UserError(
+                f"--ckpt_path {path} lacks {name}, without which no training goes on: give another"
+            )
+
+
+def compare(value: Any, form: Any, name: str) -> None:
+    """Refuse a value that is of another form.
+
+    Args:
+        value: a tree.
+        form: a type, a list of one form for all parts, a dictionary of forms, or two of these.
+        name: of the value.
+
+    Raises:
+        ValueError: it is.
+    """
+    if isinstance(form, tuple):  # by a key that only the second has
+        form = form[isinstance(value, dict) and "batch" in value]
+    kind: Any = form if isinstance(form, type) else type(form)
+    if not isinstance(value, kind) or (kind is int and type(value) is not int):
+        raise ValueError(f"its {name} is a {type(value).__name__}")
+    if kind is int and not 0 <= value < NUMBER:
+        raise ValueError(f"its {name} is out of all bounds")
+    if isinstance(form, list):
+        for part in value:
+            compare(part, form[0], name)
+    elif isinstance(form, dict):
+        for key, held in value.items():
+            inner = form.get(key, form.get(f"{key}?", form.get("*")))
+            place = f"{name}.{str(key)[:100]}".lstrip(".")
+            if inner is None:
+                raise ValueError(f"it has a {place}")
+            compare(held, inner, place)
+        if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
+            raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")

@@ -1,0 +1,134 @@
+"""Safe reading of checkpoints, with errors that say what to do."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_modules import GANModule
+from gan_modules.older import renew
+from minmax.admission import admitted
+from minmax.checkpoints.building import build
+from minmax.checkpoints.forms import check_form
+from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
+from minmax.errors import MissingError, UserError, files_named, passes_through
+from minmax.files import check_archive
+from minmax.one_line import one_line
+
+CLASSES = 2**20
+"""Of a checkpoint, at most: no weights tell of them where a model draws without."""
+INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
+"""What Lightning's command line names in each checkpoint; it is not called here."""
+
+
+@files_named()
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of this project, without running any code in it.
+
+    Raises:
+        MissingError: there is no such file.
+        UserError: it is no whole checkpoint, or would have run code.
+    """
+    if not Path(path).is_file():
+        raise MissingError(
+            f"there is no checkpoint at {path}; a run keeps its own in its folder, as "
+            "checkpoints/last.ckpt and checkpoints/best.ckpt"
+        )
+    try:
+        check_unpacked(Path(path))
+        check_archive(Path(path))
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        check_contents(checkpoint, Path(path).stat().st_size)
+    except Exception as error:  # a damaged file can make torch raise anything
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{path} is refused: it is no whole checkpoint, or loading it would run code that is "
+            f"stored in it ({reason}). Copy it again, use another, or train one with "
+            "`python cli.py fit`"
+        ) from error
+    if not isinstance(checkpoint, dict) or not (
+        isinstance(checkpoint.get("images_seen"), int)
+        and isinstance(checkpoint.get("state_dict"), dict)
+        and all(isinstance(tensor, Tensor) for tensor in checkpoint["state_dict"].values())
+    ):
+        raise UserError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
+    try:
+        check_form(checkpoint)
+    except ValueError as error:
+        raise UserError(f"{path} is refused, since {error}") from error
+    renew(checkpoint)
+    return checkpoint
+
+
+def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
+    """The variant's class path, `gan_modules.GAN` say.
+
+    Raises:
+        UserError: the checkpoint doesn't say.
+    """
+    hyperparameters = checkpoint.get("hyper_parameters")
+    class_path = isinstance(hyperparameters, dict) and hyperparameters.get("_class_path")
+    if not isinstance(class_path, str):
+        raise UserError(
+            f"{path} doesn't say which variant it holds, since it was not made by "
+            "`python cli.py fit`. Train it through the command line"
+        )
+    return class_path
+
+
+def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
+    """What the classes are called; empty if it isn't known.
+
+    Raises:
+        UserError: these are no names.
+    """
+    names = checkpoint.get("class_names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path} is refused: its class_names are no list of names")
+    return list(names)
+
+
+def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
+    """Build the model of a checkpoint, in eval mode, and the names of its classes.
+
+    Raises:
+        MissingError: there is no such file.
+        UserError: it holds no model that can be built here.
+    """
+    checkpoint = read_checkpoint(path)
+    class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
+    options = {**checkpoint["hyper_parameters"]}
+    del options["_class_path"]
+    if options.get("_undescribed"):
+        raise UserError(
+            f"{path} was trained with Python objects that have no import path. Load it in Python: "
+            f"{class_path.rpartition('.')[2]}.load_from_checkpoint(path, "
+            f"{', '.join(f'{name}=...' for name in options['_undescribed'])})"
+        )
+    try:
+        check_options(options)
+        if options.pop("_instantiator", INSTANTIATOR) != INSTANTIATOR:
+            given = checkpoint["hyper_parameters"]["_instantiator"]
+            raise ValueError(f"its _instantiator {given} is no part of a GAN")
+        if options.get("num_classes", 0) > CLASSES:
+            raise ValueError(f"its num_classes is more than {CLASSES:,}")
+        model = build(class_path, options, checkpoint["state_dict"])
+        model.load_state_dict(checkpoint["state_dict"])
+        model.on_load_checkpoint(checkpoint)
+    except Exception as error:  # whatever a stranger's options make the networks raise
+        if passes_through(error, admitted()) and not isinstance(error, UserError):
+            raise  # from the user's own code
+        raise UserError(
+            f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
+            "is one of yours, use the version of this project that it was trained with"
+        ) from error
+    if names and len(names) != model.num_classes:
+        warnings.warn(
+            f"{path} has {len(names)} names for {model.num_classes} classes: numbers stand for "
+            "them",
+            stacklevel=2,
+        )
+        names = []
+    return model.eval(), names

@@ -1,0 +1,1 @@
+"""Images of a trained generator: drawn, explored in the browser, exported for other runtimes."""

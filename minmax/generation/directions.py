@@ -1,0 +1,50 @@
+"""Directions in the latent space along which a generator's first layer varies most."""
+
+import torch
+from torch import Tensor, nn
+
+from gan_modules import GANModule
+
+LATENTS = 2048
+
+
+@torch.no_grad()
+def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Principal components of the first layer's activations, brought back to the latents.
+
+    GANSpace (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1): activations of
+    many latents, their principal components, and the latents regressed on the coordinates. Of a
+    class-conditional generator, those of its first class.
+
+    Args:
+        model: whose averaged generator if there is one, else its generator.
+        count: of directions.
+        seed: of the latents.
+
+    Returns:
+        Directions of length 1, `[count, latent_dim]`, and the share of the activations' variance
+        along each, `[count]`.
+    """
+    network = model.drawing_network
+    latents = model.seeded_latents(LATENTS, seed)
+    labels = torch.zeros(LATENTS, dtype=torch.int64)
+    seen: list[Tensor] = []
+    first = next(layer for layer in network.modules() if list(layer.parameters(recurse=False)))
+    hook = first.register_forward_hook(lambda _, __, outputs: seen.append(outputs.flatten(1)))
+    try:
+        model.sample(latents, labels)
+    finally:
+        hook.remove()
+    activations = torch.cat(seen).double()
+    centred = activations - activations.mean(dim=0)
+    # Of the small side: latents x latents, or activations x activations.
+    _, scales, components = torch.linalg.svd(reduced(centred), full_matrices=False)
+    coordinates = centred @ components[:count].T
+    directions = torch.linalg.lstsq(coordinates, latents.double()).solution
+    shares = scales.square() / centred.square().sum()
+    return nn.functional.normalize(directions, dim=1).float(), shares[:count].float()
+
+
+def reduced(matrix: Tensor) -> Tensor:
+    """A matrix with the same singular values and right vectors, and not more rows than columns."""
+    return torch.linalg.qr(matrix)[1] if matrix.shape[0] > matrix.shape[1] else matrix

@@ -1,0 +1,121 @@
+"""Draws images from a trained generator, batch by batch."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from gan_modules import GANModule
+from gan_modules.images import to_uint8
+from gan_modules.latents import slerp, truncate
+from minmax.checkpoints.reading import load_model
+from minmax.errors import UserError
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""Images uint8 `[N, H, W, C]`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which images to draw.
+
+    Attributes:
+        checkpoint: of the generator.
+        latents: `[N, latent_dim]`.
+        labels: int64 `[N]`; unused by models without classes.
+        names: of each image, for files.
+        batch_size: images at once.
+    """
+
+    checkpoint: str
+    latents: Tensor
+    labels: Tensor
+    names: list[str]
+    batch_size: int
+
+
+def choose_labels(
+    model: GANModule, class_names: Sequence[str], wanted: Sequence[str] | None, count: int
+) -> Tensor:
+    """Labels int64 `[count]`, sorted, of the wanted classes in equal shares.
+
+    Raises:
+        UserError: an unknown class, or classes asked of a model that knows none.
+    """
+    if wanted and not model.conditional:
+        raise UserError("--classes: this model is not class-conditional. Leave the option out")
+    numbers = list(range(model.num_classes))
+    if wanted:
+        known = {str(number): number for number in numbers}
+        known |= {name: number for number, name in enumerate(class_names)}
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
+            raise UserError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
+        numbers = [known[name] for name in wanted]
+    return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
+
+
+def prepared(
+    checkpoint: str,
+    count: int,
+    seed: int,
+    batch_size: int,
+    classes: Sequence[str] | None = None,
+    truncation: float | None = None,
+    interpolate: int | None = None,
+) -> tuple[GANModule, Job]:
+    """The model, and what to draw with it; `sample --help` explains the options."""
+    model, class_names = load_model(checkpoint)
+    ways = count if interpolate is None else count - 1
+    labels = choose_labels(model, class_names, classes, ways)
+    latents = model.seeded_latents(count, seed)
+    if truncation is not None:
+        latents = truncate(latents, truncation)
+    if interpolate is not None:
+        latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
+        labels = labels.repeat_interleave(interpolate)
+    names = [f"{index:06d}" for index in range(len(latents))]
+    if model.conditional:
+        of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
+        names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
+    return model, Job(checkpoint, latents, labels, names, batch_size)
+
+
+def in_file(name: str) -> str:
+    """A class' name as a part of a file's, which may be shorter and has no slashes."""
+    kept = os.fsencode(re.sub(r"[/\0]", "_", name))[:200]
+    return os.fsdecode(kept) if kept == os.fsencode(name) else kept.decode(errors="ignore")
+
+
+def device_of(rank: int) -> torch.device:
+    """The device of one of several processes."""
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def drawn(
+    model: GANModule, job: Job, rank: int = 0, ranks: int = 1
+) -> Iterator[tuple[int, Pixels]]:
+    """Batches of images, each with the number of its first; every `ranks`-th batch of all."""
+    device = device_of(rank)
+    model = model.to(device)
+    starts = range(rank * job.batch_size, len(job.latents), ranks * job.batch_size)
+    with tqdm(
+        total=len(job.latents), desc="Sampling", unit="image", leave=False, disable=rank > 0
+    ) as bar:
+        for start in starts:
+            part = slice(start, start + job.batch_size)
+            images = model.sample(job.latents[part].to(device), job.labels[part].to(device))
+            yield start, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
+            bar.update(len(images) * ranks)
+
+
+def all_drawn(model: GANModule, job: Job) -> Pixels:
+    """All images at once, where a file needs them so."""
+    return np.concatenate([pixels for _, pixels in drawn(model, job)])

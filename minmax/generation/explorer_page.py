@@ -1,0 +1,107 @@
+"""The page of `cli.py explore`: a picture, and what moves it."""
+
+import asyncio
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from typing import Any
+
+from nicegui import ui
+
+from minmax.generation.explorer import MOST, REACH, STEPS, Choice, Explorer
+
+PNG = "data:image/png;base64,"
+
+
+def offered(value: object, least: float, most: float) -> bool:
+    """Whether a value is one that the page offers: a browser can send any."""
+    return isinstance(value, int | float) and least <= value <= most
+
+
+def page_of(explorer: Explorer) -> Callable[[], None]:
+    """The page's function, which NiceGUI calls for each visitor.
+
+    Pictures are drawn beside the event loop and one at a time, each visitor's in turn. Of what a
+    visitor chooses while waiting, the newest is drawn alone.
+    """
+    hand, turn = ThreadPoolExecutor(1), asyncio.Lock()
+
+    def page() -> None:
+        choice = Choice(along=[0.0] * len(explorer.directions))
+        visitor, waits = ui.context.client, False
+
+        async def show() -> None:
+            nonlocal waits
+            if waits:
+                return
+            waits = True
+            async with turn:
+                waits = False
+                if not visitor.has_socket_connection:
+                    return  # on its return it is shown what it has missed
+                loop = asyncio.get_running_loop()
+                content = await loop.run_in_executor(hand, explorer.png, deepcopy(choice))
+            if visitor.has_socket_connection:
+                picture.set_source(PNG + b64encode(content).decode())
+
+        async def choose(name: str, value: Any, least: float, most: float) -> None:
+            if offered(value, least, most):
+                setattr(choice, name, type(getattr(choice, name))(value))
+                await show()
+
+        async def go(index: int, distance: Any) -> None:
+            if offered(distance, -REACH, REACH):
+                choice.along[index] = distance
+                await show()
+
+        def download() -> None:
+            if picture.source:
+                ui.download(b64decode(picture.source.removeprefix(PNG)), "images.png")
+
+        def number(name: str, label: str, least: int, most: int) -> None:
+            ui.number(
+                label,
+                value=getattr(choice, name),
+                min=least,
+                max=most,
+                precision=0,
+                on_change=lambda e: choose(name, e.value, least, most),
+            ).classes("w-24")
+
+        def slider(label: str, least: float, most: float, on_change: Callable[..., object]) -> None:
+            ui.label(label).classes("text-sm text-gray-500 mt-2")
+            step = (most - least) / (STEPS - 1)
+            moved = ui.slider(min=least, max=most, step=step, value=0, on_change=on_change)
+            sliders.append(moved.props(f'label aria-label="{label}"').classes("w-full"))
+
+        ui.dark_mode(None)  # as the browser has it
+        ui.label(explorer.name).classes("text-lg break-all")
+        sliders: list[ui.slider] = []
+        with ui.row().classes("w-full gap-8"):
+            with ui.column().classes("w-80 max-w-full gap-0"):
+                with ui.row().classes("gap-3"):
+                    number("count", "images", 1, MOST)
+                    number("seed", "seed", 0, 2**31)
+                    number("other_seed", "other seed", 0, 2**31)
+                if explorer.model.conditional:
+                    names = {-1: "each in turn", **dict(enumerate(explorer.class_names))}
+                    ui.select(
+                        names,
+                        value=-1,
+                        label="class",
+                        on_change=lambda e: choose("label", e.value, -1, len(names) - 2),
+                    ).classes("w-full")
+                slider("way to the other seed", 0, 1, lambda e: choose("way", e.value, 0, 1))
+                for index, share in enumerate(explorer.shares.tolist()):
+                    name = f"direction {index + 1}, {share:.1%} of the variance"
+                    slider(name, -REACH, REACH, lambda e, index=index: go(index, e.value))
+                with ui.row().classes("mt-4"):
+                    ui.button("reset", on_click=lambda: [s.set_value(0) for s in sliders])
+                    ui.button("download", on_click=download)
+            picture = ui.image().classes("w-[36rem] max-w-full").style("image-rendering: pixelated")
+            # On a phone above the sliders, and in sight while they are moved.
+            picture.classes("order-first md:order-none sticky top-0 z-10")
+        visitor.on_connect(show)
+
+    return page

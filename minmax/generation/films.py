@@ -1,0 +1,35 @@
+"""Films of images."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from minmax.generation.drawing import Pixels
+
+
+def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:
+    """An animation that begins again and again."""
+    first, *others = [Image.fromarray(image.squeeze()) for image in pixels]
+    first.save(
+        file, save_all=True, append_images=others, duration=1000 // frames_per_second, loop=0
+    )
+
+
+def write_mp4(pixels: Pixels, file: Path, frames_per_second: int) -> None:
+    """A film (H.264), each pixel enlarged so that players show it; needs PyAV."""
+    import av
+
+    size = max(1, 256 // pixels.shape[1])
+    size += size * pixels.shape[1] % 2  # H.264 wants even sides
+    with av.open(str(file), "w") as film:
+        stream = film.add_stream("libx264", rate=frames_per_second)
+        stream.height, stream.width = (side * size for side in pixels.shape[1:3])
+        stream.pix_fmt = "yuv420p"
+        for image in pixels:
+            enlarged = image.repeat(size, axis=0).repeat(size, axis=1)
+            frame = av.VideoFrame.from_ndarray(
+                np.broadcast_to(enlarged, (*enlarged.shape[:2], 3)).copy(), format="rgb24"
+            )
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode())

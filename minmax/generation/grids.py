@@ -1,0 +1,36 @@
+"""Grids of images."""
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+
+from minmax.generation.drawing import Job, Pixels
+
+MARGIN = 2
+
+
+def grid(pixels: Pixels, columns: int) -> Image.Image:
+    """Images in rows, with a black margin."""
+    count, height, width, channels = pixels.shape
+    rows, down, across = -(-count // columns), height + MARGIN, width + MARGIN
+    sheet = np.zeros((rows * down + MARGIN, columns * across + MARGIN, channels), np.uint8)
+    for index, image in enumerate(pixels):
+        top, left = (MARGIN + index // columns * down, MARGIN + index % columns * across)
+        sheet[top : top + height, left : left + width] = image
+    return Image.fromarray(sheet.squeeze())
+
+
+def in_rows(pixels: Pixels, job: Job, by_class: bool) -> tuple[Pixels, int]:
+    """Images for a grid, and how many are in a row: as many as rows, or a class in each row.
+
+    Black images fill the rows of classes that have fewer.
+    """
+    if not by_class:
+        return pixels, max(1, round(math.sqrt(len(pixels))))
+    counts = torch.unique_consecutive(job.labels, return_counts=True)[1].tolist()
+    sheet = np.zeros((len(counts), max(counts), *pixels.shape[1:]), np.uint8)
+    for row, images in zip(sheet, np.split(pixels, np.cumsum(counts)[:-1]), strict=True):
+        row[: len(images)] = images
+    return sheet.reshape(-1, *pixels.shape[1:]), max(counts)

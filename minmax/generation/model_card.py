@@ -1,0 +1,91 @@
+"""What an exported generator is, how it is used, how it was trained and scored; in Markdown."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minmax.reporting.metrics_file import reports_of
+from minmax.reporting.tables import plain, score_table
+from minmax.run_config import config_of, run_folder
+
+
+def model_card(
+    checkpoint: Path, contract: dict[str, Any], form: str, file: Path, largest: float
+) -> str:
+    """What the file is, how to load it, how it was trained and scored; in Markdown."""
+    run = run_folder(checkpoint)
+    settings = "The run's config.yaml was not there."
+    if (run / "config.yaml").is_file():
+        config = config_of(run)
+        settings = as_yaml(config) if config else "The run's config.yaml was damaged."
+    scores = "It was not tested: `python cli.py test` makes scores."
+    report = reports_of(run, "its scores are left out").get(checkpoint.stem)
+    if report is not None:
+        scores = f"{fenced(score_table(report))}\n\n{as_yaml(report['protocol'])}"
+    title = f"{contract['variant']} after {contract['images_seen']:,} images"
+    return f"""# {title}
+
+{plain(file.name)} draws images from latents. Largest difference from the checkpoint, of a pixel in
+[-1, 1]: {largest:.2g}. A copy of it that is whole has the SHA-256 (`sha256sum`)
+`{hashlib.sha256(file.read_bytes()).hexdigest()}`.
+
+{as_yaml(contract)}
+
+## Use
+
+{fenced(loading(contract, form, file.name), "python")}
+
+## Scores
+
+{scores}
+
+## Training
+
+{settings}
+
+## Licence
+
+The code that made this file is under the MIT licence. What the images of the training data allow is
+for you to find out: it is not known here.
+"""
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """A block of YAML in Markdown, without what is not set."""
+
+    def given(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: given(held) for key, held in value.items() if held is not None}
+        return value
+
+    text = yaml.safe_dump(given(values), sort_keys=False, default_flow_style=None, width=100)
+    return fenced(text.rstrip("\n"), "yaml")
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code in Markdown, whose fence is longer than any that stands in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def loading(contract: dict[str, Any], form: str, name: str) -> str:
+    """Three lines that draw sixteen images from the file."""
+    latent, classes = f"(16, {contract['latent_dim']})", len(contract["classes"])
+    if form == "onnx":
+        labels = f', "labels": numpy.arange(16) % {classes}' if classes else ""
+        return f"""import numpy, onnxruntime
+inputs = {{"latent": numpy.random.randn{latent}.astype("float32"){labels}}}
+images = onnxruntime.InferenceSession({name!r}).run(None, inputs)[0]"""
+    if form == "torch_export":
+        labels = f", torch.arange(16) % {classes}" if classes else ""
+        return f"""import torch
+generator = torch.export.load({name!r}).module()
+images = generator(torch.randn{latent}{labels})"""
+    module, _, network = contract["network"].rpartition(".")
+    options = ", ".join(f"{key}={value!r}" for key, value in contract["network_options"].items())
+    return f"""from {module} import {network}; from safetensors.torch import load_file
+generator = {network}({options}).eval()
+generator.load_state_dict(load_file({name!r}))"""

@@ -1,0 +1,135 @@
+"""Writes images as they are drawn: as a grid, a film, a folder of files, or arrays."""
+
+import errno
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.multiprocessing.spawn import (
+    ProcessException,
+    ProcessExitedException,
+    spawn,
+)
+
+from gan_modules import GANModule
+from minmax.checkpoints.reading import load_model
+from minmax.errors import UserError
+from minmax.files import whole
+from minmax.generation.drawing import Job, all_drawn, drawn
+from minmax.generation.films import write_gif, write_mp4
+from minmax.generation.grids import grid, in_rows
+from minmax.parent import children_follow
+
+FRAMES_PER_SECOND = 20
+
+
+def write(
+    model: GANModule,
+    job: Job,
+    output: Path,
+    kind: str,
+    devices: int = 1,
+    columns: int | None = None,
+    nearest: bool = False,
+) -> None:
+    """Draw images and write them; `sample --help` explains the options.
+
+    Args:
+        model: the generator's.
+        job: which images.
+        output: a file, or a folder that is made.
+        kind: the file's suffix; nothing for a folder.
+        devices: that share the work for a folder or for arrays.
+        columns: of a grid; None: as many as rows, or as the images of a class.
+        nearest: a grid with the nearest training image beside each.
+    """
+    with whole(output) as part:
+        if kind == "":
+            write_folder(model, job, part, devices)
+        elif kind == ".npz":
+            write_arrays(model, job, part, devices)
+        elif kind == ".gif":
+            write_gif(all_drawn(model, job), part, FRAMES_PER_SECOND)
+        elif kind == ".mp4":
+            write_mp4(all_drawn(model, job), part, FRAMES_PER_SECOND)
+        else:
+            pixels = all_drawn(model, job)
+            if nearest:
+                from minmax.generation.neighbours import beside_nearest  # takes seconds
+
+                pixels, columns = beside_nearest(pixels, Path(job.checkpoint)), 8
+            elif not columns:
+                pixels, columns = in_rows(pixels, job, model.conditional)
+            grid(pixels, columns).save(part)
+
+
+# Many images, on several devices
+
+
+def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
+    """Draw a share of the images into a folder of files, or into an array that lies on the disk."""
+    model = model or load_model(job.checkpoint)[0]
+    array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
+    for start, pixels in drawn(model, job, rank, ranks):
+        if array is not None:
+            array[start : start + len(pixels)] = pixels
+        else:
+            for name, image in zip(job.names[start:], pixels, strict=False):
+                Image.fromarray(image.squeeze()).save(place / f"{name}.png")
+
+
+def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
+    """Have as many processes draw; image i is the same one however many they are.
+
+    Raises:
+        UserError: there are not as many GPUs, or a process failed.
+    """
+    if devices == 1:
+        work(0, 1, job, place, model)
+        return
+    if torch.cuda.is_available() and devices > torch.cuda.device_count():
+        raise UserError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+    try:
+        with children_follow():
+            spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
+    except ProcessException as error:
+        reason = str(error).strip().splitlines()[-1]
+        full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
+        if full:
+            raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
+        kind, _, said = reason.partition(": ")
+        if kind == f"{UserError.__module__}.{UserError.__qualname__}":
+            raise UserError(said) from error
+        if isinstance(error, ProcessExitedException):
+            raise UserError(f"--devices {devices}: a process failed ({reason})") from error
+        raise  # with the traceback of the process
+
+
+def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:
+    """One PNG file an image, named by its number and its class."""
+    folder.mkdir()
+    share(job, folder, model, devices)
+
+
+def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
+    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model.
+
+    The arrays lie beside the file until they are in it.
+    """
+    image = model.sample(job.latents[:1], job.labels[:1])[0]
+    shape = (len(job.latents), *image.permute(1, 2, 0).shape)
+    array = file.with_suffix(".npy")
+    np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
+    if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
+        with array.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, array.stat().st_size)
+    share(job, array, model, devices)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
+        archive.write(array, "images.npy")
+        if model.conditional:
+            np.save(array, job.labels.numpy())
+            archive.write(array, "labels.npy")

@@ -1,0 +1,49 @@
+"""jsonargparse's messages, which list all that a value is not, in one line that helps."""
+
+import re
+from difflib import get_close_matches
+from inspect import getmembers, isclass
+
+import datamodules
+import gan_modules
+from datamodules.classes import QUOTE
+from gan_modules import networks, parts
+from minmax.trust import reworded
+
+CLASSES = [
+    name
+    for module in (datamodules, gan_modules, networks, parts)
+    for name, _ in getmembers(module, isclass)
+]
+"""Those that need no import path."""
+LONGEST = 4000
+"""Characters of a message: it may hold a whole value that was given."""
+
+
+def one_line(message: str) -> str:
+    """What a person needs of jsonargparse's messages, which list all that a value is not."""
+    noise = (
+        "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
+        "Expected a path but"
+    )
+    lines = [line.strip().removeprefix("- ") for line in reworded(message).splitlines()]
+    kept = [line for line in lines if line and not re.match(noise, line)]
+    text = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", " ".join(kept))
+    text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
+    if unknown := re.search(r"dot import path string: (\S+)$", text):
+        text += likely(unknown[1], CLASSES)
+    if re.search(r"\bclasses: Expected a", text):
+        text = f"--data.init_args.classes must be a list of names or numbers.{QUOTE}"
+    elif "determine a constructor for the tag" in text:
+        text += ". Quote what begins with =, <<, !, & or *"
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    return text.replace(
+        "No supported gpu", "--trainer.accelerator auto takes what is there: no gpu"
+    )
+
+
+def likely(wrong: str, known: list[str]) -> str:
+    """A question for the most similar of the known names, if there is one."""
+    by_lower = {name.lower(): name for name in known}
+    similar = get_close_matches(wrong.lower(), by_lower, 1)
+    return f". Did you mean {by_lower[similar[0]]}?" if similar else ""

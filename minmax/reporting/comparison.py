@@ -1,0 +1,88 @@
+"""Scores of runs side by side: of single runs with their checkpoints, and of groups."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from minmax.errors import UserError
+from minmax.metrics.table import score_of
+from minmax.reporting.groups import Group, of_one_configuration
+from minmax.reporting.metrics_file import read_reports
+from minmax.reporting.tables import headed, shown
+
+# What two scores must share to be compared.
+SHARED = (
+    "training_sha256",
+    "held_out_sha256",
+    "split",
+    "real_images",
+    "generated_images",
+    "features",
+    "seed",
+)
+
+
+def compare(runs: Sequence[Path]) -> list[list[str]]:
+    """A table: a row for each group of runs and each of its checkpoints, then the references.
+
+    Raises:
+        UserError: a run was not tested, or in another way than the first.
+    """
+    reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
+    first = next(iter(next(iter(reports.values())).values()))
+    for run, checkpoints in reports.items():
+        for name, report in checkpoints.items():
+            check_protocol(f"{run} ({name})", report["protocol"], first["protocol"])
+    all_reports = [report for held in reports.values() for report in held.values()]
+    scores = list(dict.fromkeys(score for report in all_reports for score in report["scores"]))
+    rows = [["run", "checkpoint", *map(headed, scores)]]
+    for members in of_one_configuration(list(reports)):
+        label = members[0].name + (f" and {len(members) - 1} more" if members[1:] else "")
+        for name in sorted({name for run in members for name in reports[run]}):
+            held = [reports[run][name]["scores"] for run in members if name in reports[run]]
+            rows.append([label, name, *(spread(score, held) for score in scores)])
+    for name, values in first["references"].items():
+        rows.append([name, "reference", *(shown(values.get(score)) for score in scores)])
+    return rows
+
+
+def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to compare what was measured in different ways."""
+    for key in SHARED:
+        if protocol.get(key) != wanted.get(key):
+            raise UserError(
+                f"{name} can't be compared with the first run: its {key} is {protocol.get(key)}, "
+                f"there it is {wanted.get(key)}. Test both again with the same data and --quality"
+            )
+
+
+def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
+    """Mean of a score over runs, and its standard deviation if there are several."""
+    values = [value for report in reports if (value := report.get(score)) is not None]
+    if not values:
+        return "-"
+    return shown(mean(values)) + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+
+
+def score_rows(found: Sequence[Group]) -> list[list[str]]:
+    """A table of the last checkpoints' scores, the those with the best first score at the top."""
+    scores = {group.name: group.scores() for group in found}
+    names = list(dict.fromkeys(name for held in scores.values() for run in held for name in run))
+    rows = [["variant", "seeds", *map(headed, names)]]
+
+    def rank(group: Group) -> float:
+        held = [
+            score_of(name).order(value)
+            for run in scores[group.name]
+            for name in names[:1]
+            if (value := run.get(name)) is not None
+        ]
+        return mean(held) if held else float("inf")
+
+    for group in sorted(found, key=rank):
+        seeds = f"{len(scores[group.name])}"
+        seeds += f", {len(group.failed)} failed" if group.failed else ""
+        seeds += f", {group.waiting} not done" if group.waiting else ""
+        rows.append([group.name, seeds, *(spread(name, scores[group.name]) for name in names)])
+    return rows

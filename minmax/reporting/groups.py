@@ -1,0 +1,100 @@
+"""Runs that belong together: the seeds of one configuration, or of one variant of a study."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minmax import documents
+from minmax.errors import UserError
+from minmax.reporting.metrics_file import FILE, reports_of
+from minmax.run_config import config_of, read_run_config
+
+
+@dataclass
+class Group:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        name: of the variant, or of the first run.
+        runs: their folders.
+        failed: the last words of runs that failed, by folder.
+        waiting: number of runs that are not done.
+    """
+
+    name: str
+    runs: list[Path]
+    failed: dict[Path, str] = field(default_factory=dict)
+    waiting: int = 0
+
+    def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
+        """The scores of each run that was tested."""
+        tested = [reports_of(run, "its scores are left out") for run in self.runs]
+        return [reports[checkpoint]["scores"] for reports in tested if checkpoint in reports]
+
+    def config(self) -> dict[str, Any]:
+        """The options of the first run, by their full names; without seed and folder."""
+        held = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
+        if held is None:
+            return {}
+        options = dict(flat(config_of(held) or {}))
+        for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
+            options.pop(name, None)
+        return options
+
+
+def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested dictionaries, by dotted names."""
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from flat(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, tree
+
+
+def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
+    """What a study's file says (nothing for runs alone), and the groups of runs.
+
+    Raises:
+        UserError: a folder is neither a run's nor a study's, or there are several studies.
+    """
+    for folder in folders:
+        if not (folder / "config.yaml").is_file() and not (folder / "study.yaml").is_file():
+            raise UserError(
+                f"{folder} is the folder of no run and of no study (it has neither config.yaml nor "
+                "study.yaml): give one that `python cli.py fit` or `python cli.py study` has made"
+            )
+    studies = [folder for folder in folders if (folder / "study.yaml").is_file()]
+    if not studies:
+        return {}, [Group(runs[0].name, runs) for runs in of_one_configuration(folders)]
+    if len(folders) > 1:
+        raise UserError("a report is about one study, or about runs: give the study alone")
+    study = documents.read_own(studies[0] / "study.yaml", "variants", "seeds")
+    if not isinstance(study["variants"], dict) or not isinstance(study["seeds"], list):
+        raise UserError(f"{studies[0] / 'study.yaml'} is damaged: put a copy in its place")
+    found = []
+    for variant in study["variants"]:
+        places = [studies[0] / variant / f"seed_{seed}" for seed in study["seeds"]]
+        failed = {p: (p / "failed.txt") for p in places if (p / "failed.txt").is_file()}
+        done = [place for place in places if (place / FILE).is_file() and place not in failed]
+        words = {place: file.read_text(errors="replace").strip() for place, file in failed.items()}
+        found.append(Group(variant, done, words, len(places) - len(done) - len(failed)))
+    return study, found
+
+
+def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:
+    """Runs whose configurations differ in nothing but the seed and the folder."""
+    found: dict[str, list[Path]] = {}
+    for run in runs:
+        try:
+            config = read_run_config(run / "config.yaml")
+            for key in ("seed_everything", "ckpt_path"):
+                config.pop(key, None)
+            config["trainer"].pop("default_root_dir", None)
+            identity = yaml.safe_dump(config)
+        except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+            identity = str(run)  # nothing is known of it: alone
+        found.setdefault(identity, []).append(run)
+    return list(found.values())

@@ -1,0 +1,82 @@
+"""A run's `metrics.json`: the reports of its checkpoints."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minmax import strict_json
+from minmax.errors import UserError
+from minmax.files import whole
+from minmax.lock import locked
+from minmax.metrics.table import score_of
+from minmax.run_config import run_folder
+
+FILE = "metrics.json"
+
+
+def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
+    """Put a checkpoint's report into its run's `metrics.json`, beside those of the others.
+
+    Args:
+        checkpoint: its name without suffix is the report's.
+        report: scores, references and protocol.
+
+    Returns:
+        The file.
+    """
+    folder = run_folder(checkpoint)
+    file = folder / FILE
+    with locked(folder / ".metrics.lock", wait=True):  # another process may add one just now
+        others = reports_of(folder, "what it held of other checkpoints is lost: test them again")
+        reports = {**others, checkpoint.stem: report}
+        with whole(file) as part:
+            part.write_text(strict_json.dumps(reports, indent=2) + "\n")
+    return file
+
+
+def read_reports(run: Path) -> dict[str, dict[str, Any]]:
+    """The reports of a run's checkpoints, by their names.
+
+    Raises:
+        UserError: the run has none, the file is damaged, or holds a score of another version.
+    """
+    names: set[str] = set()
+    try:
+        reports: dict[str, dict[str, Any]] = strict_json.loads((run / FILE).read_bytes())
+        for name, report in reports.items():
+            columns = (report["scores"], *report["references"].values())
+            columns += tuple(report.get("classes", {}).values())
+            names.update(*columns)
+            values = [value for column in columns for value in column.values()]
+            if not all(value is None or isinstance(value, int | float) for value in values):
+                raise TypeError("a score is no number")
+            file = run / "checkpoints" / f"{name}.ckpt"
+            if file.is_file():  # the run may have been moved since
+                report["protocol"]["checkpoint"] = str(file)
+            report["protocol"].keys()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{run / FILE} can't be read ({error.strerror})") from error
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{run / FILE} is damaged: delete it, and test the run again") from error
+    for name in sorted(names):
+        try:
+            score_of(name)
+        except UserError as error:
+            raise UserError(f"{run / FILE}: {error}") from error
+    return reports
+
+
+def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
+    """The same; none where there are none, and none but a warning where the file is damaged."""
+    if not (run / FILE).is_file():
+        return {}
+    try:
+        return read_reports(run)
+    except UserError as error:
+        warnings.warn(f"{error}; {consequence}", stacklevel=2)
+        return {}

@@ -1,0 +1,111 @@
+"""Trains and scores the runs of a study, one after the other, each by a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from statistics import mean
+
+from minmax.errors import UserError
+from minmax.files import whole
+from minmax.lock import NAME, InOtherHandsError, Lock, locked
+from minmax.studying.runs import Run, kept_arguments
+
+CLI = Path(__file__).parents[2] / "cli.py"
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+STOPS = {128 + number for number in SIGNALS} | {-number for number in SIGNALS}
+KEPT = 2000
+"""Characters of a failed run's last words."""
+
+
+def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
+    """Train and score the wanted runs that are neither done nor in other hands.
+
+    Raises:
+        UserError: another study has taken the folder over, with other options.
+    """
+    seconds: list[float] = []
+    over = ("done",) if retry else ("done", "failed")
+    for number, run in enumerate(runs, start=1):
+        if run not in wanted or run.state in over:
+            continue
+        name = f"\n[{number}/{len(runs)}] {run}"
+        try:
+            with locked(run.lock) as lock:
+                if run.state in over:  # by another process, meanwhile
+                    continue
+                refuse_another_plan(folder, run)
+                left = sum(other.state in ("begun", "waiting") for other in wanted)
+                time_left = ""
+                if seconds:
+                    time_left = f", about {timedelta(seconds=round(mean(seconds) * left))}"
+                print(f"{name}; {left} left{time_left}", flush=True)
+                start = time.perf_counter()
+                carry_out(run, lock)
+                seconds.append(time.perf_counter() - start)
+        except InOtherHandsError as error:
+            print(f"{name} is passed over: {error.owner} works on it", flush=True)
+
+
+def refuse_another_plan(folder: Path, run: Run) -> None:
+    """Stop before a run that the study's folder has with other options by now.
+
+    From now on `keep_plan` of other processes sees that the run is in somebody's hands.
+    """
+    with locked(folder / NAME, wait=True):
+        if kept_arguments(folder).get(str(run)) != list(run.arguments):
+            raise UserError(
+                f"another study with other options has begun in --folder {folder}: choose another "
+                "folder"
+            )
+
+
+def carry_out(run: Run, lock: Lock) -> None:
+    """Train, then score; keep a failed run's last words, and end with one that is stopped."""
+    (run.folder / "failed.txt").unlink(missing_ok=True)
+    for command in (
+        ["fit", *run.arguments, "--resume=true"],
+        ["test", "--config", str(run.folder / "config.yaml")],
+    ):
+        code, words = follow([sys.executable, str(CLI), *command], lock)
+        if code in STOPS:
+            print(f"The study was stopped in {run}; the same command goes on.", flush=True)
+            sys.exit(code if code > 0 else 128 - code)
+        if code:
+            with whole(run.folder / "failed.txt") as part:
+                part.write_text(f"{command[0]}: {words}\n")
+            print(f"{run} has failed; the study goes on. {words}", flush=True)
+            return
+
+
+def follow(command: Sequence[str], lock: Lock) -> tuple[int, str]:
+    """Run a command, whose output is seen; its exit code, and the last line of its errors.
+
+    SIGTERM and SIGUSR1 are handed on to it (Ctrl+C reaches it by itself). The lock is its own as
+    well, for as long as it lives: SIGKILL ends this process alone.
+    """
+    with subprocess.Popen(command, stderr=subprocess.PIPE, **lock.handed_on()) as process:
+        lock.note(process.pid)
+        before = {
+            number: signal.signal(number, lambda number, _: process.send_signal(number))
+            for number in (signal.SIGTERM, signal.SIGUSR1)
+        }
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            assert process.stderr is not None
+            kept = b""
+            while part := process.stderr.read1():  # type: ignore[attr-defined]
+                os.write(2, part)
+                kept = (kept + part)[-KEPT:]
+            code = process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    lines = kept.decode(errors="replace").strip().splitlines()
+    if code < 0:
+        return code, f"killed by signal {-code} ({signal.strsignal(-code)})"
+    return code, lines[-1].strip() if lines else f"exit code {code}"

@@ -1,0 +1,73 @@
+"""The file of a study, its plan: what is compared, and with which seeds."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minmax import admission, documents
+from minmax.errors import UserError
+from minmax.paths import expanded
+
+VARIANT = r"[^/\0]*[^/.\0][^/\0]*"
+CHANGED = rf"(?!{admission.OPTION[2:]}$)[A-Za-z_][\w.]*\+?"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study's file says.
+
+    Attributes:
+        title: a few words.
+        claim: what is put to the test, and who says so.
+        config: of all runs, as a path from the project's root.
+        seeds: of each variant.
+        variants: for each, what it changes, by option; the first is the base of the comparison.
+        forms: for each form, what it changes in all variants: how long they are, say.
+    """
+
+    title: str
+    claim: str
+    config: str
+    seeds: list[int]
+    variants: dict[str, dict[str, Any]]
+    forms: dict[str, dict[str, Any]]
+
+
+def read_plan(file: Path) -> Plan:
+    """Read and check a plan.
+
+    Raises:
+        UserError: it can't be read, or something is missing or of the wrong kind.
+    """
+    try:
+        plan = Plan(**documents.read(file))
+        kinds = {"title": str, "claim": str, "config": str, "seeds": list}
+        wrong = [name for name, kind in kinds.items() if not isinstance(getattr(plan, name), kind)]
+        for name in ("variants", "forms"):
+            values = getattr(plan, name)
+            if not (isinstance(values, dict) and all(isinstance(v, dict) for v in values.values())):
+                wrong.append(name)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        raise UserError(f"{file} is no plan of a study ({error}): see studies/") from error
+    wrong += [name for name in ("seeds", "variants", "forms") if not getattr(plan, name)]
+    if wrong:
+        raise UserError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")
+    plan = replace(plan, config=expanded(plan.config))
+    if not Path(plan.config).is_file():
+        raise UserError(
+            f"{file}: there is no config {plan.config}. It is a path from the project's root: "
+            "start the study there"
+        )
+    foul = [f"seed {seed}" for seed in plan.seeds if type(seed) is not int]
+    foul += [f"variant {name}" for name in plan.variants if not re.fullmatch(VARIANT, str(name))]
+    for changes in (*plan.variants.values(), *plan.forms.values()):
+        foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, str(name))]
+    if foul or plan.config.startswith("-"):
+        raise UserError(
+            f"{file}: {foul[0] if foul else plan.config} can't stand in a plan: see studies/. Code "
+            f"is admitted by {admission.OPTION} on the command line alone"
+        )
+    return plan

@@ -1,0 +1,105 @@
+"""The runs of a study: which there are, their states, and the plan that they were made by."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minmax import documents
+from minmax.errors import UserError
+from minmax.files import whole
+from minmax.lock import NAME, owner
+from minmax.reporting.metrics_file import reports_of
+from minmax.reporting.tables import aligned
+from minmax.studying.plan_file import Plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study, in a folder of its own."""
+
+    variant: str
+    seed: int
+    folder: Path
+    arguments: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """`done`, `failed`, `begun` or `waiting`."""
+        if "last" in reports_of(self.folder, "the run is tested again"):
+            return "done"
+        if (self.folder / "failed.txt").is_file():
+            return "failed"
+        return "begun" if (self.folder / "config.yaml").is_file() else "waiting"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the process which works on the run holds locked."""
+        return self.folder / NAME
+
+    def __str__(self) -> str:
+        return f"{self.variant}, seed {self.seed}"
+
+
+def runs_of(plan: Plan, form: str, folder: Path, extra: Sequence[str]) -> list[Run]:
+    """All runs, each variant with the first seed, then each with the next."""
+    runs = []
+    for seed in plan.seeds:
+        for variant, changes in plan.variants.items():
+            place = folder / variant / f"seed_{seed}"
+            changed = [f"--{n}={as_text(v)}" for n, v in (plan.forms[form] | changes).items()]
+            arguments = ("--config", plan.config, *changed, *extra, f"--seed_everything={seed}")
+            runs.append(
+                Run(variant, seed, place, (*arguments, f"--trainer.default_root_dir={place}"))
+            )
+    return runs
+
+
+def as_text(value: Any) -> str:
+    """A value of YAML as an option's."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
+    """Write the plan and the runs' options into the study's folder, for reports and for reruns.
+
+    Raises:
+        UserError: the folder holds runs with other options.
+    """
+    file = folder / "study.yaml"
+    arguments = {str(run): list(run.arguments) for run in runs}
+    before = kept_arguments(folder)
+    for run in runs:
+        if before.get(str(run)) == arguments[str(run)]:
+            continue
+        if run.state in ("done", "begun") or owner(run.lock) is not None:
+            raise UserError(
+                f"--folder {folder} holds a run ({run}) with other options: choose another "
+                "folder, or delete that run"
+            )
+        (run.folder / "failed.txt").unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = asdict(plan) | {"form": form, "arguments": arguments}
+    with whole(file) as part:
+        part.write_text(yaml.safe_dump(held, sort_keys=False))
+
+
+def kept_arguments(folder: Path) -> Mapping[str, list[str]]:
+    """The options of the runs in the study's folder, by the runs' names."""
+    file = folder / "study.yaml"
+    arguments: dict[str, list[str]] = {}
+    if file.is_file():
+        arguments = documents.read_own(file, "arguments")["arguments"]
+    return arguments
+
+
+def overview(runs: Sequence[Run]) -> str:
+    """All runs with their numbers and states."""
+    rows = [["run", "variant", "seed", "state"]]
+    for number, run in enumerate(runs, start=1):
+        state = "running" if owner(run.lock) is not None else run.state
+        rows.append([str(number), run.variant, str(run.seed), state])
+    return aligned(rows)

@@ -1,0 +1,157 @@
+"""What a training that goes on from a checkpoint was asked for, and what it is asked for now.
+
+A checkpoint's state would overrule many an option of the command. Here the command's are used, and
+each that has changed is said (docs/resuming.md).
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from lightning import Trainer
+from torch.optim import Optimizer
+
+from datamodules import ImageDataModule
+from datamodules.names import printable
+from gan_modules import GANModule
+from gan_modules.bookkeeping import NETWORKS
+from minmax.errors import UserError
+from minmax.training.sizes import batches_of_epoch
+
+KEY = "settings"
+"""Where a checkpoint keeps what its training was asked for: plain values."""
+OF_A_START = ("ckpt_path", "resume", "dry_run", "progress", "trainer")
+"""Options that are about one start of a training. Of the trainer's, see `TRAINERS`."""
+TRAINERS = ("limit_train_batches", "sync_batchnorm", "accumulate_grad_batches")
+Change = tuple[str, Any, Any]
+
+
+def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """What a training runs with.
+
+    Args:
+        config: the options, plain values.
+        trainer: of the training.
+    """
+    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    optimizers = [
+        {"class": type(made).__name__, "options": plain(made.defaults)}
+        for made in trainer.optimizers
+    ]
+    kept = {name: value for name, value in config.items() if name not in OF_A_START}
+    kept["trainer"] = {name: config["trainer"].get(name) for name in TRAINERS}
+    facts = {
+        "precision": str(trainer.precision),
+        "processes": trainer.world_size,
+        "training images": len(data.split(train=True)[0]),
+    }
+    return {"options": kept, "optimizers": optimizers, "facts": facts}
+
+
+def settings_before(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The same of a checkpoint; of one of an earlier version, what is known of the model."""
+    if KEY in checkpoint:
+        held: dict[str, Any] = checkpoint[KEY]
+        return held
+    model = checkpoint.get("hyper_parameters", {})
+    optimizers = []
+    for network in NETWORKS:
+        made = model.get(f"{network}_optimizer")
+        if isinstance(made, dict) and "class_path" in made:
+            name = str(made["class_path"]).rpartition(".")[2]
+            optimizers.append({"class": name, "options": made.get("init_args", {})})
+    options = {"model": {"class_path": model.get("_class_path"), "init_args": model}}
+    return {"options": options, "optimizers": optimizers, "facts": {}}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: tuples are lists."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def differences(before: Any, now: Any, name: str = "") -> Iterator[Change]:
+    """Options that are in both and differ, by their full names; a class with all its own."""
+    nested = isinstance(before, dict) and isinstance(now, dict)
+    if nested and before.get("class_path") == now.get("class_path"):
+        for key in before:
+            if key in now:
+                yield from differences(before[key], now[key], f"{name}.{key}" if name else key)
+    elif before != now:
+        yield name, before, now
+
+
+def shown(value: Any) -> str:
+    """A value in a line, safe to print; of a class its name, and its options in brackets."""
+    options = value.get("init_args") or {} if isinstance(value, dict) else None
+    if isinstance(options, dict) and "class_path" in value:
+        inner = ", ".join(f"{name}={shown(held)}" for name, held in options.items())
+        return printable(f"{value['class_path']}({inner})")
+    return printable(value) if isinstance(value, str) else json.dumps(value)
+
+
+def use_what_is_asked_for(
+    checkpoint: dict[str, Any], now: dict[str, Any], trainer: Trainer, module: GANModule
+) -> list[str]:
+    """Change a checkpoint's states, before they are taken over, to what the command asks for.
+
+    Returns:
+        A line for each change.
+    """
+    before = settings_before(checkpoint)
+    changes = list(differences(before["options"], now["options"]))
+    lines = [
+        f"--{name} {shown(old)} -> {shown(new)}, from the command" for name, old, new in changes
+    ]
+    facts = differences(before["facts"], now["facts"])
+    lines += [f"{name} {shown(old)} -> {shown(new)}" for name, old, new in facts]
+    states = checkpoint["optimizer_states"]
+    if len(states) != len(trainer.optimizers):
+        raise UserError(f"the checkpoint holds states of {len(states)} optimizers")
+    for index, (was, optimizer) in enumerate(
+        zip(before["optimizers"], trainer.optimizers, strict=False)
+    ):
+        if was["class"] != type(optimizer).__name__:
+            states[index] = optimizer.state_dict()
+            lines.append(f"{was['class']} -> {type(optimizer).__name__}: it begins without a state")
+        else:
+            change_options(states[index], was["options"], optimizer)
+    go_on_in_the_epoch(checkpoint, trainer)
+    return lines
+
+
+def change_options(state: dict[str, Any], before: dict[str, Any], optimizer: Optimizer) -> None:
+    """Put options that are asked for otherwise than before into an optimizer's state.
+
+    Others stay as they are in the state: rates that were lowered after a divergence, say.
+    """
+    now = plain(optimizer.defaults)
+    for held, made in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        held |= {name: made[name] for name in now if name in before and now[name] != before[name]}
+
+
+def go_on_in_the_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
+    """Count what is left of an epoch in batches of today's size.
+
+    The loader goes on behind the images that were seen (`datamodules/loader.py`); here Lightning
+    learns how many batches that are.
+    """
+    loop = checkpoint["loops"]["fit_loop"]
+    epoch, progress = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
+    positions = loop["state_dict"].get("combined_loader", [])
+    if epoch["processed"] == epoch["started"] or not positions:
+        return
+    data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    batch = data.batch_size * trainer.world_size
+    images = len(data.split(train=True)[0])
+    batches = batches_of_epoch(trainer, images, batch)
+    if batches < images // batch:
+        images = batches * batch
+    position = positions[0]
+    if "images" not in position:  # of an earlier version: batches, all of one size
+        position["images"] = (
+            position["batch"] * checkpoint["images_seen"] // checkpoint["global_step"]
+        )
+    left = max(0, images - position["images"]) // batch
+    more = batches - left - progress["current"]["ready"]
+    progress["current"] = {name: count + more for name, count in progress["current"].items()}
+    progress["is_last_batch"] = left == 0

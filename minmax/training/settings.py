@@ -1,0 +1,105 @@
+"""A run's configuration: in its folder, in TensorBoard, and in its checkpoints."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.trainer.states import TrainerFn
+
+from gan_modules import GANModule
+from minmax.callbacks.base import boards
+from minmax.files import whole
+from minmax.run_config import FILE
+from minmax.training.changes import KEY, settings, use_what_is_asked_for
+
+
+class KeepConfig(Callback, ABC):
+    """Keep a training's whole configuration, and go by it where a checkpoint says otherwise."""
+
+    _folder: str | None = None
+    _goes_on_from: dict[str, Any] | None = None
+    _is_due = True
+
+    @abstractmethod
+    def options(self, trainer: Trainer, module: GANModule) -> dict[str, Any]:
+        """The options, plain values."""
+
+    @abstractmethod
+    def write(self, file: Path) -> None:
+        """Write the options into a file."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """The options that are set, as YAML."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder on all ranks: asking for it is a collective."""
+        if stage == "fit":
+            self._folder = trainer.log_dir
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the states that a training is about to take over; the optimizers aren't made yet."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._goes_on_from = checkpoint
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the command overrule these states, and say so."""
+        assert isinstance(pl_module, GANModule)
+        self._settings = settings(self.options(trainer, pl_module), trainer)
+        checkpoint, self._goes_on_from = self._goes_on_from, None
+        if checkpoint is not None:
+            lines = use_what_is_asked_for(checkpoint, self._settings, trainer, pl_module)
+            if trainer.is_global_zero:
+                print("".join(f"--resume: {line}\n" for line in lines), end="", flush=True)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the configuration, now that something is trained with it."""
+        if self._is_due and trainer.is_global_zero:
+            with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
+                self.write(part)
+            for board in boards(trainer):
+                board.add_text("config", "\n".join(f"    {x}" for x in self.text().splitlines()))
+        self._is_due = False
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what the training runs with."""
+        checkpoint[KEY] = self._settings
+
+
+class SaveConfig(KeepConfig, SaveConfigCallback):
+    """That of the command line."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave out the checkpoint that the training goes on from.
+
+        The next command to be given this file would be about that one, and not about the run.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.config = self.config.clone()
+            self.config.ckpt_path = None
+
+    def options(self, trainer: Trainer, module: GANModule) -> dict[str, Any]:
+        """The options, plain values."""
+        plain: dict[str, Any] = json.loads(
+            self.parser.dump(self.config, skip_none=False, format="json")
+        )
+        return plain
+
+    def write(self, file: Path) -> None:
+        """Write the options into a file."""
+        self.parser.save(self.config, str(file), skip_none=False)
+
+    def text(self) -> str:
+        """The options that are set, as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=True)
+        return text
