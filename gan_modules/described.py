@@ -44,9 +44,11 @@ def path_of(value: Any) -> str:
     """Where a class or function is imported from.
 
     Raises:
-        ValueError: nowhere, since it was made within a function, say.
+        ValueError: nowhere, since it was made within a function or in the script itself, say.
     """
     path = get_import_path(value)
+    if value.__module__ == "__main__":  # which is another one in each process
+        raise ValueError(f"{value.__qualname__} stands in the script itself, not in a module")
     try:
         found = import_object(str(path), check_path=False)  # it comes from code
     except (ImportError, AttributeError, ValueError):
@@ -103,13 +105,13 @@ def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, An
 
 def parameters_of(variant: type) -> list[str]:
     """The arguments of a class by name, those that it passes on to its base included."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for base in variant.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base).parameters.values())
-        kinds = {parameter.kind: parameter for parameter in parameters}
-        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
+        parameters = inspect.signature(base).parameters.values()
+        passed_on = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        names |= {p.name: None for p in parameters if p.kind not in passed_on}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
-    return list(dict.fromkeys(names))
+    return list(names)

@@ -1,11 +1,16 @@
-"""What the command line needs besides the variants (`gan_modules`) and the data (`datamodules`)."""
+"""What the command line needs besides the variants (`gan_modules`) and the data (`datamodules`).
+
+In Python, `minmax.trainer(folder)` is a Trainer with all that the command line's has.
+"""
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from minmax.parent import end_with_parent
 
@@ -30,3 +35,10 @@ class OwnFirst(MetaPathFinder):
 
 sys.meta_path.insert(0, OwnFirst())
 end_with_parent()  # before anything is imported that takes seconds
+
+
+def __getattr__(name: str) -> Any:
+    """`trainer`, when it is asked for: Lightning alone takes seconds to import."""
+    if name != "trainer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("minmax.training.in_python").trainer

@@ -35,7 +35,7 @@ def admitted() -> tuple[str, ...]:
     """The packages that the user has admitted.
 
     Raises:
-        ValueError: there is a name that can't be.
+        UserError: there is a name that can't be.
     """
     names = os.environ.get(VARIABLE, "").split()
     for name in names:
@@ -62,7 +62,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
     They stand in the environment, so that processes that the command starts admit them, too.
 
     Raises:
-        ValueError: a name is missing, or can't be one.
+        UserError: a name is missing, or can't be one.
     """
     before = os.environ.get(VARIABLE)
     if not arguments or arguments[0] not in COMMANDS:
@@ -79,10 +79,12 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
         else:
             left.append(argument)
     os.environ[VARIABLE] = " ".join(names)
+    FINDER.folder = os.getcwd() if names else None
     try:
         admitted()
         yield left
     finally:
+        FINDER.folder = None
         if before is None:
             del os.environ[VARIABLE]
         else:
@@ -98,7 +100,7 @@ def refuse_in_config(value: object) -> NoReturn:
     """Refuse the option, which the parser sees in a config alone.
 
     Raises:
-        ValueError: always.
+        UserError: always.
     """
     raise UserError(
         f"a config can't admit code ({value}): give {OPTION} on the command line, or {VARIABLE} in "
@@ -107,7 +109,14 @@ def refuse_in_config(value: object) -> NoReturn:
 
 
 class InWorkingFolder(MetaPathFinder):
-    """Finds admitted packages in the working folder, however the command was started."""
+    """Finds admitted packages in the working folder, however the command was started.
+
+    Attributes:
+        folder: where the command was given that runs now, if one does: jsonargparse goes into a
+            config's own folder while it reads it.
+    """
+
+    folder: str | None = None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -116,7 +125,8 @@ class InWorkingFolder(MetaPathFinder):
         names = os.environ.get(VARIABLE, "").split()
         if name not in {admitted.partition(".")[0] for admitted in names}:
             return None
-        return PathFinder.find_spec(name, [os.getcwd()])
+        return PathFinder.find_spec(name, [self.folder or os.getcwd()])
 
 
-sys.meta_path.append(InWorkingFolder())
+FINDER = InWorkingFolder()
+sys.meta_path.append(FINDER)

@@ -1,5 +1,6 @@
-"""Keeps what the scores need in one folder for all tests, and out of the user's."""
+"""What the tests share: a cache of their own, its one slow entry, and the order of the files."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,50 @@ WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if WORKER:  # before torch is imported: processes that share cores would wait for each other
     os.environ["OMP_NUM_THREADS"] = "1"
 
+HERE = Path(__file__).parent
+FIRST = (
+    *("cli/test_survival.py", "cli/test_run.py", "gan_modules/test_parallel.py"),
+    *("cli/test_resume.py", "cli/test_benchmark.py", "cli/test_export.py", "cli/test_scores.py"),
+    *("cli/test_untrusted.py", "cli/test_errors.py", "callbacks/test_interruptions.py"),
+    *("callbacks/test_diagnosis.py", "cli/test_study.py", "cli/test_explore_visitors.py"),
+    *("benchmarks/test_work.py", "cli/test_explore.py"),
+)
+"""The slowest files, so that none of them is begun when all else is done.
+
+The second one has the classifier trained, which the first one asks for when that is over.
+"""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are given to processes in the order that is made here."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {HERE / name: place for place, name in enumerate(FIRST)}
+    assert all(file.is_file() for file in places), "a file of FIRST has another name now"
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keeps what the scores need in one folder for all tests, and out of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.getbasetemp()
         folder = (base.parent if WORKER else base) / "cache"
         folder.mkdir(exist_ok=True)
         patch.setenv("MINMAX_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def classifier_of_digits(_cache: Path) -> None:
+    """Half a minute's training, by one process; the others wait for what it keeps."""
+    import torch
+
+    from datamodules import Digits
+    from minmax.metrics import make_scorer
+
+    with (_cache / "classifier.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        make_scorer(Digits(), "domain", None, torch.device("cpu"))

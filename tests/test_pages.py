@@ -14,9 +14,10 @@ import torch
 
 import cli
 import datamodules
+import gan_modules
 import gan_modules.networks as nets
 from datamodules import ImageDataModule
-from gan_modules import ACGAN, GAN, WGANGP, tricks
+from gan_modules import GANModule, parts
 from minmax.callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
 from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import runs_of
@@ -54,6 +55,29 @@ def test_commands_of_the_notebook(capsys, monkeypatch):
     assert "lr: 1.0e-05" in capsys.readouterr().out
 
 
+def test_the_script_of_the_readme(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = next(block for block in blocks if "minmax.trainer" in block)
+    assert "max_epochs=80" in script
+    monkeypatch.chdir(tmp_path)
+    brief = 'max_steps=2, accelerator="cpu", quality=Quality(features="pixels", count=50)'
+    script = "from minmax.callbacks import Quality\n" + script.replace("max_epochs=80", brief)
+    exec(script, {})
+    assert (tmp_path / "runs" / "mine" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_files_to_touch_are_there():
+    table = PAGE.partition("## Files to touch")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| a")]
+    assert len(rows) == 7
+    for _, outside, inside in rows:
+        assert outside.strip().startswith("1")
+        count, _, named = inside.strip().partition(": ")
+        assert int(count) == len(named.split(";"))
+        for file in re.findall(r"`(\S+/\S+)`", named):
+            assert "NAME" in file or (ROOT / file).is_file(), file
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with the page's files where it puts them; its modules are found by their names."""
@@ -67,23 +91,32 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["cli.py"])
     yield tmp_path
-    for name in ("gan_modules.lsgan", "gan_modules.networks.linear", "datamodules.stripes"):
+    for name in (
+        *("gan_modules.lsgan", "gan_modules.networks.linear", "datamodules.stripes"),
+        *("mylab", "mylab.games", "mylab.scores"),
+    ):
         sys.modules.pop(name, None)
 
 
 def test_commands_of_the_page(project):
     """Each fit, in three batches and of the digits where it wants MNIST, and what follows it."""
     commands = re.findall(r"^python cli\.py (.*)$", PAGE, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["fit", "test", "sample", "fit", "fit"]
+    assert [command.split()[0] for command in commands] == [
+        "fit",
+        "fit",
+        "test",
+        "sample",
+        *["fit"] * 3,
+    ]
     for command in commands:
         arguments = shlex.split(command)
         if arguments[0] == "fit":
             arguments += BRIEF
-        if "configs/lsgan_mnist.yaml" in arguments:
+        if any(argument.endswith("_mnist.yaml") for argument in arguments):
             arguments += ["--data", "datamodules.Digits"]
         cli.main(arguments)
     assert (project / "lsgan.png").is_file()
-    for run in ("lsgan_mnist", "linear", "stripes"):
+    for run in ("least_squares", "lsgan_mnist", "linear", "stripes", "contrast"):
         assert (project / "runs" / run / "checkpoints" / "last.ckpt").is_file()
 
 
@@ -128,17 +161,19 @@ def rows_of(page: str) -> list[tuple[str, list[str]]]:
 
 
 def test_every_option_of_a_variant_stands_in_its_page():
-    named = {"bce_mean": "bce_mean", "non_saturating": "non_saturating"}
+    """The shared ones once, a variant's own under its name."""
     rows = rows_of("docs/options.md")
-    for class_ in (GAN, ACGAN, WGANGP):
-        held = {
-            cells[0]: cells[1].split(":")[0]
-            for heading, cells in rows
-            if heading in (class_.__name__, "GAN")  # what isn't said again is GAN's
-        }
-        for name, default in options_of(class_):
-            shown = next((short for short in named if f" {short} " in default), default)
-            assert held[name] == {"None": "none"}.get(shown, shown), (class_, name)
+    variants = [getattr(gan_modules, name) for name in gan_modules.__all__]
+    variants = [kind for kind in variants if issubclass(kind, GANModule) and kind is not GANModule]
+    assert len(variants) >= 3
+    for heading, class_ in [("All variants", GANModule), *((v.__name__, v) for v in variants)]:
+        held = {cells[0]: cells[1].split(":")[0] for place, cells in rows if place == heading}
+        options = [(name, default) for name, default in options_of(class_) if name != "shared"]
+        if class_ is GANModule:
+            options += [("latent_dim", "100")]
+        for name, default in options:
+            assert held[name] == {"None": "none"}.get(default, default), (class_, name)
+        assert held.keys() - {"option", "---"} == {name for name, _ in options}
 
 
 def test_every_other_option_stands_in_its_page():
@@ -148,7 +183,7 @@ def test_every_other_option_stands_in_its_page():
     for group, class_ in groups.items():
         for name, default in options_of(class_):
             assert [f"--{group}.{name}", default] in [row[:2] for row in rows]
-    for module in (tricks, nets):
+    for module in (parts, nets):
         for class_name, class_ in inspect.getmembers(module, inspect.isclass):
             for name, default in options_of(class_) if "gan_modules" in class_.__module__ else []:
                 assert [class_name, name, default] in [row[:3] for row in rows]

@@ -1,5 +1,6 @@
 """What every generator and discriminator promises to the variants that train it."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from minmax.errors import UserError
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Base of all networks; knows no loss, no optimizer and no logging.
 
     Attributes:
@@ -32,26 +33,27 @@ class Network(nn.Module):
 
 
 class Generator(Network):
-    """Maps latents `[N, latent_dim]` and classes `[N]` to images `[N, channels, size, size]`.
+    """Draws images; a subclass takes `latent_dim, channels, image_size, num_classes` first."""
 
-    Images lie in [-1, 1]; classes are int64. A subclass takes `latent_dim, channels, image_size,
-    num_classes` first, in this order.
-    """
+    @abstractmethod
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]`, classes int64 `[N]` to images `[N, C, H, W]` in [-1, 1]."""
 
 
 class Discriminator(Network):
-    """Maps images `[N, channels, size, size]` and classes `[N]` to logits `[N]`, never a sigmoid.
+    """Judges images; a subclass takes `channels, image_size, num_classes` first."""
 
-    A subclass takes `channels, image_size, num_classes` first, in this order.
-    """
+    @abstractmethod
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` in [-1, 1], classes int64 `[N]` to logits `[N]`, no sigmoid."""
 
 
 class ClassifyingDiscriminator(Discriminator):
     """A discriminator that tells of each class how likely it is: it looks at no given ones."""
 
+    @abstractmethod
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images to real-or-fake logits `[N]` and class logits `[N, num_classes]`."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Real-or-fake logits `[N]`."""

@@ -4,6 +4,8 @@ Their losses are pure functions of logits, each a scalar in float32 (of float64,
 are cast first: autocast on a CPU would keep them in bfloat16.
 """
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,7 +25,7 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
     return (F.softplus(logits) - targets * logits).mean()
 
 
-class Game(Part):
+class Game(Part, ABC):
     """A loss of each network.
 
     Attributes:
@@ -33,13 +35,13 @@ class Game(Part):
 
     has_zero = True
 
+    @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The discriminator's loss of real logits `[N]` and generated ones `[M]`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
         """The generator's loss of the logits `[M]` of its images."""
-        raise NotImplementedError
 
     def accuracies(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """How often the discriminator is right, by log name.

@@ -1,5 +1,7 @@
 """Penalties of the discriminator's loss."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +11,10 @@ from gan_modules.precision import widened
 from minmax.errors import UserError
 
 
-class Penalty(Part):
+class Penalty(Part, ABC):
     """A term of the discriminator's loss that sees the discriminator itself."""
 
+    @abstractmethod
     def forward(
         self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
@@ -24,7 +27,6 @@ class Penalty(Part):
             fake: generated images; no gradient flows into them.
             asked: the classes that were asked for.
         """
-        raise NotImplementedError
 
     def check(self, discriminator: nn.Module) -> None:
         """Refuse a network that the penalty has no meaning for.

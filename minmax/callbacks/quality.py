@@ -4,7 +4,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
@@ -20,18 +20,13 @@ from minmax.amounts import refuse_few
 from minmax.callbacks.base import GANCallback, data_of, is_trial
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.metrics import (
-    Images,
-    Scorer,
-    distance_to,
-    inception_weights,
-    make_references,
-    make_scorer,
-    score,
-    score_beside_training,
-    score_by_class,
-)
-from minmax.metrics.scorer import BATCH
+from minmax.metrics.inception import inception_weights
+from minmax.metrics.manifolds import distance_to
+from minmax.metrics.references import make_references, score_beside_training
+from minmax.metrics.scorer import BATCH, Scorer, make_scorer
+from minmax.metrics.scores import score, score_by_class
+from minmax.metrics.seen import Images
+from minmax.metrics.table import BEST_BY, SCORES, Features
 
 PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
 PICTURED = 32
@@ -58,7 +53,7 @@ class Quality(GANCallback):
 
     def __init__(
         self,
-        features: Literal["domain", "inception", "pixels"] | None = None,
+        features: Features | None = None,
         count: int = 10_000,
         every_images: int | None = None,
         inception_weights: str | None = None,
@@ -66,9 +61,9 @@ class Quality(GANCallback):
         seed: int = 0,
     ) -> None:
         if count < 10:
-            raise UserError(f"--quality.count must be at least 10 images, got {count}")
+            raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
-            raise UserError(f"--quality.every_images must be at least 1, got {every_images}")
+            raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
         self.features = features
         self.count = count
         self.every_images = every_images
@@ -90,7 +85,7 @@ class Quality(GANCallback):
     @property
     def score_name(self) -> str:
         """Log name of the score that chooses the best checkpoint."""
-        return f"metric/fid_{self.features}"
+        return f"metric/{SCORES[BEST_BY].full_name(str(self.features))}"
 
     # What must be known before the first score
 
@@ -103,7 +98,7 @@ class Quality(GANCallback):
             self.features = "domain" if data.num_classes > 1 else "pixels"
         if self.features == "domain" and data.num_classes < 2:
             raise UserError(
-                "--quality.features domain needs data of at least two classes, and this has one: "
+                "`Quality.features` domain needs data of at least two classes, and this has one: "
                 "choose pixels, or inception"
             )
         if self.features == "inception" and trainer.is_global_zero:
@@ -111,7 +106,7 @@ class Quality(GANCallback):
         if stage == "fit" and self.every_images is not None:
             if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
                 raise UserError(
-                    "--quality.every_images and the trainer's val_check_interval or "
+                    "`Quality.every_images` and the trainer's val_check_interval or "
                     "check_val_every_n_epoch contradict each other: give one of them"
                 )
             images_a_batch = data.batch_size * trainer.world_size
@@ -161,9 +156,9 @@ class Quality(GANCallback):
             if self._usual is None:  # held-out images give a scale, and no choice depends on it
                 scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
                 self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
-            result = score(real, fake, str(self.features), self.seed)
-            if self._usual > 0:  # else held-out images are all among the training images
-                result[f"nearest_{self.features}"] = distance_to(real, fake) / self._usual
+            # At 0 held-out images are all among the training images.
+            nearness = distance_to(real, fake) / self._usual if self._usual > 0 else None
+            result = score(real, fake, str(self.features), self.seed, nearness)
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -215,7 +210,9 @@ class Quality(GANCallback):
             "protocol": self._protocol(trainer, module, scorer, len(real.features)),
         }
         if fake.labels is not None:
-            report["classes"] = score_by_class(real, fake, data.class_names, str(self.features))
+            report["classes"] = score_by_class(
+                real, fake, data.class_names, str(self.features), self.seed
+            )
         return report
 
     def _protocol(

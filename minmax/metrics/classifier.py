@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from minmax.metrics.cache import Tensors, cached, fingerprint
 from minmax.metrics.features import FeatureNetwork
-from minmax.metrics.scores import class_match
+from minmax.metrics.of_classes import class_match
 
 
 @dataclass(frozen=True)

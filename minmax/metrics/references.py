@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from datamodules import ImageDataModule
-from minmax.metrics import scores
+from minmax.metrics import distances, manifolds, of_classes, scores, table
 from minmax.metrics.cache import Tensors, cached, fingerprint
+from minmax.metrics.manifolds import nearest
 from minmax.metrics.scorer import Scorer
-from minmax.metrics.scores import Images, nearest, score
+from minmax.metrics.scores import score
+from minmax.metrics.seen import Images
 
-CODE = (scores, sys.modules[__name__])  # what is kept was made by these
+CODE = (distances, manifolds, of_classes, scores, table, sys.modules[__name__])
+"""What makes the scores that are kept: with other code they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,9 @@ def score_beside_training(
         usual: median distance of held-out images to their nearest training image.
     """
     distance, index = nearest(images.features, scorer.real(data, train=True).features)
-    result = score(real, images, scorer.network.name, seed)
-    if usual > 0:  # else held-out images are all among the training images
-        result[f"nearest_{scorer.network.name}"] = float(distance.median() / usual)
-    return result, index
+    # At 0 held-out images are all among the training images.
+    nearness = float(distance.median() / usual) if usual > 0 else None
+    return score(real, images, scorer.network.name, seed, nearness), index
 
 
 def make_references(
@@ -88,6 +90,7 @@ def make_references(
         "real": fingerprint(*(tensor for tensor in vars(real).values() if tensor is not None)),
         "network": scorer.network.identity(),
         "classifier": scorer.classifier and scorer.classifier.identity(),
+        "scores": list(table.SCORES),
         "count": count,
         "seed": seed,
         "code": [hashlib.sha256(inspect.getsource(module).encode()).hexdigest() for module in CODE],

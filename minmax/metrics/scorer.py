@@ -13,7 +13,7 @@ from minmax.metrics.classifier import DomainClassifier, domain_classifier
 from minmax.metrics.features import FeatureNetwork
 from minmax.metrics.inception import InceptionFeatures
 from minmax.metrics.pixels import PixelFeatures
-from minmax.metrics.scores import Images
+from minmax.metrics.seen import Images
 
 BATCH = 250
 

@@ -6,9 +6,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from minmax.errors import UserError
+from minmax.metrics.table import score_of
 from minmax.reporting.groups import Group, of_one_configuration
-from minmax.reporting.metrics_file import better, read_reports
-from minmax.reporting.tables import shown
+from minmax.reporting.metrics_file import read_reports
+from minmax.reporting.tables import headed, shown
 
 # What two scores must share to be compared.
 SHARED = (
@@ -26,7 +27,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     """A table: a row for each group of runs and each of its checkpoints, then the references.
 
     Raises:
-        ValueError: a run was not tested, or in another way than the first.
+        UserError: a run was not tested, or in another way than the first.
     """
     reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
     first = next(iter(next(iter(reports.values())).values()))
@@ -35,7 +36,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
             check_protocol(f"{run} ({name})", report["protocol"], first["protocol"])
     all_reports = [report for held in reports.values() for report in held.values()]
     scores = list(dict.fromkeys(score for report in all_reports for score in report["scores"]))
-    rows = [["run", "checkpoint", *(f"{score} ({better(score)})" for score in scores)]]
+    rows = [["run", "checkpoint", *map(headed, scores)]]
     for members in of_one_configuration(list(reports)):
         label = members[0].name + (f" and {len(members) - 1} more" if members[1:] else "")
         for name in sorted({name for run in members for name in reports[run]}):
@@ -65,14 +66,18 @@ def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def score_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A table of the last checkpoints' scores, the best Frechet distance first."""
+    """A table of the last checkpoints' scores, the those with the best first score at the top."""
     scores = {group.name: group.scores() for group in found}
     names = list(dict.fromkeys(name for held in scores.values() for run in held for name in run))
-    rows = [["variant", "seeds", *(f"{name} ({better(name)})" for name in names)]]
+    rows = [["variant", "seeds", *map(headed, names)]]
 
     def rank(group: Group) -> float:
-        first = names[0] if names else ""
-        held = [value for run in scores[group.name] if (value := run.get(first)) is not None]
+        held = [
+            score_of(name).order(value)
+            for run in scores[group.name]
+            for name in names[:1]
+            if (value := run.get(name)) is not None
+        ]
         return mean(held) if held else float("inf")
 
     for group in sorted(found, key=rank):

@@ -4,11 +4,14 @@ Backgrounds are transparent and axes gray, so that they can be read on white and
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 
 from minmax.errors import UserError
+from minmax.metrics.table import SCORES
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Images seen, and values."""
@@ -16,60 +19,65 @@ Curve = tuple[Sequence[float], Sequence[float]]
 GRAY = "#808080"
 # Okabe and Ito's, which people who see colours differently can tell apart; black is last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
-FEATURES = ("inception", "domain", "pixels")
-QUANTITIES = {
-    "generator_loss": ("loss of the generator", ["loss/generator"]),
-    "discriminator_loss": (
-        "loss of the discriminator",
-        ["loss/discriminator"],
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a chart shows.
+
+    Attributes:
+        title: of the chart.
+        names: log names of its curve, of which a run has one at most.
+        scale: of its values; a share lies between 0 and 1.
+    """
+
+    title: str
+    names: list[str]
+    scale: Literal["linear", "share", "logarithmic"] = "linear"
+
+
+OF_TRAINING = {
+    "generator_loss": Quantity("loss of the generator", ["loss/generator"]),
+    "discriminator_loss": Quantity("loss of the discriminator", ["loss/discriminator"]),
+    "accuracy_real": Quantity("accuracy on real images", ["accuracy/real"], "share"),
+    "accuracy_fake": Quantity("accuracy on generated images", ["accuracy/fake"], "share"),
+    "accuracy_pairs": Quantity(
+        "share of pairs with the real image above", ["accuracy/pairs"], "share"
     ),
-    "accuracy_real": ("accuracy on real images", ["accuracy/real"]),
-    "accuracy_fake": ("accuracy on generated images", ["accuracy/fake"]),
-    "accuracy_pairs": ("share of pairs with the real image above", ["accuracy/pairs"]),
-    "frechet_distance": (
-        "Frechet distance (lower is better)",
-        [f"metric/fid_{name}" for name in FEATURES],
+    "pairwise_distance": Quantity(
+        "distance between generated images, over real ones", ["samples/pairwise_distance"]
     ),
-    "recall": ("recall (higher is better)", [f"metric/recall_{name}" for name in FEATURES]),
-    "class_entropy": ("how evenly classes are drawn (1: evenly)", ["metric/class_entropy"]),
-    "pairwise_distance": (
-        "distance between generated images, over real ones",
-        ["samples/pairwise_distance"],
+    "generator_gradient": Quantity(
+        "gradient norm of the generator", ["gradient_norm/generator"], "logarithmic"
     ),
-    "nearest": (
-        "distance to the nearest training image, over held-out ones",
-        [f"metric/nearest_{name}" for name in FEATURES],
+    "discriminator_gradient": Quantity(
+        "gradient norm of the discriminator", ["gradient_norm/discriminator"], "logarithmic"
     ),
-    "class_match": ("images of the class asked for", ["metric/class_match"]),
-    "generator_gradient": ("gradient norm of the generator", ["gradient_norm/generator"]),
-    "discriminator_gradient": (
-        "gradient norm of the discriminator",
-        ["gradient_norm/discriminator"],
-    ),
-    "penalty_norm": ("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
+    "penalty_norm": Quantity("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
 }
-"""For each chart its title, and the log names of what it shows, of which a run has one at most."""
-SHARES = (
-    "accuracy_real",
-    "accuracy_fake",
-    "accuracy_pairs",
-    "recall",
-    "class_entropy",
-    "class_match",
-)
-LOGARITHMIC = ("frechet_distance", "generator_gradient", "discriminator_gradient")
+
+
+def quantities() -> dict[str, Quantity]:
+    """What is charted, by the names of the charts' files."""
+    return OF_TRAINING | {
+        score.name: Quantity(score.headline, score.log_names(), score.scale)
+        for score in SCORES.values()
+        if score.charted
+    }
+
+
 POINTS = 60
 
 
-def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
+def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
     """A PNG of one quantity; None if no run has it.
 
     Args:
-        quantity: one of `QUANTITIES`.
+        quantity: what the curves are of.
         curves: of each group, a curve a run.
 
     Raises:
-        ValueError: matplotlib is missing.
+        UserError: matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure
@@ -87,13 +95,13 @@ def chart(quantity: str, curves: Mapping[str, Sequence[Curve]]) -> bytes | None:
         if runs:
             axis.plot(*mean_curve(runs), color=colour, linewidth=2, label=name)
     lowest = min(min(values) for runs in curves.values() for _, values in runs)
-    if quantity in LOGARITHMIC and lowest > 0:
+    if quantity.scale == "logarithmic" and lowest > 0:
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(LogFormatter())  # 6, not 6 x 10^0
         axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
-    if quantity in SHARES:
+    if quantity.scale == "share":
         axis.set_ylim(-0.03, 1.03)
-    axis.set_title(QUANTITIES[quantity][0], color=GRAY, fontsize="medium")
+    axis.set_title(quantity.title, color=GRAY, fontsize="medium")
     axis.set_xlabel("real images seen", color=GRAY)
     axis.tick_params(colors=GRAY, which="both")
     axis.grid(alpha=0.3, color=GRAY)

@@ -9,17 +9,10 @@ from minmax import strict_json
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import locked
+from minmax.metrics.table import score_of
 from minmax.run_config import run_folder
 
 FILE = "metrics.json"
-HIGHER = ("is", "precision", "recall", "density", "coverage", "class_match", "class_entropy")
-
-
-def better(score: str) -> str:
-    """Which values of a score are the better ones."""
-    if score.startswith("nearest"):
-        return "near 1"
-    return "higher" if score in HIGHER or score.rpartition("_")[0] in HIGHER else "lower"
 
 
 def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
@@ -46,13 +39,15 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     """The reports of a run's checkpoints, by their names.
 
     Raises:
-        ValueError: the run has none, or the file is damaged.
+        UserError: the run has none, the file is damaged, or holds a score of another version.
     """
+    names: set[str] = set()
     try:
         reports: dict[str, dict[str, Any]] = strict_json.loads((run / FILE).read_bytes())
         for name, report in reports.items():
             columns = (report["scores"], *report["references"].values())
             columns += tuple(report.get("classes", {}).values())
+            names.update(*columns)
             values = [value for column in columns for value in column.values()]
             if not all(value is None or isinstance(value, int | float) for value in values):
                 raise TypeError("a score is no number")
@@ -60,13 +55,20 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
             if file.is_file():  # the run may have been moved since
                 report["protocol"]["checkpoint"] = str(file)
             report["protocol"].keys()
-        return reports
     except FileNotFoundError as error:
         raise UserError(
             f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
         ) from error
+    except OSError as error:
+        raise UserError(f"{run / FILE} can't be read ({error.strerror})") from error
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{run / FILE} is damaged: delete it, and test the run again") from error
+    for name in sorted(names):
+        try:
+            score_of(name)
+        except UserError as error:
+            raise UserError(f"{run / FILE}: {error}") from error
+    return reports
 
 
 def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
@@ -75,6 +77,6 @@ def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
         return {}
     try:
         return read_reports(run)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; {consequence}", stacklevel=2)
         return {}

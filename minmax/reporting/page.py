@@ -16,7 +16,7 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.reporting.comparison import score_rows
 from minmax.reporting.embedded import embedded, picture
-from minmax.reporting.figures import QUANTITIES, chart
+from minmax.reporting.figures import chart, quantities
 from minmax.reporting.groups import Group, groups_of
 from minmax.reporting.metrics_file import reports_of
 from minmax.reporting.tables import score_table
@@ -45,7 +45,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     """The page, and its charts by the names of their quantities.
 
     Raises:
-        ValueError: Jinja2 or matplotlib is missing.
+        UserError: Jinja2 or matplotlib is missing.
     """
     try:
         from jinja2 import Environment
@@ -55,20 +55,25 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     bar = tqdm(runs, desc="Reading runs", unit="run", delay=1, leave=False)
     scalars = {run: curves_of(run) for run in bar}
     charts = {}
-    for quantity, (_, names) in tqdm(QUANTITIES.items(), desc="Drawing", delay=1, leave=False):
+    for name, quantity in tqdm(quantities().items(), desc="Drawing", delay=1, leave=False):
         curves = {
-            group.name: [scalars[run][n] for run in group.runs for n in names if n in scalars[run]]
+            group.name: [
+                scalars[run][log_name]
+                for run in group.runs
+                for log_name in quantity.names
+                if log_name in scalars[run]
+            ]
             for group in found
         }
         if (drawn := chart(quantity, curves)) is not None:
-            charts[quantity] = drawn
+            charts[name] = drawn
     template = resources.files("minmax.reporting").joinpath("report.html").read_text()
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
         study=study,
         title=study.get("title") or ", ".join(group.name for group in found),
         table=score_rows(found),
-        charts={QUANTITIES[name][0]: embedded(drawn) for name, drawn in charts.items()},
+        charts={quantities()[name].title: embedded(drawn) for name, drawn in charts.items()},
         real=next(filter(None, (picture(run, "real") for run in runs)), None),
         groups=[described(group, found[0], scalars) for group in found],
     )
@@ -79,7 +84,7 @@ def curves_of(run: Path) -> Curves:
     """The run's curves; none but a warning where there are none."""
     try:
         return read_scalars(run)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; its curves are left out", stacklevel=2)
         return {}
 

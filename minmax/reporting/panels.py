@@ -5,12 +5,13 @@ from pathlib import Path
 
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.metrics.table import SCORES
 from minmax.scalars import read_scalars
 
 PANELS = {
     "losses": ("loss/generator", "loss/discriminator"),
     "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
-    "score (lower is better)": ("metric/fid_inception", "metric/fid_domain", "metric/fid_pixels"),
+    SCORES["fid"].headline: SCORES["fid"].log_names(),
 }
 
 
@@ -18,7 +19,7 @@ def draw(runs: Sequence[Path], output: Path) -> None:
     """Draw a row of panels a run: losses, accuracies, score, over the images seen.
 
     Raises:
-        ValueError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
+        UserError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minmax.reporting.metrics_file import better
+from minmax.metrics.table import score_of
 
 
 def score_table(report: Mapping[str, Any]) -> str:
@@ -15,7 +15,7 @@ def score_table(report: Mapping[str, Any]) -> str:
     rows = [["score", "better", *columns]]
     for score in report["scores"]:
         values = [shown(column.get(score)) for column in columns.values()]
-        rows.append([score, better(score), *values])
+        rows.append([score, score_of(score).better, *values])
     text = aligned(rows)
     if "classes" in report:
         names = list(next(iter(report["classes"].values())))
@@ -24,6 +24,11 @@ def score_table(report: Mapping[str, Any]) -> str:
             by_class.append([name, *(shown(values.get(score)) for score in names)])
         text += "\n\n" + aligned(by_class)
     return text
+
+
+def headed(score: str) -> str:
+    """A score's name over its column, with which values are better."""
+    return f"{score} ({score_of(score).better})"
 
 
 def shown(value: float | None) -> str:

@@ -1,24 +1,27 @@
-"""Who started the processes of a training, and which ways of starting them are refused."""
+"""Who started the processes of a training, and how they end."""
 
 import os
+import re
+import signal
 import socket
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+from lightning import Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities import rank_zero_only
 
-from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
-from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
+LOST = "by peer|remote process|socketTimeout"
+"""What gloo and NCCL say of a process that is gone."""
 NO_STEP = 2**32 - 16
 """SLURM numbers the steps that srun starts from 0; the batch script and its like are above this."""
 
@@ -34,7 +37,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
         nodes: machines that were asked for.
 
     Raises:
-        ValueError: variables without what should have set them.
+        UserError: variables without what should have set them.
     """
     for plugin in plugins:
         if isinstance(plugin, ClusterEnvironment):
@@ -75,7 +78,7 @@ def processes_of(environment: ClusterEnvironment) -> int:
     """How many processes it has started, itself; 1 where Lightning is to start them.
 
     Raises:
-        ValueError: it is the user's choice, and its variables are missing.
+        UserError: it is the user's choice, and its variables are missing.
     """
     try:
         return environment.world_size()
@@ -84,6 +87,39 @@ def processes_of(environment: ClusterEnvironment) -> int:
             f"--trainer.plugins {type(environment).__name__} needs {error}, which is not set here: "
             "start the command with what sets it, or leave the plugin out"
         ) from error
+
+
+def several_work(plugins: Sequence[Any], nodes: int, devices: Any) -> bool:
+    """Whether several processes will work together.
+
+    Args:
+        plugins: of the trainer; with what started this process among them.
+        nodes: machines that were asked for.
+        devices: as Lightning takes them: a number, a list, `auto`.
+    """
+    alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
+    return processes_of(started_by(plugins, nodes)) > 1 or nodes > 1 or str(devices) not in alone
+
+
+@contextmanager
+def ranks_end_together(trainer: Trainer) -> Iterator[None]:
+    """End the processes that would wait for this one, if its training fails.
+
+    Raises:
+        UserError: it failed since another process has ended.
+    """
+    try:
+        yield
+    except Exception as error:
+        launcher = trainer.strategy.launcher
+        if launcher is not None:
+            launcher.kill(signal.SIGTERM)
+        if trainer.world_size > 1 and re.search(LOST, str(error)):
+            raise UserError(
+                "another process of this training has ended, and this one can't go on alone: look "
+                "at its messages. The same command with --resume true goes on"
+            ) from error
+        raise
 
 
 def in_step() -> bool:
@@ -96,7 +132,7 @@ def check_torchrun() -> None:
     """Refuse variables that a torchrun left behind.
 
     Raises:
-        ValueError: some are missing, or the process that should be behind them doesn't answer.
+        UserError: some are missing, or the process that should be behind them doesn't answer.
     """
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
@@ -111,59 +147,3 @@ def check_torchrun() -> None:
                 f"TORCHELASTIC_RUN_ID is set, but no torchrun answers at {address}:{port} "
                 f"({error}): {advice}"
             ) from error
-
-
-def refuse_settings(settings: Any, several: bool) -> None:
-    """Refuse what Lightning can't do with two optimizers, or not here; say what can be done.
-
-    Args:
-        settings: the trainer's options.
-        several: whether several processes will work together.
-
-    Raises:
-        ValueError: there is such an option.
-    """
-    for name in ("gradient_clip_val", "gradient_clip_algorithm"):
-        if settings[name]:
-            raise UserError(
-                f"--trainer.{name} is for models with one optimizer. Give each network a greatest "
-                "norm of its own: --model.init_args.generator_clip_norm, "
-                "--model.init_args.discriminator_clip_norm"
-            )
-    precision = str(settings.precision)
-    if precision.endswith("-true") or precision.startswith("transformer-engine"):
-        refuse_precision(precision)
-    if several and hasattr(sys, "ps1"):
-        raise UserError(
-            "several devices can't be used from within a notebook's own process: start the "
-            "command in a terminal, or as !minmax in a cell; or give --trainer.devices 1"
-        )
-
-
-def refuse_strategy(strategy: Strategy, name: str) -> None:
-    """Refuse strategies with which a run would be lost, or would end in its first batch.
-
-    Args:
-        strategy: as the trainer has it.
-        name: what the user called it.
-
-    Raises:
-        ValueError: it is such a one.
-    """
-    if trains_in_copies(strategy):
-        raise UserError(
-            f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
-            "don't come back: leave it out; several devices then work together with gan_ddp"
-        )
-    if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
-        raise UserError(
-            f"--trainer.strategy {name} reads and writes checkpoints in a way of its own, which is "
-            "not looked at for code and damage here: leave it out; several devices then work "
-            "together with gan_ddp"
-        )
-    if waits_for_all_gradients(strategy):
-        raise UserError(
-            f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
-            "only one has them: leave it out (several devices then work together with gan_ddp), or "
-            "choose ddp_find_unused_parameters_true"
-        )

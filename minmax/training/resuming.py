@@ -1,18 +1,16 @@
-"""Which checkpoint a run goes on from, and whether it can."""
+"""Whether a training can go on from a checkpoint, and a test be of it."""
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
 from gan_modules.position import position_of
-from minmax.checkpoints.reading import read_checkpoint
+from minmax.checkpoints.forms import check_states
+from minmax.checkpoints.reading import read_checkpoint, variant_of
 from minmax.checkpoints.weighing import Shapes, first_difference, shapes_of
 from minmax.errors import UserError
 
@@ -51,43 +49,27 @@ class Held:
         )
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The run's newest whole checkpoint: `last.ckpt`, or the one before it; None without any.
+def read_held(path: str, variant: str, to_train: bool) -> Held:
+    """What a checkpoint holds.
+
+    Args:
+        path: of the file.
+        variant: class path that the command has for the model.
+        to_train: whether a training is to go on from it.
 
     Raises:
-        ValueError: there are some, and none is whole.
+        UserError: it is no whole checkpoint, or of another variant.
     """
-    files = [run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous")]
-    files = [file for file in files if file.is_file()]
-    for file in files:
-        try:
-            read_checkpoint(file)
-        except ValueError as error:
-            rank_zero_warn(f"{file} is passed over: {error}")
-        else:
-            return file
-    if files:
+    checkpoint = read_checkpoint(path)
+    if to_train:
+        check_states(checkpoint, path)
+    variant_held = variant_of(checkpoint, path)
+    if variant_held != variant:
         raise UserError(
-            f"--resume: none of {', '.join(map(str, files))} is whole. Put a copy in their place, "
-            "or delete the run and train it anew"
+            f"--ckpt_path {path} holds a {variant_held}, but --model is {variant}. Give the config "
+            "that it was trained with (config.yaml in its run's folder), or another checkpoint"
         )
-    return None
-
-
-def saves(run: Path) -> dict[str, int]:
-    """The run's checkpoints, and when each was written."""
-    found = {}
-    for file in (run / "checkpoints").glob("*.ckpt"):
-        with suppress(FileNotFoundError):  # another process is moving it
-            found[file.name] = file.stat().st_mtime_ns
-    return found
-
-
-def belongs_to(checkpoint: str | Path, run: Path) -> bool:
-    """Whether a checkpoint lies in a run's folder, by whatever path either is reached."""
-    file = Path(checkpoint)
-    folders = {file.absolute().parent.parent, file.resolve().parent.parent}
-    return run.is_dir() and any(f.is_dir() and os.path.samefile(f, run) for f in folders)
+    return Held.of(path, checkpoint)
 
 
 def check_classes(held: Held, class_names: list[str], conditional: bool) -> None:
@@ -101,7 +83,7 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
         conditional: whether the model is asked for classes.
 
     Raises:
-        ValueError: the data's classes are others, or in another order.
+        UserError: the data's classes are others, or in another order.
     """
     before = held.class_names
     if not before or before == class_names:
@@ -125,7 +107,7 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     """Refuse a checkpoint of other networks.
 
     Raises:
-        ValueError: a weight is missing, or has another shape.
+        UserError: a weight is missing, or has another shape.
     """
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
@@ -144,7 +126,7 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
         own: whether the checkpoint is the run's own.
 
     Raises:
-        ValueError: it has gone further, or the checkpoint is another run's.
+        UserError: it has gone further, or the checkpoint is another run's.
     """
     limits = {
         "max_epochs": ("epochs", held.epochs, trainer.max_epochs),

@@ -1,10 +1,11 @@
 """A run's configuration: in its folder, in TensorBoard, and in its checkpoints."""
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -15,21 +16,29 @@ from minmax.run_config import FILE
 from minmax.training.changes import KEY, settings, use_what_is_asked_for
 
 
-class SaveConfig(SaveConfigCallback):
+class KeepConfig(Callback, ABC):
     """Keep a training's whole configuration, and go by it where a checkpoint says otherwise."""
 
     _folder: str | None = None
     _goes_on_from: dict[str, Any] | None = None
     _is_due = True
 
+    @abstractmethod
+    def options(self, trainer: Trainer, module: GANModule) -> dict[str, Any]:
+        """The options, plain values."""
+
+    @abstractmethod
+    def write(self, file: Path) -> None:
+        """Write the options into a file."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """The options that are set, as YAML."""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder on all ranks: asking for it is a collective."""
         if stage == "fit":
             self._folder = trainer.log_dir
-            # Without the checkpoint that the training goes on from: the next command to be given
-            # this file would be about that one, and not about the run.
-            self.config = self.config.clone()
-            self.config.ckpt_path = None
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -41,7 +50,7 @@ class SaveConfig(SaveConfigCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the command overrule these states, and say so."""
         assert isinstance(pl_module, GANModule)
-        self._settings = settings(json.loads(self._dumped(skip_none=False, format="json")), trainer)
+        self._settings = settings(self.options(trainer, pl_module), trainer)
         checkpoint, self._goes_on_from = self._goes_on_from, None
         if checkpoint is not None:
             lines = use_what_is_asked_for(checkpoint, self._settings, trainer, pl_module)
@@ -54,10 +63,9 @@ class SaveConfig(SaveConfigCallback):
         """Write the configuration, now that something is trained with it."""
         if self._is_due and trainer.is_global_zero:
             with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
-                self.parser.save(self.config, str(part), skip_none=False)
-            text = "\n".join("    " + line for line in self._dumped(skip_none=True).splitlines())
+                self.write(part)
             for board in boards(trainer):
-                board.add_text("config", text)
+                board.add_text("config", "\n".join(f"    {x}" for x in self.text().splitlines()))
         self._is_due = False
 
     def on_save_checkpoint(
@@ -66,6 +74,32 @@ class SaveConfig(SaveConfigCallback):
         """Keep what the training runs with."""
         checkpoint[KEY] = self._settings
 
-    def _dumped(self, **options: Any) -> str:
-        text: str = self.parser.dump(self.config, **options)
+
+class SaveConfig(KeepConfig, SaveConfigCallback):
+    """That of the command line."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave out the checkpoint that the training goes on from.
+
+        The next command to be given this file would be about that one, and not about the run.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.config = self.config.clone()
+            self.config.ckpt_path = None
+
+    def options(self, trainer: Trainer, module: GANModule) -> dict[str, Any]:
+        """The options, plain values."""
+        plain: dict[str, Any] = json.loads(
+            self.parser.dump(self.config, skip_none=False, format="json")
+        )
+        return plain
+
+    def write(self, file: Path) -> None:
+        """Write the options into a file."""
+        self.parser.save(self.config, str(file), skip_none=False)
+
+    def text(self) -> str:
+        """The options that are set, as YAML."""
+        text: str = self.parser.dump(self.config, skip_none=True)
         return text

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.parts import GradientPenalty
 from minmax.callbacks import Diagnosis, Finite, Quality
 from minmax.callbacks.diagnosis import pairwise_distance
-from minmax.commands.curves import read_scalars
 from minmax.diagnosis import history
+from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
     VARIANTS,
+    TinyConditionalGenerator,
     TinyDiscriminator,
     TinyGenerator,
     TinyImages,
@@ -76,8 +78,8 @@ def test_a_healthy_run_is_silent(variant: type[GANModule], tmp_path: Path) -> No
 class Strong(TinyDiscriminator):
     """Wide, and without dropout."""
 
-    def __init__(self, channels: int, image_size: int) -> None:
-        super().__init__(channels, image_size)
+    def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(channels, image_size, num_classes)
         pixels = channels * image_size**2
         self.layers = nn.Sequential(
             nn.Flatten(), nn.Linear(pixels, 64), nn.ReLU(), nn.Linear(64, 1)
@@ -87,8 +89,8 @@ class Strong(TinyDiscriminator):
 class Deaf(TinyGenerator):
     """Takes no notice of its latent."""
 
-    def forward(self, latent: Tensor) -> Tensor:
-        return super().forward(torch.zeros_like(latent))
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        return super().forward(torch.zeros_like(latent), classes)
 
 
 def test_the_discriminator_wins(tmp_path: Path) -> None:
@@ -102,13 +104,11 @@ def test_the_discriminator_wins(tmp_path: Path) -> None:
 def test_latents_without_notice(variant: type[GANModule], tmp_path: Path) -> None:
     if variant is ACGAN:
 
-        class Conditional(TinyGenerator):
+        class Conditional(TinyConditionalGenerator):
             """One image a class."""
 
-            def forward(self, latent: Tensor) -> Tensor:
-                classes = latent.clone()
-                classes[:, :-3] = 0
-                return super().forward(classes)
+            def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+                return super().forward(torch.zeros_like(latent), classes)
 
         model = make_model(variant, generator=Conditional)
     else:
@@ -117,8 +117,13 @@ def test_latents_without_notice(variant: type[GANModule], tmp_path: Path) -> Non
 
 
 def unbound() -> GANModule:
-    """A critic without its penalty."""
-    return make_model(WGANGP, penalty_weight=0.0, critic_steps=1, critic_optimizer=adam(0.05))
+    """Without its penalty."""
+    return make_model(
+        WGANGP,
+        penalty=GradientPenalty(0.0),
+        discriminator_steps=1,
+        discriminator_optimizer=adam(0.05),
+    )
 
 
 def test_no_penalty(tmp_path: Path) -> None:
@@ -149,7 +154,7 @@ def test_copies_of_training_images(tmp_path: Path) -> None:
     training, _ = TinyImages().split(train=True)
 
     class Copying(GAN):
-        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
             return training[(latent[:, 0] * 1000).long() % len(training)].float() / 127.5 - 1
 
     options = {"callbacks": [Quality("pixels", count=20)], "limit_val_batches": 1.0}

@@ -61,8 +61,8 @@ class Validations(Callback):
 class Chain:
     """One training, in as many parts as it is interrupted."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *callbacks: Callback, **options: Any) -> None:
+        self.folder, self.callbacks = folder, callbacks
         self.options = {"max_epochs": 3, "check_val_every_n_epoch": 1} | options
         self.validations, self.logger = Validations(), RecordingLogger()
 
@@ -81,6 +81,7 @@ class Chain:
                 Finite(),
                 Interruption(interrupted_after),
                 self.validations,
+                *self.callbacks,
                 LastCheckpoint(every_n_epochs=100, every_images=saves),
             ],
             **(self.options | options),

@@ -17,6 +17,7 @@ from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
     SIZE,
+    TinyConditionalGenerator,
     TinyGenerator,
     TinyImages,
     copied,
@@ -108,7 +109,7 @@ def test_grids_show_the_images(tmp_path: Path) -> None:
     assert len(set(which)) == 6
     assert which != sorted(which), "drawn at random, since a folder's images lie class by class"
     latents = torch.randn(6, LATENT, generator=torch.Generator().manual_seed(0))
-    expected = as_bytes(model.sample(latents))
+    expected = as_bytes(model.sample(latents, torch.zeros(6, dtype=torch.int64)))
     assert torch.equal(tiles(grids[1]["fake_last.png"], 3), expected)
 
 
@@ -128,14 +129,14 @@ def test_the_same_latents_at_each_time(tmp_path: Path) -> None:
     assert len(tiles(fakes[0], 3).unique(dim=0)) == 6
 
 
-class ClassPainter(TinyGenerator):
+class ClassPainter(TinyConditionalGenerator):
     """Paints the class as a gray level, and the first latent as a column of it."""
 
-    def forward(self, latent: Tensor) -> Tensor:
-        classes = latent[:, LATENT:].argmax(dim=1) / CLASSES - 0.5
-        images = classes[:, None, None, None].expand(-1, 1, SIZE, SIZE).clone()
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        levels = classes / CLASSES - 0.5
+        images = levels[:, None, None, None].expand(-1, 1, SIZE, SIZE).clone()
         images[..., 0] = latent[:, :1, None] / 4
-        return images + 0 * super().forward(latent)
+        return images + 0 * super().forward(latent, classes)
 
 
 def test_rows_are_classes_for_a_conditional_generator(tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_pictures_do_not_disturb_the_training(tmp_path: Path, variant: type[GANM
 
 @pytest.mark.parametrize("name", ["every_images", "columns", "rows"])
 def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"--pictures.{name} must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"`Pictures.{name}` must be at least 1, got 0"):
         Pictures(**{name: 0})
 
 

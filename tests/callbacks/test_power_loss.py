@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from minmax.callbacks import WholeCheckpoints
-from minmax.training.resuming import newest_checkpoint
+from minmax.training.choosing import newest_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is passed over")
 

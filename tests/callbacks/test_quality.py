@@ -11,8 +11,8 @@ from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
 from gan_modules.images import to_uint8
 from minmax.callbacks import BestCheckpoint, Quality
-from minmax.metrics import PixelFeatures
-from minmax.metrics.scores import frechet_distance
+from minmax.metrics.distances import frechet_distance
+from minmax.metrics.pixels import PixelFeatures
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
@@ -69,7 +69,7 @@ class Grays(ImageDataModule):
 class GrayGAN(GAN):
     """Draws even images of Gaussian gray levels, from the first number of the latent."""
 
-    def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+    def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
         levels = 140 + 10 * latent[:, 0]
         return (levels / 127.5 - 1)[:, None, None, None].expand(-1, 1, 8, 8)
 
@@ -88,7 +88,7 @@ def test_validation_sees_training_images_and_test_the_held_out_ones() -> None:
     model, data = make_model(), TinyImages()
     latents = torch.randn(20, LATENT, generator=torch.Generator().manual_seed(0))
     network = PixelFeatures()
-    fake, _ = network(to_uint8(model.sample(latents)))
+    fake, _ = network(to_uint8(model.sample(latents, torch.zeros(20, dtype=torch.int64))))
     for stage, train, count in (("validate", True, 20), ("test", False, 12)):
         real, _ = network(data.split(train)[0])
         order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
@@ -164,7 +164,7 @@ def test_copies_of_training_images_are_found_out() -> None:
     training, _ = data.split(train=True)
 
     class Copying(GAN):
-        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
             chosen = (latent[:, 0] * 1000).long() % len(training)
             return training[chosen].float() / 127.5 - 1
 
@@ -182,7 +182,7 @@ def test_new_real_images_are_as_far_from_training_images_as_held_out_ones() -> N
     class Perfect(GAN):
         drawn = 0
 
-        def sample(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
             chosen = (torch.arange(len(latent)) + self.drawn) % len(held_out)
             self.drawn += len(latent)
             return held_out[chosen].float() / 127.5 - 1
@@ -196,9 +196,9 @@ def test_new_real_images_are_as_far_from_training_images_as_held_out_ones() -> N
 def test_latents_are_one_seeded_stream(seed: int) -> None:
     model, latents = make_model(), []
 
-    def sample(latent: Tensor, labels: Tensor | None) -> Tensor:
+    def sample(latent: Tensor, classes: Tensor) -> Tensor:
         latents.append(latent)
-        return GAN.sample(model, latent, labels)
+        return GAN.sample(model, latent, classes)
 
     model.sample = sample
     with pytest.MonkeyPatch.context() as patch:
@@ -211,9 +211,9 @@ def test_latents_are_one_seeded_stream(seed: int) -> None:
 def test_the_sanity_check_is_not_scored() -> None:
     model, drawn = make_model(), []
 
-    def sample(latent: Tensor, labels: Tensor | None) -> Tensor:
+    def sample(latent: Tensor, classes: Tensor) -> Tensor:
         drawn.append(len(latent))
-        return GAN.sample(model, latent, labels)
+        return GAN.sample(model, latent, classes)
 
     model.sample = sample
     options = {"limit_val_batches": 1.0, "num_sanity_val_steps": 1}
@@ -289,5 +289,5 @@ def test_what_fails_at_once(
 
 @pytest.mark.parametrize(("option", "value"), [("count", 9), ("every_images", 0)])
 def test_counts_that_are_too_small(option: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"--quality.{option} must be at least"):
+    with pytest.raises(ValueError, match=f"`Quality.{option}` must be at least"):
         Quality(**{option: value})

@@ -40,7 +40,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, classifier_of_digits: None) -> Path:
     """A run of the digits: two epochs, scored after each."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     cli.main(

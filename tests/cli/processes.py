@@ -1,4 +1,7 @@
-"""The command line in processes of its own, which share one import of what takes seconds."""
+"""The command line in processes of its own, which share one import of what takes seconds.
+
+Likewise other files of Python.
+"""
 
 import multiprocessing
 import os
@@ -11,7 +14,12 @@ import cli
 
 ROOT = Path(cli.__file__).parent
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["minmax.commands.training", "minmax.callbacks"])
+FORKED.set_forkserver_preload(
+    [
+        *("minmax.commands.training", "minmax.callbacks"),
+        *("sklearn.datasets", "torch.utils.tensorboard"),  # which are imported when needed
+    ]
+)
 
 
 class Command:
@@ -20,12 +28,18 @@ class Command:
     Args:
         arguments: of the command line.
         environment: of the process.
+        script: another file of Python to run with these arguments.
     """
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        script: str = str(ROOT / "cli.py"),
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._streams = [str(Path(self._folder.name) / name) for name in ("output", "errors")]
-        given = {"GIVEN": (arguments, environment, self._streams)}
+        given = {"GIVEN": ([script, *arguments], environment, self._streams)}
         # By its path: another package of dependencies has the name `tests`.
         self._process = FORKED.Process(target=runpy.run_path, args=(__file__, given, "command"))
         self._process.start()
@@ -42,6 +56,10 @@ class Command:
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """End it, if it goes on."""
+        self._process.kill()
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for the end; what was written to the output, and to the errors."""
         self._process.join(timeout)
@@ -51,7 +69,7 @@ class Command:
 
 
 def run(arguments: list[str], environment: dict[str, str], streams: list[str]) -> None:
-    """Become the command."""
+    """Become the command, whose file is the first of its arguments."""
     os.environ.clear()
     os.environ.update(environment)
     for descriptor, stream in enumerate(streams, start=1):
@@ -59,8 +77,11 @@ def run(arguments: list[str], environment: dict[str, str], streams: list[str]) -
         os.dup2(file, descriptor)
     os.chdir(ROOT)
     sys.modules["__main__"].__spec__ = None  # so that further ranks are started as this is one
-    sys.argv = [str(ROOT / "cli.py"), *arguments]
-    cli.main()
+    sys.argv = arguments
+    if arguments[0] == str(ROOT / "cli.py"):
+        cli.main()
+    else:
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "command":

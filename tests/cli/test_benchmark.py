@@ -1,16 +1,36 @@
 """The benchmark command, through the command line."""
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import cli
 from minmax.commands import benchmark
 from minmax.commands.benchmark import summary, table
+from tests.cli.processes import Command
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first training begins with all imported, which takes others seconds."""
+    run = subprocess.run
+
+    def begin(command: list[str], stdout: int, env: dict[str, str]) -> Any:
+        monkeypatch.setattr(benchmark.subprocess, "run", run)
+        process = Command(command[2:], env, script=command[1])
+        os.write(2, process.communicate()[1].encode())
+        return SimpleNamespace(returncode=process.returncode)
+
+    monkeypatch.setattr(benchmark.subprocess, "run", begin)
+
+
+@pytest.mark.usefixtures("forked")
 def test_benchmark_writes_all_loops(
     config: Callable[[str], str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from minmax import lock
-from minmax.commands.training import GANCLI
 from minmax.reporting.metrics_file import write_report
+from minmax.training.command_line import GANCLI
 
 FEW = ("--trainer.max_steps", "2", "--trainer.limit_val_batches", "0")
 

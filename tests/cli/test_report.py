@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
-from minmax.reporting.figures import chart, mean_curve, smooth
+from minmax.reporting.figures import chart, mean_curve, quantities, smooth
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -124,7 +124,7 @@ def test_a_page_of_a_study(study, tmp_path, capsys):
     assert "after 640 images" in page.text
     charts = tmp_path / "page_figures"
     assert {chart.stem for chart in charts.iterdir()} == {
-        *("generator_loss", "accuracy_real", "frechet_distance"),
+        *("generator_loss", "accuracy_real", "fid"),
     }
     assert capsys.readouterr().out.strip() == f"Report: {output}  Charts: {charts}"
 
@@ -147,7 +147,9 @@ def test_findings_of_the_diagnosis(tmp_path, monkeypatch):
         for step in range(30):
             writer.add_scalar("penalty/norm", 9.0 if step < 25 else 1.0, step)
     text = report(run, output=tmp_path / "page.html").text
-    assert "penalty off (since 0 images): the norm of the critic's gradient is 9, and" in text
+    assert (
+        "penalty off (since 0 images): the norm of the discriminator's gradient is 9, and" in text
+    )
 
 
 @pytest.mark.parametrize("text", ["variants: [", "title: only this", "", "- 1"])
@@ -220,7 +222,8 @@ def test_a_legend_is_not_cut(letters, monkeypatch):
 
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", measure)
-    assert chart("recall", {f"{n}" + "n" * (letters - 1): [([0, 1], [0.1, 0.2])] for n in range(6)})
+    curves = {f"{n}" + "n" * (letters - 1): [([0, 1], [0.1, 0.2])] for n in range(6)}
+    assert chart(quantities()["recall"], curves)
     ((legend, whole),) = seen
     assert legend.x0 >= whole.x0
     assert legend.x1 <= whole.x1

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import av
@@ -11,10 +12,12 @@ import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.multiprocessing.spawn import start_processes
 
 import cli
 from datamodules import Digits
-from minmax.generation import drawing
+from minmax.generation import drawing, writing
+from tests.cli.processes import FORKED
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -261,6 +264,9 @@ class TestSample:
 
         prepared = drawing.prepared
         monkeypatch.setattr(drawing, "prepared", gone)
+        # Of processes that begin with all imported, which takes others seconds.
+        forked = partial(start_processes, start_method=FORKED.get_start_method())
+        monkeypatch.setattr(writing, "spawn", forked)
         arguments = ["sample", "--checkpoint", str(checkpoint), *options]
         with pytest.raises(SystemExit, match=r"--devices 2: a process failed .*no checkpoint at"):
             cli.main([*arguments, "--output", str(tmp_path / "x.npz")])

@@ -23,17 +23,29 @@ from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
-    *("--model.init_args.label_flips", "LabelFlips"),
-    *("--model.init_args.label_flips.probability", "0.1"),
-    *("--model.init_args.instance_noise", "InstanceNoise"),
-    *("--model.init_args.instance_noise.std", "0.1"),
+    *("--model.init_args.game.label_flips", "LabelFlips"),
+    *("--model.init_args.game.label_flips.probability", "0.1"),
+    *("--model.init_args.augment", "InstanceNoise"),
+    *("--model.init_args.augment.std", "0.1"),
 ]
+SMALL = [
+    *("--model.init_args.generator.width", "8"),
+    *("--model.init_args.discriminator.width", "4"),
+]
+
+
+class Small:
+    """Tests that say nothing about the size of the digits' networks."""
+
+    @pytest.fixture
+    def fit(self, fit):
+        return lambda name, *given: fit(name, *(SMALL if name == "dcgan_digits" else ()), *given)
 
 
 def command(folder: Path, *options: str) -> list[str]:
     """A training of three epochs of 25 batches, saved after every five batches."""
     return [
-        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS),
+        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS, *SMALL),
         *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "3", "--quality.count", "100"),
         *("--quality.features", "pixels", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "320"),
@@ -148,20 +160,23 @@ def test_one_of_two_ranks_is_killed(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
     folder = tmp_path / "run"
-    fit("dcgan_digits", "--trainer.max_steps", "10", "--checkpoint_last.every_images", "320")
+    fit(
+        *("dcgan_digits", *SMALL, "--trainer.max_steps", "10"),
+        *("--checkpoint_last.every_images", "320"),
+    )
     last, previous = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
     assert (load(previous)["images_seen"], load(last)["images_seen"]) == (320, 640)
     last.write_bytes(last.read_bytes()[:-1000])
     with pytest.warns(UserWarning, match=r"last.ckpt is passed over"):
-        fit("dcgan_digits", "--trainer.max_steps", "12", "--resume", "true")
+        fit("dcgan_digits", *SMALL, "--trainer.max_steps", "12", "--resume", "true")
     assert load(last)["images_seen"] == 12 * 64
     for file in (last, previous):
         file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(SystemExit, match=r"--resume: none of .* is whole"):
-        fit("dcgan_digits", "--trainer.max_steps", "14", "--resume", "true")
+        fit("dcgan_digits", *SMALL, "--trainer.max_steps", "14", "--resume", "true")
 
 
-class TestBits:
+class TestBits(Small):
     """A disk or a copy may change some; `torch.load` doesn't notice."""
 
     def test_one_that_flips_is_noticed(self, trained, tmp_path):
@@ -206,8 +221,8 @@ class TestBits:
 def test_the_last_checkpoint_by_name(fit):
     with pytest.raises(SystemExit, match="--ckpt_path last: there is no checkpoint"):
         fit("dcgan_digits", "--trainer.max_steps", "2", "--ckpt_path", "last")
-    folder = fit("dcgan_digits", "--trainer.max_steps", "2")
-    fit("dcgan_digits", "--trainer.max_steps", "4", "--ckpt_path", "last")
+    folder = fit("dcgan_digits", *SMALL, "--trainer.max_steps", "2")
+    fit("dcgan_digits", *SMALL, "--trainer.max_steps", "4", "--ckpt_path", "last")
     assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 4 * 64
 
 
@@ -222,7 +237,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
     monkeypatch.setattr(GANModule, "sample_latent", poisoned)
 
 
-class TestDivergence:
+class TestDivergence(Small):
     OPTIONS = (
         *("--data", "datamodules.Digits", "--data.init_args.batch_size", "8"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"),
@@ -296,7 +311,7 @@ class TestDivergence:
         step = torch.optim.Adam.step
 
         def large(self: torch.optim.Adam, closure: object = None) -> object:
-            if GANModule.batches == 6:
+            if GANModule.begun == 6:
                 self.param_groups[0]["params"][0].grad.fill_(1e30)
             return step(self, closure)
 
@@ -304,9 +319,9 @@ class TestDivergence:
 
         def counted(self: GANModule, batch: object, batch_idx: int) -> None:
             begin(self, batch, batch_idx)
-            GANModule.batches = self.trainer.global_step + 1
+            GANModule.begun = self.trainer.global_step + 1
 
-        monkeypatch.setattr(GANModule, "batches", 0, raising=False)
+        monkeypatch.setattr(GANModule, "begun", 0, raising=False)
         monkeypatch.setattr(GANModule, "on_train_batch_start", counted)
         monkeypatch.setattr(torch.optim.Adam, "step", large)
         name = r"exp_avg_sq of weight 0 in optimizer 0 is not finite after batch 10"
@@ -361,7 +376,7 @@ def test_beside_the_users_own_logger_plugins_and_callbacks(fit, monkeypatch, tmp
     assert list(logs.rglob("metrics.csv"))
 
 
-class TestDisk:
+class TestDisk(Small):
     def test_a_full_one_loses_nothing(self, fit, monkeypatch, tmp_path):
         def full(descriptor: int) -> None:
             if ".ckpt" in os.readlink(f"/proc/self/fd/{descriptor}"):

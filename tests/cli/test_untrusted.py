@@ -19,9 +19,9 @@ import yaml
 import cli
 from minmax import documents
 from minmax.checkpoints.reading import load_model
-from minmax.commands.training import GANCLI
 from minmax.studying.runs import as_text
 from minmax.training.changes import shown
+from minmax.training.command_line import GANCLI
 from tests.cli.payloads import CONFIG, MODEL, NETWORK, PROOF, spec
 
 

@@ -49,7 +49,7 @@ def won(real: float, fake: float, loss: float, norm: float) -> Curves:
         (False, won(1.0, 1.0, 1.9, 0.011)),
         (False, won(0.96, 1.0, 2.1, 1.0)),
         (False, won(1.0, 0.96, 2.1, 1.0)),
-        (False, won(1.0, 1.0, 2.1, 1.0) | curves(loss__critic=[0.0] * 20)),
+        (False, won(1.0, 1.0, 2.1, 1.0) | curves(accuracy__pairs=[1.0] * 20)),
     ],
 )
 def test_discriminator_won(found: bool, case: Curves) -> None:
@@ -58,7 +58,7 @@ def test_discriminator_won(found: bool, case: Curves) -> None:
         assert diagnose(case)[0].since_images == 11 * EVERY
 
 
-@pytest.mark.parametrize("network", ["generator", "discriminator", "critic"])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
 @pytest.mark.parametrize(("found", "factor"), [(True, 101), (False, 99)])
 def test_exploding(network: str, found: bool, factor: float) -> None:
     case = {f"gradient_norm/{network}": curve(*[0.5] * 10, *[0.5 * factor] * 10)}
@@ -71,7 +71,7 @@ def test_a_slow_beginning_is_no_measure(
 ) -> None:
     """The first ten values are a hundredth of what the first stretch of images comes to."""
     monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 25 * EVERY)
-    case = {"gradient_norm/critic": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
+    case = {"gradient_norm/discriminator": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
     assert names(diagnose(case)) == ["exploding"] * found
 
 
@@ -83,7 +83,9 @@ def test_the_start_of_a_lost_game_is_its_first_values(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("name", ["loss/critic", "loss_class/real", "gradient_norm/generator"])
+@pytest.mark.parametrize(
+    "name", ["loss/discriminator", "loss_class/real", "gradient_norm/generator"]
+)
 def test_not_finite(name: str, value: float) -> None:
     assert diagnose({name: curve(1.0)}) == []
     (finding,) = diagnose({"loss/generator": curve(1.0), name: curve(1.0, value)})
@@ -174,9 +176,9 @@ def test_nothing_learned(found: str | None, case: Curves) -> None:
     assert all(found in finding.sentence for finding in result if found)
 
 
-def test_a_critic_that_sees_nothing() -> None:
-    """Its score has no zero: the accuracies that count from there say nothing."""
-    case = learning([10, 9.6, 20, 9.6], 0.7, 0.7, 0.7) | curves(loss__critic=[0.0] * 40)
+def test_a_discriminator_without_a_zero_that_sees_nothing() -> None:
+    """Its logits have none: the accuracies that count from there say nothing."""
+    case = learning([10, 9.6, 20, 9.6], 0.7, 0.7, 0.7)
     for pairs, found in ((0.54, True), (0.56, False)):
         case["accuracy/pairs"] = curve(*[pairs] * 40)
         assert names(diagnose(case)) == ["nothing_learned"] * found

@@ -253,3 +253,9 @@ def equal(one: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> bool:
 
 def gradients(network: nn.Module) -> list[Tensor | None]:
     return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def draws_nothing(action: Callable[[], object]) -> bool:
+    before = torch.get_rng_state()
+    action()
+    return torch.equal(before, torch.get_rng_state())

@@ -14,7 +14,6 @@ from tests.gan_modules.helpers import (
     VARIANTS,
     OptimizerSteps,
     RecordingLogger,
-    adversary_of,
     fit,
     gradients,
     make_batches,
@@ -35,13 +34,13 @@ def used_and_logged(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Norms of the gradients of the first batch's steps, and those that were logged of it."""
     adam = partial(torch.optim.Adam, lr=0.01, fused=fused)
-    optimizers = {"generator_optimizer": adam, f"{variant.adversary_name}_optimizer": adam}
-    once = {"critic_steps": 1} if variant is WGANGP else {}
+    optimizers = {"generator_optimizer": adam, "discriminator_optimizer": adam}
+    once = {"discriminator_steps": 1} if variant is WGANGP else {}
     model = make_model(variant, **optimizers, **once, **clipped)
     used: dict[str, float] = {}
 
     def note(model: GANModule, name: str) -> None:
-        network = model.generator if name == "generator" else adversary_of(model)
+        network = model.generator if name == "generator" else model.discriminator
         held = [gradient for gradient in gradients(network) if gradient is not None]
         used[name] = float(nn.utils.get_total_norm(held))
 
@@ -81,5 +80,5 @@ def test_in_half_precision_without_the_scale(fused: bool) -> None:
 
 @pytest.mark.parametrize("norm", [-1.0, math.nan, math.inf])
 def test_other_limits_are_refused(norm: float) -> None:
-    with pytest.raises(ValueError, match=r"init_args\.critic_clip_norm must be 0 \(off\) or more"):
-        make_model(WGANGP, critic_clip_norm=norm)
+    with pytest.raises(ValueError, match=r"`discriminator_clip_norm` must be 0 \(off\) or more"):
+        make_model(WGANGP, discriminator_clip_norm=norm)

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_modules.losses import non_saturating
-from gan_modules.tricks import HardLabels, SoftLabels
 from lightning import Trainer
 from torch import Tensor
 
@@ -27,6 +25,7 @@ from gan_modules.networks import (
     DCGAN32Discriminator,
     DCGAN32Generator,
 )
+from gan_modules.parts import CrossEntropy, HardLabels, InOrder, InstanceNoise, SoftLabels
 from minmax.checkpoints.reading import load_model, read_checkpoint
 from tests.gan_modules.helpers import copied, equal, fast_adam
 
@@ -40,9 +39,10 @@ OPTIONS = {
         f"discriminator={NETWORKS}DCGAN32Discriminator",
         "discriminator.init_args.width=4",
         "discriminator_optimizer=torch.optim.Adam",
-        "labels=gan_modules.tricks.SoftLabels",
-        "instance_noise=gan_modules.tricks.InstanceNoise",
-        "instance_noise.init_args.std=0.1",
+        "game=gan_modules.parts.CrossEntropy",
+        "game.init_args.labels=gan_modules.parts.SoftLabels",
+        "augment=gan_modules.parts.InstanceNoise",
+        "augment.init_args.std=0.1",
         "ema_half_life_images=50",
     ],
     ACGAN: [
@@ -53,16 +53,16 @@ OPTIONS = {
     WGANGP: [
         f"generator={NETWORKS}DCGAN32Generator",
         "generator.init_args.width=4",
-        f"critic={NETWORKS}Critic32",
-        "critic.init_args.width=4",
-        "critic_optimizer=torch.optim.Adam",
-        "critic_steps=2",
+        f"discriminator={NETWORKS}Critic32",
+        "discriminator.init_args.width=4",
+        "discriminator_optimizer=torch.optim.Adam",
+        "discriminator_steps=2",
     ],
 }
 
 
-def narrow_generator(latent_dim: int, channels: int, image_size: int) -> DCGAN32Generator:
-    return DCGAN32Generator(latent_dim, channels, image_size, width=4)
+def narrow_generator(*shape: int) -> DCGAN32Generator:
+    return DCGAN32Generator(*shape, width=4)
 
 
 def unannotated(*shape):  # what the command line takes for no network's builder
@@ -83,8 +83,8 @@ BUILDERS: dict[type[GANModule], dict[str, Any]] = {
     },
     WGANGP: {
         "generator": narrow_generator,
-        "critic": lambda *shape: Critic32(*shape, width=4),
-        "critic_optimizer": fast_adam,
+        "discriminator": lambda *shape: Critic32(*shape, width=4),
+        "discriminator_optimizer": fast_adam,
     },
 }
 
@@ -170,12 +170,14 @@ def test_options_of_the_command_line_reach_the_loaded_model(
 ) -> None:
     model, _ = load_model(checkpoint(GAN))
     assert isinstance(model, GAN)
-    assert model.instance_noise.std == 0.1
-    assert type(model.labels).__name__ == "SoftLabels"
+    assert isinstance(model.augment, InstanceNoise)
+    assert model.augment.std == 0.1
+    assert isinstance(model.game, CrossEntropy)
+    assert type(model.game.labels) is SoftLabels
     assert model.discriminator.layers[0].out_channels == 4
     assert model.ema_half_life_images == 50
     wgan_gp, _ = load_model(checkpoint(WGANGP))
-    assert (wgan_gp.adversary_steps, wgan_gp.penalty_weight) == (2, 10.0)
+    assert (wgan_gp.discriminator_steps, wgan_gp.penalty.weight) == (2, 10.0)
 
 
 class Touch:
@@ -216,7 +218,9 @@ def doctored(path: Path, folder: Path, **changes: Any) -> Path:
     return folder / "doctored.ckpt"
 
 
-@pytest.mark.parametrize("option", ["generator", "labels", "discriminator_loss", "_instantiator"])
+@pytest.mark.parametrize(
+    "option", ["generator", "labels", "discriminator_loss", "game", "penalty", "_instantiator"]
+)
 def test_names_of_foreign_code_are_not_called(
     checkpoint: Callable[[type], Path], tmp_path: Path, option: str
 ) -> None:
@@ -298,10 +302,10 @@ class TestBuiltInPython:
 
     def train(self, folder: Path, steps: int, checkpoint: Path | None = None, **parts: Any) -> Path:
         parts = {"generator": DCGAN32Generator, "discriminator_optimizer": self.ADAM} | parts
-        narrow = partial(DCGAN32Discriminator, width=4)
         model = GAN(
-            *(parts.pop("generator"), narrow, fast_adam, parts.pop("discriminator_optimizer")),
-            *(1, 32, 10, 6),
+            discriminator=partial(DCGAN32Discriminator, width=4),
+            generator_optimizer=fast_adam,
+            **{"channels": 1, "image_size": 32, "num_classes": 10, "latent_dim": 6},
             **parts,
         )
         quiet = {"enable_progress_bar": False, "limit_val_batches": 0, "default_root_dir": folder}
@@ -311,7 +315,10 @@ class TestBuiltInPython:
 
     def test_what_can_be_imported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MINMAX_TRUST", "tests")  # where the networks are
-        parts = {"labels": SoftLabels((0.9, 1.1)), "generator_loss": non_saturating}
+        parts = {
+            "game": CrossEntropy(SoftLabels((0.9, 1.1)), discriminator_weight=1.0),
+            "augment": InOrder([InstanceNoise(0.1), InstanceNoise(0.2, on_real=True)]),
+        }
         path = self.train(tmp_path, 1, **parts)
         held = torch.load(path, weights_only=True)
         assert held["hyper_parameters"]["discriminator_optimizer"] == {
@@ -320,7 +327,9 @@ class TestBuiltInPython:
         }
         for model in (GAN.load_from_checkpoint(path), load_model(path)[0]):
             assert equal(copied(model), held["state_dict"])
-            assert (model.labels.real_range, model.latent_dim) == ((0.9, 1.1), 6)
+            assert (model.game.labels.real_range, model.latent_dim) == ((0.9, 1.1), 6)
+            assert model.game.discriminator_weight == 1
+            assert [noise.std for noise in model.augment.changes] == [0.1, 0.2]
         (optimizer_g, optimizer_d) = model.configure_optimizers()
         assert optimizer_d.defaults["betas"] == (0.5, 0.9)
         assert optimizer_g.defaults["lr"] == 0.01
@@ -333,21 +342,25 @@ class TestBuiltInPython:
         class Shifted(SoftLabels):
             """Can't be imported; nor could an object that hides its arguments be made again."""
 
+        class Local(InstanceNoise):
+            """Nor can this."""
+
         parts = {
             "generator": lambda *shape: DCGAN32Generator(*shape),
-            "generator_loss": lambda logits: -logits.mean(),
-            "labels": Shifted(),
+            "game": CrossEntropy(Shifted()),
+            "augment": Local(),
         }
         path = self.train(tmp_path, 1, **parts)
         again = self.train(tmp_path, 2, path, **parts)
         assert torch.load(again, weights_only=True)["images_seen"] == 32
-        missing = r"load_from_checkpoint\(path, generator=..., generator_loss=..., labels=...\)"
+        missing = r"load_from_checkpoint\(path, game=..., augment=..., generator=...\)"
         with pytest.raises(ValueError, match=missing):
             GAN.load_from_checkpoint(path)
         with pytest.raises(ValueError, match=missing):
             load_model(path)
         loaded = GAN.load_from_checkpoint(path, **parts)
-        assert loaded.generator_loss is parts["generator_loss"]
+        assert loaded.game is parts["game"]
+        assert loaded.augment is parts["augment"]
 
 
 @pytest.mark.parametrize(
@@ -355,7 +368,7 @@ class TestBuiltInPython:
 )
 def test_descriptions(value: Any) -> None:
     """Values have one, or are refused by name; none is made up."""
-    expected = {3: 3, HardLabels: {"class_path": "gan_modules.tricks.HardLabels"}}
+    expected = {3: 3, HardLabels: {"class_path": "gan_modules.parts.HardLabels"}}
     if isinstance(value, dict):
         assert described(value) == {"a": []}
     elif value in expected:

@@ -10,14 +10,14 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from minmax.metrics import Images, score
+from gan_modules.networks import Discriminator
+from minmax.metrics.table import SCORES
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
     Batches,
     OptimizerSteps,
     RecordingLogger,
-    adversary_of,
     fit,
     make_batches,
     make_model,
@@ -28,36 +28,29 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 OF_EVERY_VARIANT = {
-    "accuracy/fake",
-    "accuracy/real",
+    "gradient_norm/discriminator",
     "gradient_norm/generator",
+    "learning_rate/discriminator",
     "learning_rate/generator",
     "logits/fake",
     "logits/real",
+    "loss/discriminator",
     "loss/generator",
     "time/images_per_second",
 }
 NAMES: dict[type[GANModule], set[str]] = {
-    GAN: {"gradient_norm/discriminator", "learning_rate/discriminator", "loss/discriminator"},
+    GAN: {"accuracy/fake", "accuracy/real"},
     ACGAN: {
         "accuracy/class_fake",
         "accuracy/class_generator",
         "accuracy/class_real",
-        "gradient_norm/discriminator",
-        "learning_rate/discriminator",
-        "loss/discriminator",
+        "accuracy/fake",
+        "accuracy/real",
         "loss_class/fake",
         "loss_class/generator",
         "loss_class/real",
     },
-    WGANGP: {
-        "accuracy/pairs",
-        "gradient_norm/critic",
-        "learning_rate/critic",
-        "loss/critic",
-        "penalty/norm",
-        "penalty/value",
-    },
+    WGANGP: {"accuracy/pairs", "penalty/norm", "penalty/value"},
 }
 
 
@@ -71,7 +64,7 @@ def record(
     **options: Any,
 ) -> list[tuple[int | None, dict[str, float]]]:
     logger = RecordingLogger()
-    steps = {"critic_steps": 1} if variant is WGANGP else {}
+    steps = {"discriminator_steps": 1} if variant is WGANGP else {}
     model = make_model(variant, **(steps | options))
     if prepare is not None:
         prepare(model)
@@ -96,11 +89,8 @@ def test_each_name_is_explained() -> None:
         for name in re.findall(r"`(.+?)`", row):
             group = name.partition("/")[0] or group  # `/fake` stands for its group's
             explained.add(f"{group}/{name.partition('/')[2]}")
-    features, logits = torch.randn(9, 3), torch.randn(9, 2)
-    images = Images(features, logits, logits, torch.zeros(9, dtype=torch.int64))
-    scores = {f"metric/{name}" for name in score(images, images, "FEATURES", 0)}
-    of_callbacks = {"metric/nearest_FEATURES", "samples/pairwise_distance"}
-    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | of_callbacks
+    scores = {f"metric/{one.full_name('FEATURES')}" for one in SCORES.values()}
+    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | {"samples/pairwise_distance"}
     rates = {name for name in logged if name.startswith("learning_rate/")}
     assert explained == logged - rates | {"learning_rate/…"}
 
@@ -120,14 +110,17 @@ def test_logged_at_the_interval_over_images_seen(
 @pytest.mark.parametrize(
     ("every", "steps", "logged"), [(6, 3, [6, 12]), (3, 3, [3, 6, 9, 12]), (12, 2, [12])]
 )
-def test_logged_with_several_critic_updates(every: int, steps: int, logged: list[int]) -> None:
+def test_logged_with_several_discriminator_updates(
+    every: int, steps: int, logged: list[int]
+) -> None:
     written: list[int] = []
 
     def note(model: GANModule) -> None:  # the logger is served after this hook
         written.append(len(model.logger.records))
 
     callback = AfterBatch(note)
-    records = record(WGANGP, make_batches(6), [callback], every=every, epochs=2, critic_steps=steps)
+    options = {"every": every, "epochs": 2, "discriminator_steps": steps}
+    records = record(WGANGP, make_batches(6), [callback], **options)
     assert [step for step, _ in records] == [8 * batch for batch in logged]
     assert written == [sum(at < batch for at in logged) for batch in range(1, 13)], "when due"
     assert all("loss/generator" in values for _, values in records)
@@ -143,7 +136,7 @@ def test_logged_with_several_critic_updates(every: int, steps: int, logged: list
 def test_intervals_are_rounded_up_to_the_generators_turns(
     every: int, steps: int, logged: list[int]
 ) -> None:
-    records = record(WGANGP, make_batches(6), every=every, epochs=2, critic_steps=steps)
+    records = record(WGANGP, make_batches(6), every=every, epochs=2, discriminator_steps=steps)
     assert [step for step, _ in records] == [8 * batch for batch in logged]
 
 
@@ -156,12 +149,10 @@ def test_values_are_those_of_the_batch(variant: type[GANModule]) -> None:
     expected: list[dict[str, float]] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs.append((output[0] if variant is ACGAN else output).detach())
-        if variant is ACGAN:
-            classes.append(output[1].detach())
+        outputs.append(output.detach())
 
     def measure(model: GANModule, name: str) -> None:
-        network = model.generator if name == "generator" else adversary_of(model)
+        network = model.generator if name == "generator" else model.discriminator
         norms[name] = sum(p.grad.square().sum().item() for p in network.parameters()) ** 0.5
 
     def collect(model: GANModule) -> None:
@@ -169,19 +160,21 @@ def test_values_are_those_of_the_batch(variant: type[GANModule]) -> None:
         for parts in (real, fake):
             assert 0 < (parts > 0).sum() < len(parts), "the case must tell accuracies apart"
         values = {
-            "accuracy/real": (real > 0).sum().item() / len(real),
-            "accuracy/fake": (fake < 0).sum().item() / len(fake),
             "logits/real": real.mean().item(),
             "logits/fake": fake.mean().item(),
             "learning_rate/generator": 0.01,
-            f"learning_rate/{model.adversary_name}": 0.002,
+            "learning_rate/discriminator": 0.002,
         }
         values |= {f"gradient_norm/{name}": norm for name, norm in norms.items()}
         if variant is WGANGP:
+            # A score has no zero, from which right and wrong could be told.
             values["accuracy/pairs"] = (real > fake).sum().item() / len(real)
             values["loss/generator"] = -outputs[3].mean().item()
-            penalty = model.observed["penalty/value"].item()
-            values["loss/critic"] = fake.mean().item() - real.mean().item() + 10 * penalty
+            penalty = model.penalty.observed["penalty/value"].item()
+            values["loss/discriminator"] = fake.mean().item() - real.mean().item() + 10 * penalty
+        else:
+            values["accuracy/real"] = (real > 0).sum().item() / len(real)
+            values["accuracy/fake"] = (fake < 0).sum().item() / len(fake)
         if variant is ACGAN:
             real_labels = batches.batches[len(expected)][1]
             correct = (classes[0].argmax(1) == real_labels).sum().item()
@@ -190,11 +183,16 @@ def test_values_are_those_of_the_batch(variant: type[GANModule]) -> None:
         outputs.clear(), classes.clear(), norms.clear()
 
     def prepare(model: GANModule) -> None:
-        last = list(adversary_of(model).modules())[-1 if variant is not ACGAN else -2]
+        last = list(model.discriminator.modules())[-1 if variant is not ACGAN else -2]
         with torch.no_grad():
             last.weight.mul_(20)
             last.bias.fill_(0.5)
-        adversary_of(model).register_forward_hook(note)
+        judge = model.discriminator
+        if variant is not ACGAN:
+            judge.register_forward_hook(note)
+            return
+        judge.source_head.register_forward_hook(lambda m, i, out: note(m, i, out.squeeze(1)))
+        judge.class_head.register_forward_hook(lambda m, i, out: classes.append(out.detach()))
 
     batches = make_batches(2, batch_size=64)
     records = record(variant, batches, [OptimizerSteps(measure), AfterBatch(collect)], prepare)
@@ -215,18 +213,18 @@ def test_the_gradients_norm_has_its_scaling_undone() -> None:
         assert records[1][name] != records[0][name]
 
 
-def test_the_penaltys_norm_is_that_of_the_critics_gradient() -> None:
-    """A linear critic's gradient is its weight, for every image."""
+def test_the_penaltys_norm_is_that_of_the_discriminators_gradient() -> None:
+    """A linear function's gradient is its weight, for every image."""
 
-    class LinearCritic(nn.Module):
-        def __init__(self, channels: int, image_size: int) -> None:
-            super().__init__()
+    class Linear(Discriminator):
+        def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+            super().__init__(image_size)
             self.weight = nn.Parameter(torch.full((channels, image_size, image_size), 0.75))
 
-        def forward(self, images: Tensor) -> Tensor:
+        def forward(self, images: Tensor, classes: Tensor) -> Tensor:
             return (images * self.weight).sum(dim=(1, 2, 3))
 
-    ((_, values),) = record(WGANGP, make_batches(1), critic=LinearCritic)
+    ((_, values),) = record(WGANGP, make_batches(1), discriminator=Linear)
     assert values["penalty/norm"] == pytest.approx(3)
     assert values["penalty/value"] == pytest.approx(4)
 
@@ -238,7 +236,7 @@ def test_speed_counts_the_images_since_the_last_record(monkeypatch: pytest.Monke
         time[0] += 0.5
         return time[0]
 
-    monkeypatch.setattr("gan_modules.base.perf_counter", clock)
+    monkeypatch.setattr("gan_modules.bookkeeping.perf_counter", clock)
     records = record(GAN, make_batches(4), every=2)
     assert [values["time/images_per_second"] for _, values in records] == [16 / 0.5, 16 / 0.5]
 
@@ -247,7 +245,7 @@ def test_nothing_is_measured_between_records(monkeypatch: pytest.MonkeyPatch) ->
     calls: list[int] = []
     norm = nn.utils.get_total_norm
     monkeypatch.setattr(
-        "gan_modules.base.nn.utils.get_total_norm", lambda g: calls.append(1) or norm(g)
+        "gan_modules.bookkeeping.nn.utils.get_total_norm", lambda g: calls.append(1) or norm(g)
     )
     record(GAN, make_batches(6), every=3)
     assert len(calls) == 4

@@ -161,25 +161,25 @@ ACGAN32_DISCRIMINATOR: list[Row] = [
 ]
 
 CASES: dict[str, tuple[Callable[[], Network], tuple[int, ...], list[Row]]] = {
-    "FCGAN generator": (lambda: FCGenerator(100, 1, 56), (100,), FCGAN_GENERATOR),
-    "FCGAN discriminator": (lambda: FCDiscriminator(1, 56), (1, 56, 56), FCGAN_DISCRIMINATOR),
-    "DCGAN-96 generator": (lambda: DCGAN96Generator(128, 3, 96), (128,), DCGAN96_GENERATOR),
+    "FCGAN generator": (lambda: FCGenerator(100, 1, 56, 5), (100,), FCGAN_GENERATOR),
+    "FCGAN discriminator": (lambda: FCDiscriminator(1, 56, 5), (1, 56, 56), FCGAN_DISCRIMINATOR),
+    "DCGAN-96 generator": (lambda: DCGAN96Generator(128, 3, 96, 5), (128,), DCGAN96_GENERATOR),
     "DCGAN-96 discriminator": (
-        lambda: DCGAN96Discriminator(3, 96),
+        lambda: DCGAN96Discriminator(3, 96, 5),
         (3, 96, 96),
         DCGAN96_DISCRIMINATOR,
     ),
-    "DCGAN-32 generator": (lambda: DCGAN32Generator(100, 1, 32), (100,), DCGAN32_GENERATOR),
+    "DCGAN-32 generator": (lambda: DCGAN32Generator(100, 1, 32, 5), (100,), DCGAN32_GENERATOR),
     "DCGAN-32 discriminator": (
-        lambda: DCGAN32Discriminator(1, 32),
+        lambda: DCGAN32Discriminator(1, 32, 5),
         (1, 32, 32),
         DCGAN32_DISCRIMINATOR,
     ),
-    "critic": (lambda: Critic32(1, 32), (1, 32, 32), CRITIC32),
-    "ACGAN generator": (lambda: ACGAN32Generator(105, 3, 32), (105,), ACGAN32_GENERATOR),
+    "critic": (lambda: Critic32(1, 32, 5), (1, 32, 32), CRITIC32),
+    "ACGAN generator": (lambda: ACGAN32Generator(100, 3, 32, 5), (100,), ACGAN32_GENERATOR),
     "ACGAN generator, linear projection": (
-        lambda: ACGAN32Generator(105, 3, 32, project_relu=False),
-        (105,),
+        lambda: ACGAN32Generator(100, 3, 32, 5, project_relu=False),
+        (100,),
         [row for row in ACGAN32_GENERATOR if row != ("ReLU", (768, 1, 1), 0)],
     ),
     "ACGAN discriminator": (
@@ -209,6 +209,7 @@ CONFIGURATIONS = {  # channels in and out, kernel, stride, padding
         (96, 3, 4, 2, 1),
     ],
 }
+NO_CLASSES = torch.zeros(5, dtype=torch.int64)
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -239,7 +240,7 @@ def layers_of(network: nn.Module, shape: tuple[int, ...]) -> list[Row]:
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(note)
-    network(torch.zeros(2, *shape))
+    network(torch.zeros(2, *shape), NO_CLASSES[:2])
     return rows
 
 
@@ -341,11 +342,11 @@ def test_dropout_of_what_is_not_dense_and_in_eval_mode() -> None:
 @pytest.mark.parametrize("relu", [True, False])
 def test_without_relu_acgans_projection_has_no_mean_over_latents(relu: bool) -> None:
     torch.manual_seed(0)
-    generator = ACGAN32Generator(105, 3, 32, project_relu=relu)
-    latents = torch.randn(64, 105)
+    generator = ACGAN32Generator(100, 3, 32, 5, project_relu=relu)
+    inputs = torch.randn(64, 105)
     with torch.no_grad():
         maps = [
-            generator.layers[:2](generator.project(z)[..., None, None]) for z in (latents, -latents)
+            generator.layers[:2](generator.project(z)[..., None, None]) for z in (inputs, -inputs)
         ]
     mean = (maps[0] + maps[1]) / 2  # over opposite latents
     assert (mean.abs().max() < 1e-6) is not relu
@@ -363,14 +364,14 @@ def test_slopes_and_dropout_rates(name: str) -> None:
 def test_images_fill_the_range_and_stay_in_it(name: str) -> None:
     _, (latent_dim,), table = CASES[name]
     generator = build(name)
-    images = generator(1e4 * torch.randn(3, latent_dim))
+    images = generator(1e4 * torch.randn(3, latent_dim), NO_CLASSES[:3])
     channels, side = (1, 56) if name == "FCGAN generator" else table[-1][1][:2]
     assert images.shape == (3, channels, side, side)
     assert images.abs().max() <= 1
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.mul_(100)
-        images = generator.eval()(1e4 * torch.randn(3, latent_dim))
+        images = generator.eval()(1e4 * torch.randn(3, latent_dim), NO_CLASSES[:3])
     assert images.min() < -0.99
     assert images.max() > 0.99
     assert images.abs().max() <= 1
@@ -381,9 +382,10 @@ def test_images_fill_the_range_and_stay_in_it(name: str) -> None:
 def test_logits_are_one_number_an_image_without_bounds(name: str, count: int) -> None:
     discriminator = build(name).eval()
     images = 1e6 * torch.randn(count, *CASES[name][1])
-    logits = discriminator(images)
+    logits = discriminator(images, NO_CLASSES[:count])
     if name == "ACGAN discriminator":
-        logits, class_logits = logits
+        same, class_logits = discriminator.heads(images)
+        assert torch.equal(same, logits)
         assert class_logits.shape == (count, 5)
         assert class_logits.abs().max() > 2, "no softmax"
     assert logits.shape == (count,)
@@ -396,22 +398,21 @@ def test_a_wrong_image_size_is_refused_with_the_right_ones(name: str, size: int)
     right = "96" if "96" in name else "32"
     kind = type(build(name))
     channels_first = () if "generator" not in name else (100,)
-    classes = (5,) if name == "ACGAN discriminator" else ()
     with pytest.raises(ValueError, match=rf"{kind.__name__}.*{size}x{size}.*sizes it can: {right}"):
-        kind(*channels_first, 3, size, *classes)
+        kind(*channels_first, 3, size, 5)
 
 
 def test_fully_connected_networks_fit_any_size() -> None:
-    images = FCGenerator(7, 3, 10)(torch.randn(2, 7))
+    images = FCGenerator(7, 3, 10, 5)(torch.randn(2, 7), NO_CLASSES[:2])
     assert images.shape == (2, 3, 10, 10)
-    assert FCDiscriminator(3, 10)(images).shape == (2,)
+    assert FCDiscriminator(3, 10, 5)(images, NO_CLASSES[:2]).shape == (2,)
 
 
 def test_dcgan32_logit_is_the_mean_of_its_map() -> None:
     discriminator = build("DCGAN-32 discriminator")
     maps = []
     discriminator.layers[-1].register_forward_hook(lambda m, i, output: maps.append(output))
-    logits = discriminator(torch.randn(5, 1, 32, 32))
+    logits = discriminator(torch.randn(5, 1, 32, 32), NO_CLASSES)
     assert maps[0].shape == (5, 1, 2, 2)
     assert torch.equal(logits, maps[0].mean(dim=(1, 2, 3)))
 
@@ -421,8 +422,8 @@ def test_the_critic_scores_each_image_on_its_own() -> None:
     assert critic.training
     assert not [m for m in critic.modules() if "Norm" in type(m).__name__]
     images = torch.randn(4, 1, 32, 32)
-    alone = torch.cat([critic(image[None]) for image in images])
-    torch.testing.assert_close(critic(images), alone)
+    alone = torch.cat([critic(image[None], NO_CLASSES[:1]) for image in images])
+    torch.testing.assert_close(critic(images, NO_CLASSES[:4]), alone)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "FCGAN" not in name])
@@ -456,16 +457,20 @@ def test_the_sources_discriminator_is_blind_to_brightness_and_contrast() -> None
     """Its first batch norm undoes any affine change of a whole batch: docs/results.md."""
     images = torch.rand(16, 1, 32, 32)
     dim = 0.5 * images + 0.3
-    blind, seeing = DCGAN32Discriminator(1, 32), Critic32(1, 32)
+    blind, seeing = DCGAN32Discriminator(1, 32, 5), Critic32(1, 32, 5)
     nn.init.normal_(blind.layers[0].weight, 0.0, 1.0)  # so that batch norm's epsilon is nothing
-    assert (blind(images) - blind(dim)).abs().max() < 1e-3 * blind(images).std()
-    assert (seeing(images) - seeing(dim)).abs().max() > 0.1 * seeing(images).std()
+    none = torch.zeros(16, dtype=torch.int64)
+    (one, other), (sharp, dull) = (
+        [network(batch, none) for batch in (images, dim)] for network in (blind, seeing)
+    )
+    assert (one - other).abs().max() < 1e-3 * one.std()
+    assert (sharp - dull).abs().max() > 0.1 * sharp.std()
 
 
 @pytest.mark.parametrize(("network", "unseen"), [(DCGAN32Discriminator, 2), (Critic32, 0)])
 def test_which_pixels_are_seen(network: type[Discriminator], unseen: int) -> None:
     images = torch.rand(8, 1, 32, 32, requires_grad=True)
-    network(1, 32).eval()(images).square().sum().backward()
+    network(1, 32, 5).eval()(images, torch.zeros(8, dtype=torch.int64)).square().sum().backward()
     assert images.grad is not None
     seen = images.grad.abs().amax(dim=(0, 1)) > 0
     assert seen[: 32 - unseen, : 32 - unseen].all()

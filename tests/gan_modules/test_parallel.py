@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -24,6 +23,7 @@ if __name__ == "__main__":  # one of the two processes: an installed package may
     sys.modules["tests"] = ModuleType("tests")
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
+from tests.cli.processes import Command  # noqa: E402
 from tests.gan_modules.helpers import (  # noqa: E402
     AfterBatch,
     Batches,
@@ -37,6 +37,11 @@ from tests.gan_modules.helpers import (  # noqa: E402
     fit,
     make_batches,
     make_model,
+)
+from tests.gan_modules.remembering import (  # noqa: E402
+    RememberingAugment,
+    RememberingGame,
+    memory_of,
 )
 
 
@@ -66,10 +71,13 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
         PLAIN | {"generator_clip_norm": 0.01, "discriminator_clip_norm": 0.01},
     ),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
-    "WGANGP": (WGANGP, {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 1}),
-    "WGANGP, two critic steps": (
+    "WGANGP": (
         WGANGP,
-        {"critic": partial(TinyDiscriminator, dropout=0.0), "critic_steps": 2},
+        {"discriminator": partial(TinyDiscriminator, dropout=0.0), "discriminator_steps": 1},
+    ),
+    "WGANGP, two discriminator steps": (
+        WGANGP,
+        {"discriminator": partial(TinyDiscriminator, dropout=0.0), "discriminator_steps": 2},
     ),
 }
 
@@ -205,6 +213,18 @@ def mixed(rank: int, folder: Path) -> dict[str, Any]:
     return results
 
 
+def remembered(rank: int, folder: Path, shared: bool) -> dict[str, Any]:
+    """Train with parts that remember, alike on all ranks or each for itself, and save."""
+    game, augment = RememberingGame(shared), RememberingAugment(shared)
+    model = make_model(game=game, augment=augment)
+    batches = Batches(list(make_batches(6))[rank::2])
+    trainer = fit(model, batches, devices=2, strategy=GANDDP())
+    path = folder / f"remembered {shared}.ckpt"
+    trainer.save_checkpoint(path)
+    saved = torch.load(path, weights_only=False)["state_dict"]
+    return {"memory": memory_of(copied(model)), "saved": memory_of(saved)}
+
+
 def work(port: int, folder: Path, rank: int) -> None:
     """What each of the two processes does; its results go into a file."""
     torch.set_num_threads(1)
@@ -265,6 +285,8 @@ def work(port: int, folder: Path, rank: int) -> None:
         results[name] = survive(folder / name, stop=name == "stopped")
     results["diverged"] = diverge(rank, folder / "diverged")
     results["mixed"] = mixed(rank, folder)
+    for alike in (True, False):
+        results["remembered", alike] = remembered(rank, folder, alike)
     values, weights = (part[UNEVEN[rank]] for part in maps())
     for momentum in (0.1, None):
         layer = JointBatchNorm().apply(batch_norm(momentum=momentum))
@@ -280,11 +302,12 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, __file__, str(port), str(folder)]
-    processes = [subprocess.Popen([*arguments, str(rank)], env=environment) for rank in (0, 1)]
+    arguments = [str(port), str(folder)]
+    processes = [Command([*arguments, str(n)], dict(os.environ), __file__) for n in (0, 1)]
     try:
-        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
     finally:
         for process in processes:
             process.kill()
@@ -369,6 +392,17 @@ def test_ranks_stop_at_the_same_batch_and_go_on(ranks: list[dict[str, Any]]) -> 
     for rank in ranks:
         assert rank["whole"][0] == rank["stopped"][0] == [16 * (batch + 1) for batch in range(12)]
         assert equal(weights_of(rank["whole"][1]), weights_of(rank["stopped"][1]))
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_what_parts_remember_is_the_first_ranks(alike: bool, ranks: list[dict[str, Any]]) -> None:
+    """And, where they average it over the ranks themselves, the same on both."""
+    one, other = (rank["remembered", alike] for rank in ranks)
+    assert len(one["memory"]) == 4
+    assert all(value != 0 for value in one["memory"].values())
+    assert equal(one["memory"], other["memory"]) == alike
+    assert equal(one["saved"], one["memory"])
+    assert equal(other["saved"], one["memory"])
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

@@ -1,11 +1,11 @@
-"""The gradient penalty against critics whose gradients are known."""
+"""The gradient penalty against functions whose gradients are known."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks import Critic32
-from gan_modules.penalties import gradient_penalty
+from gan_modules.networks import Critic32, DCGAN32Discriminator
+from gan_modules.parts import GradientPenalty, Judge, NoPenalty
 
 SHAPE = (6, 3, 4, 5)
 
@@ -18,15 +18,15 @@ class Linear(nn.Module):
         weight = torch.randn(SHAPE[1:], generator=torch.Generator().manual_seed(0))
         self.weight = nn.Parameter(norm * weight / weight.norm())
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         return (self.weight * images).sum(dim=(1, 2, 3))
 
 
 class Recorder(nn.Module):
-    """Keeps the images it is shown."""
+    """Keeps the images it is shown, and their classes."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen = images.detach().clone()
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        self.seen, self.classes = images.detach().clone(), classes
         return images.sum(dim=(1, 2, 3))
 
 
@@ -39,10 +39,25 @@ def segment(count: int = SHAPE[0]) -> tuple[Tensor, Tensor]:
     return torch.randn(count, *SHAPE[1:]), torch.randn(count, *SHAPE[1:])
 
 
+def gradient_penalty(
+    discriminator: Judge, real: Tensor, fake: Tensor, weight: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The term, and the mean norm."""
+    penalty = GradientPenalty(weight)
+    classes = torch.arange(len(real))
+    term = penalty(discriminator, real, classes, fake, -classes)
+    assert penalty.observed.keys() == {"penalty/value", "penalty/norm"}
+    torch.testing.assert_close(term, weight * penalty.observed["penalty/value"])
+    return term, penalty.observed["penalty/norm"]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 7.0])
 @pytest.mark.parametrize("norm", [0.1, 1.0, 3.5])
-def test_a_linear_critics_penalty(norm: float) -> None:
-    penalty, mean_norm = gradient_penalty(Linear(norm), *segment())
-    assert penalty.shape == ()
+def test_a_linear_functions_penalty(norm: float, weight: float) -> None:
+    term, mean_norm = gradient_penalty(Linear(norm), *segment(), weight)
+    assert term.shape == ()
+    assert term.item() == pytest.approx(weight * (norm - 1) ** 2, rel=1e-5, abs=1e-8)
+    penalty, _ = gradient_penalty(Linear(norm), *segment())
     assert penalty.item() == pytest.approx((norm - 1) ** 2, rel=1e-5, abs=1e-9)
     assert mean_norm.item() == pytest.approx(norm, rel=1e-5)
     assert not mean_norm.requires_grad
@@ -54,7 +69,7 @@ def test_the_norm_is_each_images_own() -> None:
     images *= (norms / images.flatten(1).norm(dim=1))[:, None, None, None]
     # The gradient of |x|^2 / 2 is x; with both ends of the segment at x, so is the mix.
     penalty, mean_norm = gradient_penalty(
-        lambda mix: mix.square().sum(dim=(1, 2, 3)) / 2, images, images
+        lambda mix, classes: mix.square().sum(dim=(1, 2, 3)) / 2, images, images
     )
     assert penalty.item() == pytest.approx((norms - 1).square().mean().item(), rel=1e-5)
     assert mean_norm.item() == pytest.approx(norms.mean().item(), rel=1e-5)
@@ -64,6 +79,7 @@ def test_each_image_has_one_epsilon_of_its_own_from_the_unit_range() -> None:
     critic, (real, fake) = Recorder(), segment(1000)
     fake = real + torch.where(fake > 0, 1.0, -1.0) + fake  # nowhere near to real: safe division
     gradient_penalty(critic, real, fake)
+    assert torch.equal(critic.classes, torch.arange(1000)), "those of the real images"
     share = ((critic.seen - fake) / (real - fake)).flatten(1)
     epsilon = share.mean(dim=1)
     assert share.sub(epsilon[:, None]).abs().max() < 1e-4, "one epsilon for all pixels"
@@ -78,7 +94,7 @@ def test_no_gradient_reaches_the_generator() -> None:
     generator, critic = nn.Linear(4, 60), Linear(2.0)
     real = torch.randn(SHAPE, requires_grad=True)
     fake = generator(torch.randn(6, 4)).view(SHAPE)
-    penalty, _ = gradient_penalty(lambda mix: critic(mix).square(), real, fake)
+    penalty, _ = gradient_penalty(lambda mix, classes: critic(mix, classes).square(), real, fake)
     penalty.backward()
     assert critic.weight.grad is not None
     assert critic.weight.grad.abs().max() > 0
@@ -86,7 +102,7 @@ def test_no_gradient_reaches_the_generator() -> None:
     assert all(parameter.grad is None for parameter in generator.parameters())
 
 
-def test_the_gradient_of_the_critic_is_its_closed_form() -> None:
+def test_the_gradient_of_the_weights_is_its_closed_form() -> None:
     critic = Linear(2.5)
     gradient_penalty(critic, *segment())[0].backward()
     weight = critic.weight.detach()
@@ -94,7 +110,7 @@ def test_the_gradient_of_the_critic_is_its_closed_form() -> None:
 
 
 def test_autocast_changes_nothing() -> None:
-    critic = Critic32(1, 32, width=8)
+    critic = Critic32(1, 32, 1, width=8)
     with torch.no_grad():
         for parameter in critic.parameters():
             parameter.mul_(3)
@@ -112,3 +128,29 @@ def test_autocast_changes_nothing() -> None:
     assert len(results[0]) > 3
     for float32, mixed in zip(*results, strict=True):
         assert torch.equal(float32, mixed)
+
+
+def test_float64_images_are_penalised_in_float64() -> None:
+    critic = Linear(2.5).double()
+    real, fake = (images.double() for images in segment())
+    term, _ = gradient_penalty(critic, real, fake)
+    assert term.dtype == torch.float64
+    assert term.item() == pytest.approx((critic.weight.norm().item() - 1) ** 2, rel=1e-14)
+
+
+def test_no_penalty_is_zero_and_asks_nothing_of_the_discriminator() -> None:
+    none = torch.zeros(6, dtype=torch.int64)
+    term = NoPenalty()(Recorder(), *segment()[:1], none, segment()[1], none)
+    assert (term.shape, term.item(), term.requires_grad) == ((), 0.0, False)
+
+
+def test_networks_that_mix_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="DCGAN32Discriminator has batch norm, which mixes images"):
+        GradientPenalty().check(DCGAN32Discriminator(1, 32, 1))
+    GradientPenalty().check(Critic32(1, 32, 1))
+    NoPenalty().check(DCGAN32Discriminator(1, 32, 1))
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="must not be negative, got -1"):
+        GradientPenalty(-1.0)

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import Critic32, DCGAN32Discriminator, DCGAN32Generator
-from gan_modules.tricks import InstanceNoise, LabelFlips, SoftLabels
+from gan_modules.parts import CrossEntropy, InstanceNoise, LabelFlips, SoftLabels
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
     TinyImages,
-    adversary_of,
     copied,
     equal,
     fit,
@@ -36,11 +35,10 @@ def tricks(variant: type[GANModule]) -> dict[str, Any]:
     """All that draws random numbers, and the average."""
     options: dict[str, Any] = {"ema_half_life_images": 30}
     if variant is WGANGP:
-        return options | {"critic_steps": 2}
+        return options | {"discriminator_steps": 2}
     return options | {
-        "labels": SoftLabels(),
-        "label_flips": LabelFlips(0.2),
-        "instance_noise": InstanceNoise(0.3, anneal_images=60, on_real=True),
+        "game": CrossEntropy(SoftLabels(), LabelFlips(0.2)),
+        "augment": InstanceNoise(0.3, anneal_images=60, on_real=True),
         "discriminator_steps": 2,
         "generator_steps": 2,
     }
@@ -79,12 +77,12 @@ def test_real_networks_train_to_the_same_bits(networks: str) -> None:
         if networks == "GAN":
             model = make_model(GAN, discriminator=DCGAN32Discriminator, **options)
         else:
-            model = make_model(WGANGP, critic=Critic32, critic_steps=1, **options)
+            model = make_model(WGANGP, discriminator=Critic32, discriminator_steps=1, **options)
         before = copied(model)
         fit(model, Images())
         results.append(copied(model))
         changed = [name for name in before if not torch.equal(before[name], results[-1][name])]
-        assert {name.split(".")[0] for name in changed} == {"generator", model.adversary_name}
+        assert {name.split(".")[0] for name in changed} == {"generator", "discriminator"}
     assert equal(*results)
 
 
@@ -188,4 +186,4 @@ def test_a_checkpoint_keeps_the_count_of_images(tmp_path: Path) -> None:
     fit(model, make_batches(3)).save_checkpoint(tmp_path / "a.ckpt")
     restored = GAN.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=False)
     assert restored.images_seen == 24
-    assert equal(copied(adversary_of(model)), copied(adversary_of(restored)))
+    assert equal(copied(model.discriminator), copied(restored.discriminator))

@@ -1,6 +1,5 @@
 """Trainings of tiny models, step by step: who is updated, by what, and with which numbers."""
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -11,8 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.networks import DCGAN32Discriminator, DCGAN32Generator
-from gan_modules.tricks import HardLabels, InstanceNoise, LabelFlips, OneSidedSmoothing
+from gan_modules.networks import DCGAN32Discriminator, DCGAN32Generator, Generator
+from gan_modules.parts import (
+    Augment,
+    CrossEntropy,
+    Game,
+    GradientPenalty,
+    HardLabels,
+    Judge,
+    LabelFlips,
+    OneSidedSmoothing,
+    Penalty,
+    SeparateBatches,
+)
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
@@ -21,7 +31,6 @@ from tests.gan_modules.helpers import (
     Batches,
     OptimizerSteps,
     TinyDiscriminator,
-    adversary_of,
     copied,
     equal,
     fast_adam,
@@ -37,7 +46,20 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*LeafSpec.*", "ignore:You defined a .validation_step."
 )
 
-STEPS = {GAN: "discriminator_steps", ACGAN: "discriminator_steps", WGANGP: "critic_steps"}
+
+NONE = torch.zeros(8, dtype=torch.int64)
+"""The classes that a generator without classes is asked for."""
+
+
+def first_layer(model: GANModule) -> nn.Module:
+    """Of the discriminator: a hook on itself would miss ACGAN's training, which calls `heads`."""
+    return next(m for m in model.discriminator.modules() if isinstance(m, nn.Flatten))
+
+
+def last_layer(model: GANModule) -> nn.Module:
+    """Of the discriminator, before its logits."""
+    discriminator = model.discriminator
+    return discriminator.source_head if isinstance(model, ACGAN) else discriminator.layers[-1]
 
 
 def same(one: list[Tensor | None], other: list[Tensor | None]) -> bool:
@@ -52,21 +74,21 @@ def same(one: list[Tensor | None], other: list[Tensor | None]) -> bool:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_one_batch_changes_both_networks(variant: type[GANModule]) -> None:
-    model = make_model(variant, **{STEPS[variant]: 1})
-    generator, adversary = copied(model.generator), copied(adversary_of(model))
+    model = make_model(variant, discriminator_steps=1)
+    generator, discriminator = copied(model.generator), copied(model.discriminator)
     fit(model, make_batches(1))
-    for before, network in ((generator, model.generator), (adversary, adversary_of(model))):
+    for before, network in ((generator, model.generator), (discriminator, model.discriminator)):
         for name, parameter in network.named_parameters():
             # A shift of all scores is nothing to the Wasserstein distance.
-            shift = variant is WGANGP and network is model.critic and name == "layers.4.bias"
+            shift = variant is WGANGP and network is model.discriminator and name == "layers.4.bias"
             assert torch.equal(before[name], parameter) == shift, name
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_update_touches_one_network_only(variant: type[GANModule]) -> None:
     """The other network's weights and gradients are those of its own last update."""
-    model = make_model(variant, **{STEPS[variant]: 1})
-    networks = {"generator": model.generator, model.adversary_name: adversary_of(model)}
+    model = make_model(variant, discriminator_steps=1)
+    networks = {"generator": model.generator, "discriminator": model.discriminator}
     weights: dict[str, list[Tensor | None]] = {}
     used: dict[str, list[Tensor | None]] = {}
     order = []
@@ -91,25 +113,25 @@ def test_an_update_touches_one_network_only(variant: type[GANModule]) -> None:
         weights[name] = parameters(networks[name])
 
     fit(model, make_batches(3), [OptimizerSteps(before, after)])
-    assert order == [model.adversary_name, "generator"] * 3
+    assert order == ["discriminator", "generator"] * 3
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_fakes_are_detached_in_the_adversarys_update(variant: type[GANModule]) -> None:
-    model = make_model(variant, **{STEPS[variant]: 1})
+def test_fakes_are_detached_in_the_discriminators_update(variant: type[GANModule]) -> None:
+    model = make_model(variant, discriminator_steps=1)
     shown: list[str | bool] = []
     frozen: list[bool] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         shown.append(inputs[0].grad_fn is not None)
-        frozen.append(not next(module.parameters()).requires_grad)
+        frozen.append(not next(model.discriminator.parameters()).requires_grad)
 
-    adversary_of(model).register_forward_pre_hook(note)
+    first_layer(model).register_forward_pre_hook(note)
     fit(model, make_batches(1), [OptimizerSteps(lambda _, name: shown.append(name))])
     # Real and generated images, the penalty's mixes (leaves that require a gradient), an update;
     # then images that carry the generator's graph, and its update.
     calls = 3 if variant is WGANGP else 2
-    assert shown == [False] * calls + [model.adversary_name, True, "generator"]
+    assert shown == [False] * calls + ["discriminator", True, "generator"]
     assert frozen == [False] * calls + [True]
 
 
@@ -117,13 +139,13 @@ def test_fakes_are_detached_in_the_adversarys_update(variant: type[GANModule]) -
 @pytest.mark.parametrize("fails", [False, True])
 def test_updating_freezes_the_others_and_thaws_them(variant: type[GANModule], fails: bool) -> None:
     model = make_model(variant, ema_half_life_images=10)
-    adversary = adversary_of(model)
+    discriminator = model.discriminator
     pinned = next(model.generator.parameters()).requires_grad_(False)  # frozen by someone else
 
     def flags(network: nn.Module) -> set[bool]:
         return {p.requires_grad for p in network.parameters() if p is not pinned}
 
-    for network, other in ((adversary, model.generator), (model.generator, adversary)):
+    for network, other in ((discriminator, model.generator), (model.generator, discriminator)):
         try:
             with model.updating(network):
                 assert flags(network) == {True}
@@ -145,13 +167,13 @@ class Handmade:
 
     def __init__(self, variant: type[GANModule], **options: Any) -> None:
         model = make_model(variant, **options)
-        self.generator, self.adversary = model.generator, adversary_of(model)
+        self.generator, self.discriminator = model.generator, model.discriminator
         self.optimizer_g = fast_adam(self.generator.parameters())
-        self.optimizer_a = slow_adam(self.adversary.parameters())
+        self.optimizer_d = slow_adam(self.discriminator.parameters())
 
     def step(self, loss: Tensor, network: nn.Module) -> None:
         generator = network is self.generator
-        optimizer = self.optimizer_g if generator else self.optimizer_a
+        optimizer = self.optimizer_g if generator else self.optimizer_d
         gradients = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             parameter.grad = gradient
@@ -160,7 +182,7 @@ class Handmade:
     def compare(self, model: GANModule) -> None:
         for one, other in (
             (self.generator, model.generator),
-            (self.adversary, adversary_of(model)),
+            (self.discriminator, model.discriminator),
         ):
             expected = one.state_dict()
             for name, value in other.state_dict().items():
@@ -178,15 +200,16 @@ def test_gan_is_its_algorithm(smooth: float) -> None:
     for real, _ in make_batches(3):
         images_seen += len(real)
         seed_batch(3, images_seen)
-        fake = hand.generator(torch.randn(len(real), LATENT))
-        loss_d = cross_entropy(hand.adversary(real), smooth)
-        loss_d = (loss_d + cross_entropy(hand.adversary(fake.detach()), 0.0)) / 2
-        hand.step(loss_d, hand.adversary)
-        loss_g = cross_entropy(hand.adversary(fake), 1.0)
+        fake = hand.generator(torch.randn(len(real), LATENT), NONE)
+        loss_d = cross_entropy(hand.discriminator(real, NONE), smooth)
+        loss_d = (loss_d + cross_entropy(hand.discriminator(fake.detach(), NONE), 0.0)) / 2
+        hand.step(loss_d, hand.discriminator)
+        loss_g = cross_entropy(hand.discriminator(fake, NONE), 1.0)
         hand.step(loss_g, hand.generator)
         expected_losses.append((loss_d.item(), loss_g.item()))
 
-    model = make_model(GAN, labels=OneSidedSmoothing(smooth) if smooth < 1 else None)
+    labels = OneSidedSmoothing(smooth) if smooth < 1 else None
+    model = make_model(GAN, game=CrossEntropy(labels))
 
     def note(model: GANModule) -> None:
         names = ("loss/discriminator", "loss/generator")
@@ -204,20 +227,21 @@ def test_wgan_gp_is_its_algorithm() -> None:
         images_seen += len(real)
         seed_batch(3, images_seen)
         count = len(real)
-        fake = hand.generator(torch.randn(count, LATENT))
-        scores_real, scores_fake = hand.adversary(real), hand.adversary(fake.detach())
+        fake = hand.generator(torch.randn(count, LATENT), NONE)
+        scores_real = hand.discriminator(real, NONE)
+        scores_fake = hand.discriminator(fake.detach(), NONE)
         epsilon = torch.rand(count, 1, 1, 1)
         mix = (epsilon * real + (1 - epsilon) * fake.detach()).requires_grad_(True)
-        scores = hand.adversary(mix)
+        scores = hand.discriminator(mix, NONE)
         gradient = torch.autograd.grad(scores.sum(), mix, create_graph=True)[0]
         norm = gradient.pow(2).sum(dim=(1, 2, 3)).sqrt()
         loss = scores_fake.mean() - scores_real.mean() + 7 * ((norm - 1) ** 2).mean()
-        hand.step(loss, hand.adversary)
-        if index % 2 == 1:  # every second batch, on the critic's images
-            hand.step(-hand.adversary(fake).mean(), hand.generator)
+        hand.step(loss, hand.discriminator)
+        if index % 2 == 1:  # every second batch, on the images of the discriminator's update
+            hand.step(-hand.discriminator(fake, NONE).mean(), hand.generator)
         after_each.append({n: p.detach().clone() for n, p in hand.generator.named_parameters()})
 
-    model = make_model(WGANGP, critic_steps=2, penalty_weight=7.0)
+    model = make_model(WGANGP, penalty=GradientPenalty(7.0), discriminator_steps=2)
     weights = [{n: p.detach().clone() for n, p in model.generator.named_parameters()}]
 
     def note(model: GANModule) -> None:
@@ -244,14 +268,15 @@ def test_acgan_is_its_algorithm(class_weight: float) -> None:
         seed_batch(3, images_seen)
         classes = torch.randint(CLASSES, (len(real),))
         one_hot = torch.eye(CLASSES)[classes]
-        fake = hand.generator(torch.cat([torch.randn(len(real), LATENT), one_hot], dim=1))
-        logits_real, classes_real = hand.adversary(real)
-        logits_fake, classes_fake = hand.adversary(fake.detach())
+        inputs = torch.cat([torch.randn(len(real), LATENT), one_hot], dim=1)
+        fake = hand.generator.layers(inputs).view_as(real)
+        logits_real, classes_real = hand.discriminator.heads(real)
+        logits_fake, classes_fake = hand.discriminator.heads(fake.detach())
         adversarial = (cross_entropy(logits_real, 1.0) + cross_entropy(logits_fake, 0.0)) / 2
         class_loss = -F.log_softmax(classes_real, 1)[range(len(real)), real_classes].mean() / 2
         class_loss -= F.log_softmax(classes_fake, 1)[range(len(real)), classes].mean() / 2
-        hand.step(mean(adversarial, class_loss), hand.adversary)
-        logits, class_logits = hand.adversary(fake)
+        hand.step(mean(adversarial, class_loss), hand.discriminator)
+        logits, class_logits = hand.discriminator.heads(fake)
         class_loss = -F.log_softmax(class_logits, 1)[range(len(real)), classes].mean()
         hand.step(mean(cross_entropy(logits, 1.0), class_loss), hand.generator)
 
@@ -263,10 +288,10 @@ def test_acgan_is_its_algorithm(class_weight: float) -> None:
 def test_acgan_losses_are_the_mean_of_two() -> None:
     """With the defaults: (adversarial + class) / 2, and neither is ever negative."""
     model = make_model(ACGAN)
-    calls: list[tuple[Tensor, Tensor]] = []
-    model.discriminator.register_forward_hook(lambda m, i, output: calls.append(output))
+    calls: list[Tensor] = []
+    last_layer(model).register_forward_hook(lambda m, i, output: calls.append(output.squeeze(1)))
     fit(model, make_batches(1))
-    (real, _), (fake, _), (again, _) = calls
+    real, fake, again = calls
     observed = {name: value.item() for name, value in model.observed.items()}
     adversarial = (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)).item() / 2
     class_loss = (observed["loss_class/real"] + observed["loss_class/fake"]) / 2
@@ -279,10 +304,10 @@ def test_acgan_losses_are_the_mean_of_two() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_weight_of_generated_images_in_the_class_loss(weight: float) -> None:
     model = make_model(ACGAN, fake_class_weight=weight)
-    calls: list[tuple[Tensor, Tensor]] = []
-    model.discriminator.register_forward_hook(lambda m, i, output: calls.append(output))
+    calls: list[Tensor] = []
+    last_layer(model).register_forward_hook(lambda m, i, output: calls.append(output.squeeze(1)))
     fit(model, make_batches(1))
-    (real, _), (fake, _), _ = calls
+    real, fake, _ = calls
     observed = {name: value.item() for name, value in model.observed.items()}
     adversarial = (cross_entropy(real, 1.0) + cross_entropy(fake, 0.0)).item() / 2
     class_loss = observed["loss_class/real"] + weight * observed["loss_class/fake"]
@@ -292,7 +317,7 @@ def test_weight_of_generated_images_in_the_class_loss(weight: float) -> None:
 
 @pytest.mark.parametrize("name", ["class_weight", "fake_class_weight"])
 def test_negative_weights_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"init_args.{name} must not be negative, got -1"):
+    with pytest.raises(ValueError, match=rf"`{name}` must be 0 \(off\) or more, got -1"):
         make_model(ACGAN, **{name: -1.0})
 
 
@@ -312,7 +337,9 @@ def test_class_weight_zero_ignores_the_classes() -> None:
 
 
 def test_acgan_needs_two_classes() -> None:
-    with pytest.raises(ValueError, match="at least 2 classes, and this data has 1"):
+    with pytest.raises(
+        ValueError, match="ACGAN needs data of at least 2 classes, and this data has 1"
+    ):
         make_model(ACGAN, num_classes=1)
 
 
@@ -325,7 +352,9 @@ def test_samples_and_their_latents_have_the_asked_shapes(variant: type[GANModule
     assert latent.mean().abs() < 0.05
     assert latent.std().item() == pytest.approx(1, abs=0.05)
     assert labels.dtype == torch.int64
-    assert labels.bincount().tolist() == pytest.approx([2000 / CLASSES] * CLASSES, rel=0.2)
+    even = pytest.approx([2000 / CLASSES] * CLASSES, rel=0.2)
+    assert labels.bincount().tolist() == (even if model.conditional else [2000])
+    labels = torch.arange(2000) % CLASSES
     images = model.sample(latent[:4], labels[:4])
     assert images.shape == (4, 1, 4, 4)
     others = model.sample(latent[:4], (labels[:4] + 1) % CLASSES)
@@ -335,25 +364,25 @@ def test_samples_and_their_latents_have_the_asked_shapes(variant: type[GANModule
 def test_mixed_precision_leaves_the_penaltys_gradient_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Exact(nn.Module):
+    class Exact(Generator):
         """Has no operation that autocast would touch, so that all runs see the same images."""
 
-        def __init__(self, *arguments: int) -> None:
-            super().__init__()
+        def __init__(self, latent_dim: int, channels: int, size: int, num_classes: int) -> None:
+            super().__init__(size)
             self.scale = nn.Parameter(torch.ones(()))
 
-        def forward(self, latent: Tensor) -> Tensor:
+        def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
             return self.scale * latent[:, None, :4, None].expand(-1, 1, 4, 4).tanh()
 
-    monkeypatch.setattr("gan_modules.wgan_gp.wasserstein_critic", lambda real, fake: 0)
+    monkeypatch.setattr("gan_modules.parts.Wasserstein.discriminator", lambda self, real, fake: 0)
     results: dict[str, list[Tensor]] = {}
     for precision in ("32-true", "bf16-mixed"):
 
         def note(model: GANModule, name: str, precision: str = precision) -> None:
-            results[precision] = [g for g in gradients(model.critic) if g is not None]
+            results[precision] = [g for g in gradients(model.discriminator) if g is not None]
 
-        critic = partial(TinyDiscriminator, dropout=0.0)
-        model = make_model(WGANGP, generator=Exact, critic=critic, critic_steps=2)
+        networks = {"generator": Exact, "discriminator": partial(TinyDiscriminator, dropout=0.0)}
+        model = make_model(WGANGP, **networks, discriminator_steps=2)
         fit(model, make_batches(1), [OptimizerSteps(note)], precision=precision)
     assert len(results["32-true"]) == 3
     for whole, mixed in zip(results["32-true"], results["bf16-mixed"], strict=True):
@@ -364,16 +393,13 @@ def test_mixed_precision_leaves_the_penaltys_gradient_alone(
 
 
 @pytest.mark.parametrize(
-    ("variant", "adversary_steps", "generator_steps"),
-    [(variant, *steps) for variant in (GAN, ACGAN) for steps in ((1, 1), (3, 1), (1, 3), (2, 2))]
-    + [(WGANGP, 1, 1), (WGANGP, 3, 1)],
+    ("discriminator_steps", "generator_steps"), [(1, 1), (3, 1), (1, 3), (2, 2)]
 )
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_ratios_of_updates(
-    variant: type[GANModule], adversary_steps: int, generator_steps: int
+    variant: type[GANModule], discriminator_steps: int, generator_steps: int
 ) -> None:
-    options = {STEPS[variant]: adversary_steps}
-    if variant is not WGANGP:
-        options["generator_steps"] = generator_steps
+    options = {"discriminator_steps": discriminator_steps, "generator_steps": generator_steps}
     model = make_model(variant, **options)
     latents: list[Tensor] = []
     model.generator.register_forward_pre_hook(lambda m, inputs: latents.append(inputs[0]))
@@ -387,8 +413,8 @@ def test_ratios_of_updates(
     note = OptimizerSteps(lambda model, name: steps[-1].append(name))
     trainer = fit(model, make_batches(7), [note, AfterBatch(close)])
     for index in range(7):
-        turn = generator_steps if (index + 1) % adversary_steps == 0 else 0
-        assert steps[index] == [model.adversary_name] + ["generator"] * turn
+        turn = generator_steps if (index + 1) % discriminator_steps == 0 else 0
+        assert steps[index] == ["discriminator"] + ["generator"] * turn
     assert counts == [(index + 1, 8 * (index + 1)) for index in range(7)]
     assert trainer.global_step == 7
     drawn = torch.stack([latent[0, :LATENT] for latent in latents])
@@ -397,48 +423,51 @@ def test_ratios_of_updates(
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_ratios_hold_across_epochs(variant: type[GANModule]) -> None:
-    model = make_model(variant, **{STEPS[variant]: 3})
+    model = make_model(variant, discriminator_steps=3)
     steps: list[str] = []
     note = OptimizerSteps(lambda model, name: steps.append(name))
     trainer = fit(model, make_batches(4), [note], max_epochs=3)
-    assert steps == ([model.adversary_name] * 3 + ["generator"]) * 4
+    assert steps == (["discriminator"] * 3 + ["generator"]) * 4
     assert trainer.global_step == 12
     assert model.images_seen == 96
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_max_steps_counts_batches(variant: type[GANModule]) -> None:
-    model = make_model(variant, **{STEPS[variant]: 2})
+    model = make_model(variant, discriminator_steps=2)
     fit(model, make_batches(9), max_steps=5)
     assert model.images_seen == 40
 
 
 @pytest.mark.parametrize("name", ["latent_dim", "discriminator_steps", "generator_steps"])
-def test_counts_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        make_model(GAN, **{name: 0})
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_counts_below_one_are_refused(variant: type[GANModule], name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1, got 0"):
+        make_model(variant, **{name: 0})
 
 
-def test_wgan_gp_names_its_own_option() -> None:
-    with pytest.raises(ValueError, match="critic_steps must be at least 1, got 0"):
-        make_model(WGANGP, critic_steps=0)
-
-
-# Tricks in the step
+# Parts in the step
 
 
 @pytest.mark.parametrize("variant", [GAN, ACGAN])
-def test_tricks_reach_the_updates_they_should(variant: type[GANModule]) -> None:
+def test_parts_reach_the_updates_they_should(variant: type[GANModule]) -> None:
     calls: list[tuple[str, int]] = []
 
-    class Noise(InstanceNoise):
-        def fake(self, images: Tensor, images_seen: int) -> Tensor:
-            calls.append(("fake", images_seen))
+    class Painted(Augment):
+        def begin(self, images_seen: int) -> None:
+            calls.append(("begin", images_seen))
+
+        def fake(self, images: Tensor) -> Tensor:
+            calls.append(("fake", len(images)))
             return 0 * images + 2
 
-        def real(self, images: Tensor, images_seen: int) -> Tensor:
-            calls.append(("real", images_seen))
+        def real(self, images: Tensor) -> Tensor:
+            calls.append(("real", len(images)))
             return 0 * images + 3
+
+        def adapt(self, real_logits: Tensor) -> None:
+            assert torch.equal(real_logits, outputs[0])
+            calls.append(("adapt", len(real_logits)))
 
     class Labels(HardLabels):
         def real(self, logits: Tensor) -> Tensor:
@@ -448,20 +477,22 @@ def test_tricks_reach_the_updates_they_should(variant: type[GANModule]) -> None:
             return torch.full_like(logits, 0.125)
 
     class Flips(LabelFlips):
-        def __call__(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
             calls.append(("flip", int(1000 * real[0].item() + fake[0].item() * 1_000_000)))
             return fake, real
 
-    model = make_model(variant, instance_noise=Noise(), labels=Labels(), label_flips=Flips())
+    model = make_model(variant, augment=Painted(), game=CrossEntropy(Labels(), Flips()))
     shown: list[float] = []
-    outputs: list[Any] = []
-    model.discriminator.register_forward_pre_hook(lambda m, i: shown.append(i[0].mean().item()))
-    model.discriminator.register_forward_hook(lambda m, i, output: outputs.append(output))
+    outputs: list[Tensor] = []
+    first_layer(model).register_forward_pre_hook(
+        lambda m, inputs: shown.append(inputs[0].mean().item())
+    )
+    last_layer(model).register_forward_hook(lambda m, i, output: outputs.append(output.squeeze(1)))
     fit(model, make_batches(1))
     assert shown == [3, 2, 2], "real, generated; generated again in the generator's update"
-    assert calls == [("real", 8), ("fake", 8), ("flip", 125_750), ("fake", 8)]
-    logits = [output if variant is GAN else output[0] for output in outputs]
-    adversarial = (cross_entropy(logits[0], 0.125) + cross_entropy(logits[1], 0.75)).item() / 2
+    update = [("real", 8), ("fake", 8), ("flip", 125_750), ("adapt", 8), ("fake", 8)]
+    assert calls == [("begin", 8), *update]
+    adversarial = (cross_entropy(outputs[0], 0.125) + cross_entropy(outputs[1], 0.75)).item() / 2
     if variant is GAN:
         assert model.observed["loss/discriminator"].item() == pytest.approx(adversarial)
     else:
@@ -471,30 +502,82 @@ def test_tricks_reach_the_updates_they_should(variant: type[GANModule]) -> None:
         assert loss == pytest.approx((adversarial + classes) / 2)
 
 
-def test_gan_uses_the_losses_and_the_batches_it_is_given() -> None:
-    seen: list[tuple[int, ...]] = []
+class Constant(Game):
+    """Losses 5 and 6; notes what it is given."""
 
-    def loss_d(real: Tensor, fake: Tensor, real_targets: Tensor, fake_targets: Tensor) -> Tensor:
-        seen.append((len(real), len(fake), int(real_targets.sum()), int(fake_targets.sum())))
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        self.seen.append((len(real), len(fake)))
         return real.sum() * 0 + 5
 
-    def loss_g(fake: Tensor) -> Tensor:
-        seen.append((len(fake),))
+    def generator(self, fake: Tensor) -> Tensor:
+        self.seen.append((len(fake),))
         return fake.sum() * 0 + 6
 
-    class Halved:
-        def __call__(
-            self, discriminator: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            return discriminator(real), discriminator(fake[:3])
 
-    model = make_model(GAN, discriminator_loss=loss_d, generator_loss=loss_g, batches=Halved())
+def test_gan_uses_the_game_and_the_batches_it_is_given() -> None:
+    class Halved(SeparateBatches):
+        def forward(
+            self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            return discriminator(real, classes), discriminator(fake[:3], asked[:3])
+
+    model = make_model(GAN, game=Constant(), batches=Halved())
     fit(model, make_batches(1))
-    assert seen == [(8, 3, 8, 0), (8,)]
+    assert model.game.seen == [(8, 3), (8,)]
     assert model.observed["loss/discriminator"].item() == 5
     assert model.observed["loss/generator"].item() == 6
 
 
-def test_a_critic_with_batch_norm_is_refused() -> None:
+def test_hard_targets_are_one_and_zero_in_the_step() -> None:
+    targets: list[tuple[float, ...]] = []
+
+    class Noted(LabelFlips):
+        def forward(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+            targets.append((len(real), len(fake), real.sum().item(), fake.sum().item()))
+            return real, fake
+
+    fit(make_model(GAN, game=CrossEntropy(label_flips=Noted())), make_batches(1))
+    assert targets == [(8, 8, 8, 0)]
+
+
+@pytest.mark.parametrize("variant", [GAN, WGANGP])
+def test_the_penalty_is_a_term_of_the_discriminators_loss(variant: type[GANModule]) -> None:
+    """On the images before augmentation, with both kinds' classes."""
+    batch = make_batches(1).batches[0]
+
+    class Fixed(Penalty):
+        def forward(
+            self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
+        ) -> Tensor:
+            assert torch.equal(real, batch[0])
+            assert torch.equal(classes, batch[1])
+            assert fake.shape == real.shape
+            assert torch.equal(asked, torch.zeros(8, dtype=torch.int64))
+            bias = last_layer(model).bias
+            return 40 + 3 * bias.sum() - 3 * bias.sum().detach()
+
+    model = make_model(variant, penalty=Fixed(), discriminator_steps=1)
+    model.game = Constant()
+    biases: list[float] = []
+
+    def note(model: GANModule, name: str) -> None:
+        if name == "discriminator":
+            biases.append(last_layer(model).bias.grad.item())
+
+    fit(model, make_batches(1), [OptimizerSteps(note)])
+    assert model.observed["loss/discriminator"].item() == pytest.approx(45)
+    assert biases == [3.0]
+
+
+@pytest.mark.parametrize("variant", [GAN, WGANGP])
+def test_a_penalty_refuses_batch_norm(variant: type[GANModule]) -> None:
+    networks = {"generator": DCGAN32Generator, "discriminator": DCGAN32Discriminator}
     with pytest.raises(ValueError, match="batch norm, which mixes images"):
-        make_model(WGANGP, critic=DCGAN32Discriminator, generator=DCGAN32Generator, image_size=32)
+        make_model(variant, **networks, image_size=32, penalty=GradientPenalty())
+    if variant is WGANGP:
+        with pytest.raises(ValueError, match="batch norm, which mixes images"):
+            make_model(variant, **networks, image_size=32)

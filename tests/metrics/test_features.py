@@ -10,16 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules import Digits
-from minmax.metrics import (
-    DomainClassifier,
-    InceptionFeatures,
-    PixelFeatures,
-    Scorer,
-    inception_weights,
-    make_scorer,
-    score,
-)
-from minmax.metrics.classifier import accuracy, train_classifier
+from minmax.metrics.classifier import DomainClassifier, accuracy, train_classifier
+from minmax.metrics.inception import InceptionFeatures, inception_weights
+from minmax.metrics.pixels import PixelFeatures
+from minmax.metrics.scorer import Scorer, make_scorer
+from minmax.metrics.scores import score
 
 CPU = torch.device("cpu")
 
@@ -30,7 +25,7 @@ def digits() -> Digits:
 
 
 @pytest.fixture(scope="module")
-def scorer(digits: Digits) -> Scorer:
+def scorer(digits: Digits, classifier_of_digits: None) -> Scorer:
     return make_scorer(digits, "domain", None, CPU)
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from datamodules import Digits
-from minmax.metrics import Scorer, make_references, make_scorer
-from minmax.metrics.references import References
-from minmax.metrics.scores import nearest
+from minmax.metrics.manifolds import nearest
+from minmax.metrics.references import CODE, References, make_references
+from minmax.metrics.scorer import Scorer, make_scorer
+from minmax.metrics.table import SCORES
 
 CPU = torch.device("cpu")
 COUNT = 60
@@ -45,8 +46,15 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ({"size": 56}, {"count": COUNT + 1}, {"seed": 1}):
         with pytest.raises(AssertionError, match="scored again"):
             references(**other)
+    with monkeypatch.context() as patch:
+        patch.setitem(SCORES, "more", SCORES["kid"])
+        with pytest.raises(AssertionError, match="scored again"):
+            references()
+    assert references()[0] == made
     original = inspect.getsource
-    for changed in ("minmax.metrics.scores", "minmax.metrics.references"):
+    names = ("distances", "manifolds", "of_classes", "references", "scores", "table")
+    assert {module.__name__ for module in CODE} == {f"minmax.metrics.{name}" for name in names}
+    for changed in (module.__name__ for module in CODE):
         monkeypatch.setattr(
             "minmax.metrics.references.inspect.getsource",
             lambda module, changed=changed: original(module) + "#" * (module.__name__ == changed),

@@ -12,17 +12,15 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from minmax.metrics import Images, score, score_by_class
-from minmax.metrics.scores import (
-    class_entropy,
-    class_match,
+from minmax.metrics.distances import (
     frechet_distance,
-    inception_score,
     kernel_distance,
-    manifold_scores,
-    nearest,
     symmetric_frechet_distance,
 )
+from minmax.metrics.manifolds import manifold_scores, nearest
+from minmax.metrics.of_classes import class_entropy, class_match, inception_score
+from minmax.metrics.scores import score, score_by_class
+from minmax.metrics.seen import Images
 
 
 def normal(count: int, width: int, seed: int, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -148,7 +146,7 @@ class TestManifolds:
         )
 
     def test_as_torch_fidelity(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("minmax.metrics.scores.CHUNK", 70)
+        monkeypatch.setattr("minmax.metrics.manifolds.CHUNK", 70)
         real, fake = normal(300, 8, 0).double(), normal(250, 8, 1, 0.3, 0.8).double()
         wanted = prc_features_to_metric(
             fake, real, prc_neighborhood=3, prc_batch_size=50, save_cpu_ram=False, verbose=False
@@ -179,7 +177,7 @@ class TestManifolds:
 
 class TestNeighbours:
     def test_brute_force(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("minmax.metrics.scores.CHUNK", 7)
+        monkeypatch.setattr("minmax.metrics.manifolds.CHUNK", 7)
         queries, points = normal(20, 3, 0), normal(30, 3, 1)
         distance, index = nearest(queries, points)
         for number, query in enumerate(queries):

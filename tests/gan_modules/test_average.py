@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gan_modules import GAN, WGANGP
-from gan_modules.ema import ema_copy, ema_half_lives, ema_update
+from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
 from tests.gan_modules.helpers import (
     LATENT,
     VARIANTS,
@@ -34,14 +34,18 @@ def pair() -> tuple[nn.Module, nn.Module]:
     return average, network
 
 
+def move(average: nn.Module, network: nn.Module, half_lives: float) -> None:
+    ema_update(average, network, torch.tensor(ema_share(half_lives)))
+
+
 @pytest.mark.parametrize("updates", [1, 2, 7, 100])
 def test_old_weights_count_half_after_a_half_life(updates: int) -> None:
     average, network = pair()
     for _ in range(updates):
-        ema_update(average, network, 1 / updates)
+        move(average, network, 1 / updates)
     for parameter in average.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 2.0))
-    ema_update(average, network, 2)
+    move(average, network, 2)
     for parameter in average.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 1.25))
     assert all(parameter.eq(1).all() for parameter in network.parameters())
@@ -51,7 +55,7 @@ def test_buffers_are_copied() -> None:
     average, network = pair()
     network(torch.randn(8, 2))
     assert not equal(dict(network.named_buffers()), dict(average.named_buffers()))
-    ema_update(average, network, 0.001)
+    move(average, network, 0.001)
     assert equal(dict(network.named_buffers()), dict(average.named_buffers()))
     network(torch.randn(8, 2))
     assert not equal(dict(network.named_buffers()), dict(average.named_buffers())), "not shared"
@@ -70,7 +74,7 @@ def test_the_half_life_is_counted_in_images(variant: type) -> None:
         for name, value in expected.items():
             torch.testing.assert_close(averages[name], value)
 
-    steps = {"critic_steps": 2} if variant is WGANGP else {}
+    steps = {"discriminator_steps": 2} if variant is WGANGP else {}
     model = make_model(variant, ema_half_life_images=half_life, **steps)
     model.images_seen = 10_000  # the ramp-up is over
     expected = {n: p.detach().clone() for n, p in model.generator.named_parameters()}
@@ -108,23 +112,23 @@ def test_sample_draws_from_the_average_when_there_is_one(half_life: int) -> None
     model = make_model(ema_half_life_images=half_life)
     model.images_seen = 100_000  # the ramp-up is over
     fit(model, make_batches(3))
-    latent = torch.randn(6, LATENT)
+    latent, classes = torch.randn(6, LATENT), torch.zeros(6, dtype=torch.int64)
     before = copied(model)
-    images = model.sample(latent)
+    images = model.sample(latent, classes)
     assert equal(before, copied(model)), "no running statistics moved"
     assert model.generator.training, "the mode is restored"
     assert not images.requires_grad
-    expected = (model.generator_ema or model.generator).eval()(latent)
+    expected = (model.generator_ema or model.generator).eval()(latent, classes)
     assert torch.equal(images, expected)
     assert (model.generator_ema is None) == (half_life == 0)
     if half_life:
-        assert not torch.allclose(images, model.generator.eval()(latent), atol=1e-3)
+        assert not torch.allclose(images, model.generator.eval()(latent, classes), atol=1e-3)
 
 
 def test_the_mode_is_restored_when_sampling_fails() -> None:
     model = make_model()
     with pytest.raises(RuntimeError):
-        model.sample(torch.randn(2, LATENT + 1))
+        model.sample(torch.randn(2, LATENT + 1), torch.zeros(2, dtype=torch.int64))
     assert model.generator.training
 
 

@@ -1,0 +1,73 @@
+"""Distances of distributions, from the features of real and of generated images.
+
+torchmetrics does their statistics.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+SUBSET_SIZE = 1000
+SUBSETS = 100
+ALONE: dict[str, Any] = {"sync_on_compute": False}  # one rank has all features, and computes
+
+
+class Given(nn.Module):
+    """Stands in a metric where the feature network would: the features are given already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The features as they are."""
+        return features
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """Frechet distance of two Gaussians fitted to features `[N, D]`, `[M, D]` (float64).
+
+    Heusel et al. 2017, https://arxiv.org/abs/1706.08500, equation 6.
+    """
+    metric = FrechetInceptionDistance(Given(real.shape[1]), **ALONE).to(real.device)
+    metric.update(real.double(), real=True)
+    metric.update(fake.double(), real=False)
+    try:
+        return float(metric.compute())
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return symmetric_frechet_distance(real.double(), fake.double())
+
+
+def symmetric_frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """The same of float64 features, with eigenvalues of symmetric matrices alone.
+
+    The root of the product of two covariances A, B has the trace of the root of the symmetric
+    A^(1/2) B A^(1/2), whose eigenvalues are found also where a collapsed generator has left B
+    with a rank near 0, and torchmetrics, which takes those of AB, fails.
+    """
+    a, b = real.T.cov(), fake.T.cov()
+    values, vectors = torch.linalg.eigh(a)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    roots = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt()
+    means = (real.mean(dim=0) - fake.mean(dim=0)).square().sum()
+    return float(means + a.trace() + b.trace() - 2 * roots.sum())
+
+
+def kernel_distance(real: Tensor, fake: Tensor, seed: int) -> float:
+    """Squared maximum mean discrepancy, cubic kernel, mean over 100 seeded subsets.
+
+    Binkowski et al. 2018, https://arxiv.org/abs/1801.01401, section 4.
+    """
+    size = min(SUBSET_SIZE, len(real), len(fake))
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
+        metric = KernelInceptionDistance(Given(real.shape[1]), SUBSETS, size, **ALONE)
+        metric = metric.to(real.device)
+        metric.update(real.double(), real=True)
+        metric.update(fake.double(), real=False)
+        torch.manual_seed(seed)
+        return float(metric.compute()[0])

@@ -1,0 +1,39 @@
+"""What the classes say that a classifier puts images in."""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+from torchmetrics.image.inception import InceptionScore
+
+from minmax.metrics.distances import ALONE, Given
+
+
+def inception_score(logits: Tensor) -> float:
+    """Exponential of the mean divergence of `p(class | image)` from `p(class)`, of all images.
+
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4. Between 1 and the number
+    of classes. Published values are the mean of ten splits, which lowers it a little.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
+        warnings.filterwarnings("ignore", ".*degrees of freedom.*")  # of a spread over one split
+        metric = InceptionScore(Given(logits.shape[1]), splits=1, **ALONE).to(logits.device)
+        metric.update(logits.double())
+        return float(metric.compute()[0])
+
+
+def class_entropy(class_logits: Tensor) -> float:
+    """Entropy of the histogram of classes that images `[N, K]` are put in, over log K.
+
+    1 if all classes are equally often, 0 if there is but one.
+    """
+    classes = class_logits.argmax(dim=1)
+    shares = torch.bincount(classes, minlength=class_logits.shape[1]).double() / len(classes)
+    return float(torch.special.entr(shares).sum()) / math.log(len(shares))
+
+
+def class_match(class_logits: Tensor, labels: Tensor) -> float:
+    """Share of images `[N, K]` that are put in the class asked for, `[N]`."""
+    return float((class_logits.argmax(dim=1) == labels).double().mean())

@@ -1,0 +1,159 @@
+"""The table of scores: which there are, what each is, and which of its values are better.
+
+One more score is one more `Score` here. It is then computed in validations and tests, logged,
+written to `metrics.json`, and shown in tables and charts; docs/evaluation.md and
+docs/logged_values.md say what it is. What it is computed from is `Compared`, in `scores.py`.
+Nothing heavy is imported here, since commands that only show scores are quick.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from minmax.errors import UserError
+
+if TYPE_CHECKING:
+    from minmax.metrics.scores import Compared
+
+Features = Literal["domain", "inception", "pixels"]
+"""Names of the feature networks."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score of generated images.
+
+    Attributes:
+        name: in tables, and behind `metric/` in logs.
+        better: which of its values are.
+        title: a few words, over its chart.
+        compute: its value; None where it can't be told.
+        of_features: it depends on the feature network, whose name ends its own: `fid_domain`.
+        by_class: it is told of each class alone, too.
+        charted: the report has a chart of it.
+        scale: of the chart; a share lies between 0 and 1.
+    """
+
+    name: str
+    better: Literal["lower", "higher", "near 1"]
+    title: str
+    compute: "Callable[[Compared], float | None]"
+    of_features: bool = True
+    by_class: bool = False
+    charted: bool = True
+    scale: Literal["linear", "share", "logarithmic"] = "linear"
+
+    def full_name(self, features: str) -> str:
+        """The name of its values with a feature network's features."""
+        return f"{self.name}_{features}" if self.of_features else self.name
+
+    def log_names(self) -> list[str]:
+        """All names that its curve can have; a run has one at most."""
+        names = [self.full_name(features) for features in get_args(Features)]
+        return [f"metric/{name}" for name in dict.fromkeys(names)]
+
+    @property
+    def headline(self) -> str:
+        """What stands over its charts."""
+        suffix = " is better" if self.better in ("lower", "higher") else ""
+        return f"{self.title} ({self.better}{suffix})"
+
+    def order(self, value: float) -> float:
+        """Sorts values, the best first."""
+        return {"lower": value, "higher": -value, "near 1": abs(value - 1)}[self.better]
+
+
+_ALL = (
+    Score(
+        "fid",
+        "lower",
+        "Frechet distance",
+        lambda it: it.frechet_distance(),
+        by_class=True,
+        scale="logarithmic",
+    ),
+    Score("kid", "lower", "kernel distance", lambda it: it.kernel_distance(), charted=False),
+    Score(
+        "precision",
+        "higher",
+        "precision",
+        lambda it: it.manifolds.get("precision"),
+        charted=False,
+        scale="share",
+    ),
+    Score("recall", "higher", "recall", lambda it: it.manifolds.get("recall"), scale="share"),
+    Score("density", "higher", "density", lambda it: it.manifolds.get("density"), charted=False),
+    Score(
+        "coverage",
+        "higher",
+        "coverage",
+        lambda it: it.manifolds.get("coverage"),
+        charted=False,
+        scale="share",
+    ),
+    Score("is", "higher", "Inception Score", lambda it: it.inception_score(), charted=False),
+    Score(
+        "class_entropy",
+        "higher",
+        "how evenly classes are drawn",
+        lambda it: it.class_entropy(),
+        of_features=False,
+        scale="share",
+    ),
+    Score(
+        "class_match",
+        "higher",
+        "images of the class asked for",
+        lambda it: it.class_match(),
+        of_features=False,
+        by_class=True,
+        scale="share",
+    ),
+    Score(
+        "nearest",
+        "near 1",
+        "distance to the nearest training image, over held-out ones",
+        lambda it: it.nearness,
+    ),
+)
+SCORES = {score.name: score for score in _ALL}
+"""By name, in the order of tables; groups of runs are sorted by the first one."""
+BEST_BY = "fid"
+"""The score that chooses the best checkpoint where none is named."""
+
+
+def score_of(name: str) -> Score:
+    """The score of a value's name, which may end in that of the features.
+
+    Raises:
+        UserError: there is none.
+    """
+    of_features = SCORES.get(name.rpartition("_")[0])
+    found = of_features if of_features is not None and of_features.of_features else SCORES.get(name)
+    if found is None:
+        raise UserError(
+            f"{name} is no score: there are {', '.join(SCORES)}. Test the run again, or add the "
+            "score to the table in minmax/metrics/table.py"
+        )
+    return found
+
+
+def mode_of(log_name: str) -> str:
+    """`min` or `max`: where the best value of a curve is.
+
+    Raises:
+        UserError: it is that of no score, or of one that is neither to fall nor to rise.
+    """
+    name = log_name.removeprefix("metric/")
+    if name == log_name:
+        raise UserError(
+            f"`BestCheckpoint.monitor` {log_name} is no score: give `BestCheckpoint.mode` as "
+            "well, min if lower values are better, else max"
+        )
+    better = score_of(name).better
+    if better == "near 1":
+        raise UserError(
+            f"`BestCheckpoint.monitor` {log_name}: values near 1 are better, which is neither min "
+            "nor max. Choose another score"
+        )
+    return {"lower": "min", "higher": "max"}[better]

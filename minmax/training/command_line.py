@@ -1,0 +1,141 @@
+"""Lightning's command line with what this project adds to it."""
+
+import sys
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from gan_modules.precision import refuse_precision
+from minmax.errors import UserError, files_named
+from minmax.training import fitting, parts, testing
+from minmax.training.asked import Asked
+from minmax.training.choosing import saves, to_go_on_from
+from minmax.training.dry_run import summary_of
+from minmax.training.launching import several_work
+from minmax.training.options import Options
+from minmax.training.parsing import Parser
+from minmax.training.refusing import refuse_settings, refuse_strategy
+from minmax.training.resuming import check_classes, check_shapes, read_held
+from minmax.training.settings import SaveConfig
+
+
+class GANCLI(Options):
+    """Lightning's command line: it chooses checkpoints, and trains and tests in a run's folder."""
+
+    @files_named()
+    def _parse_ckpt_path(self) -> None:
+        """Choose the checkpoints, and check that they are the variant's.
+
+        In the place of Lightning's own, which would let a checkpoint overrule the command line.
+        """
+        trains = self._asked.command == "fit"
+        if trains and self._asked.is_trial:
+            self._leave_nothing()
+        if trains:
+            asked = self._asked
+            self._saves = saves(asked.folder)
+            self.config.fit.ckpt_path = to_go_on_from(asked.folder, asked.ckpt_path, asked.resume)
+        asked = self._asked
+        self._held = [read_held(file, asked.variant, trains) for file in asked.files]
+
+    def _leave_nothing(self) -> None:
+        """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
+        if self._asked.ckpt_path:
+            raise UserError(
+                "--trainer.fast_dev_run begins from the start: leave --ckpt_path out, or try the "
+                "checkpoint with --trainer.max_steps"
+            )
+        self._thrown_away = TemporaryDirectory(prefix="minmax-")  # removed with this object
+        self.config.fit.trainer.default_root_dir = self._thrown_away.name
+        self.config.fit.resume = False
+
+    @property
+    def _asked(self) -> Asked:
+        """By the configuration as it is now."""
+        return Asked.of(self.config)
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a checkpoint of other networks or classes, before anything is written."""
+        for held in self._held:
+            check_classes(held, self.datamodule.class_names, self.model.conditional)
+            check_shapes(held, self.model)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give the trainer what every run has (`parts.py`), and refuse what it can't do."""
+        settings, asked = self._get(self.config_init, "trainer"), self._asked
+        if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
+            settings.enable_progress_bar = True
+            self._get(self.config_init, "progress").disable()
+        # What a killed run logged after the checkpoint that it goes on from is hidden.
+        seen = max((held.images_seen for held in self._held), default=0)
+        taken = ("plugins", "logger", "strategy", "devices", "num_nodes")
+        kwargs |= parts.run_parts(
+            asked.folder,
+            logs=asked.command == "fit",
+            since=seen + 1 if asked.goes_on else None,
+            **{name: settings[name] for name in taken},
+        )
+        together = several_work(kwargs["plugins"], settings.num_nodes, settings.devices)
+        refuse_settings(settings, together)
+        trainer = super().instantiate_trainer(**kwargs)
+        refuse_strategy(trainer.strategy, str(settings.strategy))
+        refuse_precision(str(trainer.precision))
+        if trainer.world_size == 1:  # whatever RANK is left in the environment
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Train where no other process does; the ranks of one training are led by their first."""
+        asked = self._asked
+        if subcommand != "fit" or asked.dry_run or not self.trainer.is_global_zero:
+            super()._run_subcommand(subcommand)
+            return
+        with fitting.alone_in(asked.folder, self._saves):
+            super()._run_subcommand(subcommand)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, or say what a training would do."""
+        asked = self._asked
+        if asked.dry_run:
+            given = kwargs["model"], kwargs["datamodule"]
+            print(summary_of(self.trainer, *given, asked.folder, asked.file))
+        else:
+            fitting.fit(asked, self._held, self.trainer, **kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        """Score the given checkpoint, or the run's best and last."""
+        testing.test(self._held, self.trainer, **kwargs)
+
+
+def run(arguments: list[str] | None, description: str | None) -> None:
+    """Run a command.
+
+    Args:
+        arguments: of the command line; if None, the process's.
+        description: for the help.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    GANCLI.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
+    strict = {"allow_abbrev": False}
+    GANCLI(
+        GANModule,
+        ImageDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=SaveConfig,
+        save_config_kwargs={"overwrite": True},
+        auto_configure_optimizers=False,
+        trainer_defaults=parts.DEFAULTS | {"callbacks": [kind() for kind in parts.WITHOUT_OPTIONS]},
+        parser_class=Parser,
+        parser_kwargs={
+            **strict,
+            "description": description,
+            **{name: dict(strict) for name in GANCLI.subcommands()},
+        },
+        args=arguments,
+    )

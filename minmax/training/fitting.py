@@ -1,0 +1,138 @@
+"""`fit`: a training in the folder of its run."""
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from minmax import callbacks, events, lock
+from minmax.errors import UserError
+from minmax.files import discard
+from minmax.run_config import RUN_FILES
+from minmax.training.asked import Asked
+from minmax.training.choosing import saves
+from minmax.training.launching import ranks_end_together
+from minmax.training.resuming import Held, is_finished
+from minmax.training.sizes import headline
+
+
+@contextmanager
+def alone_in(folder: Path, before: dict[str, int]) -> Iterator[None]:
+    """Hold the run's lock.
+
+    Args:
+        folder: of the run.
+        before: what `saves` found there when the command chose its checkpoint.
+
+    Raises:
+        UserError: another process works there, or has since then; the folder can't be written.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock.locked(folder / lock.NAME))
+        except OSError as error:
+            raise UserError(
+                f"--trainer.default_root_dir {folder} can't be written ({error.strerror}): choose "
+                "another"
+            ) from error
+        if saves(folder) != before:
+            raise UserError(
+                f"{folder} was trained by another process while this one started: give the "
+                "command again"
+            )
+        yield
+
+
+def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: Any) -> None:
+    """Train in a folder that holds no run yet, or its own; leave nothing there without a batch.
+
+    Args:
+        asked: by the command.
+        begins_with: the checkpoint that it goes on from, if there is one.
+        trainer: of the run.
+        given: arguments of the trainer's `fit`.
+
+    Raises:
+        UserError: the folder holds another run, or there is nothing to train.
+    """
+    folder = asked.folder
+    if any((folder / name).exists() for name in RUN_FILES) and not asked.goes_on:
+        raise UserError(
+            f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
+            "the run with --resume true, or delete it"
+        )
+    if any(is_finished(held, trainer, asked.goes_on) for held in begins_with):
+        return
+    make(folder)
+    before = set(folder.iterdir())
+    begun = max((held.batches for held in begins_with), default=0)
+    if trainer.is_global_zero:
+        events.date_back(folder)
+        say_what_begins(folder, begins_with, trainer, given["model"])
+    try:
+        with ranks_end_together(trainer), events.written_in(folder):
+            Trainer.fit(trainer, **given)  # not that of a subclass, which calls this
+    finally:
+        trained = trainer.global_step > begun
+        if trainer.is_global_zero and trained and not asked.is_trial:
+            say_where(folder, trainer)
+        elif trainer.is_global_zero:
+            remove_new(folder, before)
+    if not trained:
+        raise UserError(
+            "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
+            "max_time (of all starts of a run together) leaves nothing to do"
+        )
+    if asked.is_trial and trainer.is_global_zero:
+        print("The trial went well; nothing of it is kept.")
+
+
+def make(folder: Path) -> None:
+    """Make the run's folder, if it isn't there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--trainer.default_root_dir {folder} can't be made ({error.strerror}): choose another"
+        ) from error
+
+
+def remove_new(folder: Path, before: Collection[Path]) -> None:
+    """Remove what a training has made that came to nothing.
+
+    Args:
+        folder: of the run; it goes if nothing else is in it.
+        before: what was in it.
+    """
+    made = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
+    for new in set(made) - set(before):
+        discard(new)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def say_what_begins(
+    folder: Path, begins_with: Collection[Held], trainer: Trainer, model: Any
+) -> None:
+    """The networks, the checkpoint that is gone on from, and how to watch the training."""
+    print(headline(model))
+    for held in begins_with:
+        print(f"Goes on from {held.path}, after {held.images_seen:,} images")
+    if isinstance(trainer.logger, TensorBoardLogger):
+        print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
+
+
+def say_where(folder: Path, trainer: Trainer) -> None:
+    """Where the results of a training are."""
+    scored, last = "none", folder / "checkpoints" / "last.ckpt"
+    for best in trainer.checkpoint_callbacks:
+        if isinstance(best, callbacks.BestCheckpoint) and best.best_model_score is not None:
+            score = f"{best.monitor} {best.best_model_score:.4g}"
+            scored = f"{folder}/checkpoints/best.ckpt ({score})"
+    print(
+        f"Run: {folder}  Last checkpoint: {last if last.is_file() else 'none'}  "
+        f"Best checkpoint: {scored}  Pictures: {folder}/pictures"
+    )

@@ -1,0 +1,160 @@
+"""A run that is made in Python: what `fit` of the command line does, for a script or a notebook."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import LightningDataModule, LightningModule, Trainer
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from gan_modules.precision import refuse_precision
+from minmax.callbacks.base import is_trial
+from minmax.checkpoints.forms import check_states
+from minmax.checkpoints.reading import read_checkpoint
+from minmax.errors import UserError
+from minmax.kept_memory import keep_freed_memory
+from minmax.run_config import RUN_FILES
+from minmax.training import fitting, parts
+from minmax.training.asked import Asked
+from minmax.training.choosing import saves, to_go_on_from
+from minmax.training.describing import DescribedConfig
+from minmax.training.launching import several_work
+from minmax.training.refusing import refuse_settings, refuse_strategy
+from minmax.training.resuming import Held, check_classes, check_shapes
+
+TAKEN = ("plugins", "logger", "strategy", "devices", "num_nodes")
+"""Options that a run adds to."""
+
+
+def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "RunTrainer":
+    """A Trainer with all that the command line's has, for a run in a folder of its own.
+
+    `trainer.fit(model, data)` then makes what `python cli.py fit` makes: pictures, scores,
+    diagnosis, checkpoints that are whole, `config.yaml`. `sample`, `test`, `export` and `report`
+    work with the folder, and the run goes on exactly after whatever has stopped it.
+
+    Args:
+        folder: of the run; a new one, unless the run in it goes on.
+        resume: go on with the run in the folder, if there is one, from its newest checkpoint.
+        options: of Lightning's Trainer; `callbacks` are added to a run's own. Those that have
+            options on the command line are objects here, `quality=Quality(count=1000)` say, and
+            likewise `pictures`, `progress`, `finite`, `checkpoint_best` and `checkpoint_last`
+            (`minmax.callbacks`).
+
+    Raises:
+        UserError: the folder holds a run, and `resume` is not given; Lightning has an option that
+            is of no use here.
+    """
+    place = Path(folder).expanduser().absolute()
+    refuse_another(place, resume)
+    keep_freed_memory()
+    return RunTrainer(place, resume, options)
+
+
+def refuse_another(folder: Path, resume: bool) -> None:
+    """Refuse a folder that holds a run which isn't to go on.
+
+    Raises:
+        UserError: it does.
+    """
+    if not resume and any((folder / name).exists() for name in RUN_FILES):
+        raise UserError(
+            f"{folder} already holds a run: choose another folder, go on with the run by "
+            f"minmax.trainer({str(folder)!r}, resume=True), or delete it"
+        )
+
+
+class RunTrainer(Trainer):
+    """Lightning's Trainer, which trains in a run's folder as the command line does.
+
+    Args:
+        folder: of the run, absolute.
+        resume: whether the run in it goes on.
+        options: as `trainer` takes them.
+    """
+
+    def __init__(self, folder: Path, resume: bool, options: dict[str, Any]) -> None:
+        self.run_folder, self.resume = folder, resume
+        given = parts.DEFAULTS | options
+        chosen = {name: given.pop(name) for name in parts.WITH_OPTIONS if name in given}
+        own = parts.run_callbacks(**chosen)
+        named = dict(zip(parts.WITH_OPTIONS, own, strict=False))
+        if given.pop("enable_progress_bar", True) is False:  # Lightning refuses that beside ours
+            named["progress"].disable()  # type: ignore[attr-defined]
+        others = given.pop("callbacks", None) or []
+        others = others if isinstance(others, list) else [others]
+        newest = to_go_on_from(folder, None, resume)
+        added = parts.run_parts(
+            folder,
+            since=read_checkpoint(newest)["images_seen"] + 1 if newest else None,
+            **{name: given[name] for name in TAKEN if name in given},
+        )
+        names = ("gradient_clip_val", "gradient_clip_algorithm", "precision")
+        settings = Namespace({n: given.get(n) for n in names})  # type: ignore[no-untyped-call]
+        nodes, devices = given.get("num_nodes", 1), given["devices"]
+        refuse_settings(settings, several_work(added["plugins"], nodes, devices))
+        config = DescribedConfig(folder, given, named)
+        super().__init__(
+            **(given | added), callbacks=[*own, config, *others], default_root_dir=folder
+        )
+        refuse_strategy(self.strategy, str(given.get("strategy", "auto")))
+        refuse_precision(str(self.precision))
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train, and leave a run in its folder; arguments are Lightning's.
+
+        Raises:
+            UserError: there is nothing to train, or a checkpoint doesn't fit.
+        """
+        data = datamodule or train_dataloaders
+        if not (isinstance(model, GANModule) and isinstance(data, ImageDataModule)):
+            raise UserError(
+                "a run trains a variant (a subclass of GANModule) on an ImageDataModule, got "
+                f"{type(model).__name__} and {type(data).__name__}"
+            )
+        before = saves(self.run_folder)
+        file = self._chosen(None if ckpt_path is None else str(ckpt_path))
+        asked = Asked("fit", self.run_folder, file, "", self.resume, False, is_trial(self))
+        held = [] if asked.file is None else [self._checked(asked.file, model, data)]
+        given = {"model": model, "datamodule": data, "ckpt_path": file}
+        if not self.is_global_zero:
+            fitting.fit(asked, held, self, **given)
+            return
+        with fitting.alone_in(self.run_folder, before):
+            fitting.fit(asked, held, self, **given)
+
+    def _chosen(self, path: str | None) -> str | None:
+        """The checkpoint to go on from.
+
+        Raises:
+            UserError: it is an older one of the folder's own run, whose later logs would stay.
+        """
+        newest = to_go_on_from(self.run_folder, None, self.resume)
+        if path in (None, "last", newest):
+            return newest if self.resume else to_go_on_from(self.run_folder, path, False)
+        if newest is not None and not os.path.samefile(str(path), newest):
+            raise UserError(
+                f"resume=True goes on from the run's newest checkpoint, {newest}: leave ckpt_path "
+                f"out, or give what goes on from {path} a folder of its own"
+            )
+        return path
+
+    @staticmethod
+    def _checked(file: str, model: GANModule, data: ImageDataModule) -> Held:
+        """What a checkpoint holds, if it is of such a model and data."""
+        checkpoint = read_checkpoint(file)
+        check_states(checkpoint, file)
+        held = Held.of(file, checkpoint)
+        check_classes(held, data.class_names, model.conditional)
+        check_shapes(held, model)
+        return held

@@ -1,0 +1,127 @@
+"""The options of `fit`, `validate` and `test`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from minmax import admission, trust
+from minmax.constructing import Constructors
+from minmax.errors import UserError
+from minmax.paths import expanded, mapped
+from minmax.placing import placing
+from minmax.training import parts
+from minmax.training.parsing import (
+    check_files,
+    configs_first,
+    options_refused,
+    parsing,
+    print_completion,
+)
+from minmax.trust import imported
+
+LINKED = ("channels", "image_size", "num_classes")
+"""What the data know, and the model is told."""
+
+
+class Options(LightningCLI):
+    """Lightning's options, those of every run's callbacks, and the data's shape for the model."""
+
+    given: ClassVar[str | None] = None
+    """The command that was given, if it is one of Lightning's."""
+
+    @classmethod
+    def subcommands(cls) -> dict[str, set[str]]:
+        """The one that was given, if it is one, since a parser of each takes a tenth of a second.
+
+        All of Lightning's but `predict` else: generators predict nothing.
+        """
+        commands = LightningCLI.subcommands()
+        del commands["predict"]
+        return {name: commands[name] for name in commands if cls.given in (None, name)}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks of every run, and link what the data knows to the model."""
+        for name, kind in parts.WITH_OPTIONS.items():
+            parser.add_lightning_class_args(kind, name)
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            default=False,
+            help="fit: go on with the run in --trainer.default_root_dir, if it holds one",
+        )
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="fit: print devices, batches, images and memory, and train nothing",
+        )
+        parser.add_argument(
+            admission.OPTION,
+            type=admission.refuse_in_config,
+            default=argparse.SUPPRESS,
+            metavar="PACKAGE",
+            help=admission.HELP,
+        )
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, or print a shell's completion script."""
+        given = sys.argv[1:] if args is None else args
+        if given[:1] == ["completion"]:
+            print_completion(parser, *given[1:2])
+            sys.exit()
+        check_files(given)
+        if args is None:  # not handed on: Lightning warns of arguments that aren't the process's
+            sys.argv[1:] = configs_first(given)
+        else:
+            args = configs_first(given)
+        with parsing():
+            super().parse_arguments(parser, args)
+        mapped(self.config, expanded)
+
+    def _set_seed(self) -> None:
+        """Seed everything."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UserError(f"--seed_everything: {error}") from error
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse foreign code, and what the links would overrule without a word."""
+        trust.check_config(self.config[self.config.subcommand])
+        given = self.config[self.config.subcommand].model.get("init_args", {})
+        for name in LINKED:
+            if given.get(name) is not None:
+                raise UserError(
+                    f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
+                    "data that has it so"
+                )
+
+    def _add_instantiators(self) -> None:
+        """Beside those of the model and the data one of all others, to know what was raised."""
+        super()._add_instantiators()
+        self._constructors = Constructors()
+        self.parser.add_instantiator(self._constructors, object)
+
+    def instantiate_classes(self) -> None:
+        """Make all objects, and the trainer with them."""
+        with self._explained(), self._constructors.watched():
+            super().instantiate_classes()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command."""
+        with self._explained():
+            super()._run_subcommand(subcommand)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have wrong options named as they are on the command line; bugs stay as they are."""
+        given = self.config[self.config.subcommand]
+        data, model = (imported(given[name].class_path, name) for name in ("data", "model"))
+        with options_refused(), placing(data, model, LINKED):
+            yield

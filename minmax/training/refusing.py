@@ -1,0 +1,66 @@
+"""What of Lightning's a training can't be done with."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch.strategies import Strategy
+
+from gan_modules.precision import refuse_precision
+from minmax.errors import UserError
+from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
+
+
+def refuse_settings(settings: Any, several: bool) -> None:
+    """Refuse what Lightning can't do with two optimizers, or not here; say what can be done.
+
+    Args:
+        settings: the trainer's options.
+        several: whether several processes will work together.
+
+    Raises:
+        UserError: there is such an option.
+    """
+    for name in ("gradient_clip_val", "gradient_clip_algorithm"):
+        if settings[name]:
+            raise UserError(
+                f"--trainer.{name} is for models with one optimizer. Give each network a greatest "
+                "norm of its own: --model.init_args.generator_clip_norm, "
+                "--model.init_args.discriminator_clip_norm"
+            )
+    precision = str(settings.precision)
+    if precision.endswith("-true") or precision.startswith("transformer-engine"):
+        refuse_precision(precision)
+    if several and hasattr(sys, "ps1"):
+        raise UserError(
+            "several devices can't be used from within a notebook's own process: start the "
+            "command in a terminal, or as !minmax in a cell; or give --trainer.devices 1"
+        )
+
+
+def refuse_strategy(strategy: Strategy, name: str) -> None:
+    """Refuse strategies with which a run would be lost, or would end in its first batch.
+
+    Args:
+        strategy: as the trainer has it.
+        name: what the user called it.
+
+    Raises:
+        UserError: it is such a one.
+    """
+    if trains_in_copies(strategy):
+        raise UserError(
+            f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
+            "don't come back: leave it out; several devices then work together with gan_ddp"
+        )
+    if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
+        raise UserError(
+            f"--trainer.strategy {name} reads and writes checkpoints in a way of its own, which is "
+            "not looked at for code and damage here: leave it out; several devices then work "
+            "together with gan_ddp"
+        )
+    if waits_for_all_gradients(strategy):
+        raise UserError(
+            f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
+            "only one has them: leave it out (several devices then work together with gan_ddp), or "
+            "choose ddp_find_unused_parameters_true"
+        )

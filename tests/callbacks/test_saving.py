@@ -1,0 +1,143 @@
+"""Who asks for a save, when it comes, and what it holds: whatever the order of the callbacks."""
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+
+from gan_modules import GANModule
+from minmax.callbacks import BestCheckpoint, Finite, GANCallback, LastCheckpoint
+from minmax.callbacks.base import Batch
+from minmax.callbacks.last_checkpoint import saver_of
+from tests.callbacks.test_interruptions import Chain
+from tests.gan_modules.helpers import TinyImages, make_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Asking(GANCallback):
+    """Has the training saved after its second batch."""
+
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        if trainer.global_step == 2:
+            saver = saver_of(trainer)
+            assert saver is not None
+            saver.save_soon(trainer)
+
+
+class Counting(GANCallback):
+    """Counts batches, and the saves that it is told of."""
+
+    def __init__(self) -> None:
+        self.counts = {"before": 0, "after": 0, "told": 0}
+
+    def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        self.counts["before"] += 1
+
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        assert isinstance(module, GANModule)
+        assert batch[0].shape[1:] == (1, 4, 4)
+        self.counts["after"] += 1
+
+    def before_save(self, trainer: Trainer, module: GANModule) -> None:
+        self.counts["told"] += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.counts)
+
+
+def train(folder: Path, callbacks: list[Callback], steps: int = 3) -> Trainer:
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        max_steps=steps,
+    )
+    trainer.fit(make_model(), datamodule=TinyImages())
+    return trainer
+
+
+@pytest.mark.parametrize("order", permutations(range(4)))
+def test_a_save_holds_what_all_callbacks_have_seen(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """Also those that come behind the one that asks for it."""
+
+    class Kept(LastCheckpoint):
+        def _write(self, trainer: Trainer) -> None:
+            super()._write(trainer)
+            states.append(torch.load(self.file, weights_only=True))
+
+    states: list[dict[str, Any]] = []
+    every = [Asking(), Counting(), Kept(every_n_epochs=100), Finite()]
+    train(tmp_path, [every[number] for number in order])
+    assert [state["global_step"] for state in states] == [2, 3]
+    told = [state["callbacks"]["Counting"] for state in states]
+    assert told[0] == {"before": 2, "after": 2, "told": 1}
+    assert told[1] == {"before": 3, "after": 3, "told": 2}
+
+
+def test_nothing_is_saved_where_nobody_saves(tmp_path: Path) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert saver_of(trainer) is None
+
+
+class Scoring(GANCallback):
+    """Says by what the best is chosen."""
+
+    @property
+    def score_name(self) -> str:
+        return "loss/generator"
+
+
+def test_the_best_is_chosen_by_the_score_of_whichever_callback_makes_one(tmp_path: Path) -> None:
+    best = BestCheckpoint()
+    train(tmp_path, [best, Counting(), Scoring()], steps=1)
+    assert best.monitor == "loss/generator"
+    with pytest.raises(ValueError, match=r"checkpoint_best\.monitor is needed"):
+        train(tmp_path, [BestCheckpoint(), Counting()], steps=1)
+
+
+class Ends(Callback):
+    """Counts the ends of validations and of epochs, in its state."""
+
+    def __init__(self) -> None:
+        self.counts = {"validations": 0, "epochs": 0}
+
+    def on_validation_end(self, *_: Any) -> None:
+        self.counts["validations"] += 1
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.counts["epochs"] += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.counts)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.counts = dict(state_dict)
+
+
+@pytest.mark.parametrize(
+    ("function", "batch", "counted"), [("validation_follows", 2, 6), ("epoch_is_over", 4, 3)]
+)
+@pytest.mark.parametrize("used", [True, False])
+def test_a_save_waits_for_what_its_batch_brings(
+    function: str, batch: int, counted: int, used: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A save that didn't would miss a count; else `minmax/lightning_inside.py` needs it no more."""
+    within = function == "validation_follows"
+    options = {"val_check_interval": 2} if within else {"limit_val_batches": 0}
+    for interrupted_after in (batch, 0):
+        ends = Ends()
+        chain = Chain(tmp_path, ends, **options)
+        with monkeypatch.context() as patch:
+            if not used:
+                place = f"minmax.callbacks.last_checkpoint.{function}"
+                patch.setattr(place, lambda trainer: False)
+            chain.part(interrupted_after)
+    assert ends.counts["validations" if within else "epochs"] == counted - (not used)

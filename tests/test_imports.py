@@ -1,0 +1,84 @@
+"""Imports point one way: from commands down to variants and data; and none goes in a circle."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEVELS = (
+    ("cli", "minmax.__main__"),
+    ("minmax.commands",),
+    ("minmax.training", "minmax.generation", "minmax.reporting", "minmax.studying"),
+    ("minmax.callbacks", "minmax.benchmarks"),
+    ("minmax.diagnosis", "minmax.metrics"),
+    ("minmax.checkpoints",),
+    ("gan_modules", "datamodules"),
+)
+"""A room imports of its own level and of those below it; all import the single files of minmax."""
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the project, by their names."""
+    files = [ROOT / "cli.py"]
+    for package in ("minmax", "gan_modules", "datamodules"):
+        files += (ROOT / package).rglob("*.py")
+    names = {file: ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+    return {name.removesuffix(".__init__"): file for file, name in names.items()}
+
+
+MODULES = modules()
+
+
+def imported(name: str) -> Iterator[str]:
+    """The project's modules that a module imports, at once or in its functions."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: write imports in full"
+            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [part if part in MODULES else str(node.module) for part in parts]
+        else:
+            continue
+        yield from (module for module in found if module in MODULES)
+
+
+def level(name: str) -> int | None:
+    """Of a module, from above; None for the single files of minmax."""
+    for number, rooms in enumerate(LEVELS):
+        if any(name == room or name.startswith(f"{room}.") for room in rooms):
+            return number
+    assert name.partition(".")[0] == "minmax", name
+    assert name.count(".") <= 1, f"{name} lies in a room without a level"
+    return None
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_downwards(name: str) -> None:
+    for other in imported(name):
+        below, own = level(other), level(name)
+        if below is None:
+            continue
+        if own is None:  # a single file, which the variants and data may import as well
+            assert other.partition(".")[0] in ("gan_modules", "datamodules"), other
+        else:
+            assert below >= own, f"{other} stands above"
+            if name.startswith(("gan_modules", "datamodules")):
+                assert other.partition(".")[0] == name.partition(".")[0], other
+
+
+def test_no_circles() -> None:
+    graph = {name: set(imported(name)) - {name} for name in MODULES}
+    TopologicalSorter(graph).prepare()
+
+
+def test_what_is_read_of_an_import() -> None:
+    """Modules and names, of a package and out of a function."""
+    assert set(imported("minmax.callbacks")) >= {"minmax.callbacks.finite", "minmax.callbacks.base"}
+    assert {"minmax.training.parts", "minmax.training.asked"} <= set(
+        imported("minmax.training.command_line")
+    )
+    assert "minmax.generation.exporting" in set(imported("minmax.commands.export"))
