@@ -9,7 +9,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from minmax.admission import admitting
-from minmax.errors import UserError
+from minmax.errors import FULL, UserError
 from minmax.paths import expanded_argument
 
 COMMANDS = {
@@ -32,6 +32,8 @@ TRAINING = ("fit", "validate", "test", "completion")  # Lightning's; a module ea
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command of the command line; wrong input ends it with one line and exit code 1.
 
+    So does a disk that is full. All else is a bug, here or in code of the user's, and is raised.
+
     Only the command's own module is imported: Lightning alone takes seconds.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -48,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except (ValueError, OSError) as error:
-        if os.environ.get("MINMAX_TRACEBACK"):
+    except (UserError, OSError) as error:
+        of_machine = isinstance(error, OSError) and error.errno in FULL
+        if os.environ.get("MINMAX_TRACEBACK") or not (isinstance(error, UserError) or of_machine):
             raise
         line = " ".join(str(error).split())
         if not line.isprintable():  # slow to import, and seldom needed

@@ -40,7 +40,7 @@ class ImageDataModule(LightningDataModule, ABC):
         class_names: Their names, by label.
 
     Raises:
-        ValueError: An argument out of range, or unknown or repeated classes.
+        UserError: An argument out of range, or unknown or repeated classes.
     """
 
     decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
@@ -61,7 +61,7 @@ class ImageDataModule(LightningDataModule, ABC):
         ):
             if value < 1:
                 raise UserError(
-                    f"--data.init_args.{option} is {value}, but must be at least 1:"
+                    f"`{option}` is {value}, but must be at least 1:"
                     f" give a positive number of {unit}."
                 )
         self.available = len(available_classes)
@@ -165,7 +165,7 @@ class ImageDataModule(LightningDataModule, ABC):
         world_size = 1 if self.trainer is None else self.trainer.world_size
         if train and len(images) < self.batch_size * world_size:
             raise UserError(
-                f"--data.init_args.batch_size is {self.batch_size} on {world_size} process(es), but"
+                f"`batch_size` is {self.batch_size} on {world_size} process(es), but"
                 f" there are only {len(images)} training images: give at most"
                 f" {len(images) // world_size or '1, use fewer processes'}, or add images."
             )

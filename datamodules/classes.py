@@ -25,14 +25,14 @@ def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
     name YAML reads as the same. Else a number is a label, unless all names are numbers.
 
     Raises:
-        ValueError: An unknown class, one named twice or unclearly, or an empty list.
+        UserError: An unknown class, one named twice or unclearly, or an empty list.
     """
     if wanted is None:
         return list(range(len(available)))
     shown = few([f"{index}: {name}" for index, name in enumerate(available)], _SHOWN)
     selected: list[int] = []
     for value in wanted:
-        holds = f"--data.init_args.classes holds {value!r}"
+        holds = f"`classes` holds {value!r}"
         named = called(value, available)
         number = _number(value, available)
         unclear = number is not None and bool(named) and str(value) not in named
@@ -40,7 +40,7 @@ def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
             meant = few([*named, *[f"number {number}"] * unclear], _SHOWN)
             raise UserError(
                 f"{holds}, as YAML reads what was written, and this can be {meant}: quote the"
-                f" name, as in --data.init_args.classes '[\"{named[0]}\"]'."
+                f" name, as in `classes` '[\"{named[0]}\"]'."
             )
         label = list(available).index(named[0]) if named else number
         if label is None:
@@ -54,7 +54,7 @@ def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
         selected.append(label)
     if not selected:
         raise UserError(
-            f"--data.init_args.classes is an empty list: choose from {shown}, or leave the option"
+            f"`classes` is an empty list: choose from {shown}, or leave the option"
             " out for all classes."
         )
     return selected

@@ -16,7 +16,7 @@ from datamodules.images import fill
 from datamodules.kinds import FORMATS
 from datamodules.names import few, short
 from datamodules.texts import without_texts
-from minmax.errors import UserError
+from minmax.errors import UserError, passes_through
 
 Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
@@ -29,7 +29,7 @@ _GROUP = 32
 _NAMED = 20
 
 
-class BrokenFilesError(ValueError):
+class BrokenFilesError(UserError):
     """Files that can't be read, all in one message.
 
     Args:
@@ -113,6 +113,8 @@ def decode(path: str, size: int, channels: int, background: str) -> Pixels:
     except Image.DecompressionBombError as error:
         raise BrokenFilesError({path: f"is too large ({error})"}) from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
+        if not (isinstance(error, OSError | ValueError) or passes_through(error, ("PIL",))):
+            raise
         reason = str(error).replace(repr(path), "it")  # which stands before it
         raise BrokenFilesError({path: f"can't be read ({reason})"}) from error
     return numpy.asarray(image).reshape(size, size, channels)
@@ -141,11 +143,11 @@ def flatten(image: Image.Image, background: str) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = numpy.asarray(image)
         if levels.min() < 0 or levels.max() > 65535:
-            raise UserError("32-bit pixels beyond 0 to 65535")
+            raise ValueError("32-bit pixels beyond 0 to 65535")
         # Pillow's own conversion clips at 255, which makes such images all white.
         return Image.fromarray(((levels.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
     if image.mode == "F":
-        raise UserError("floating-point pixels, whose range is unknown")
+        raise ValueError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, background), image)

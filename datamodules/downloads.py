@@ -5,7 +5,7 @@ import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
+from minmax.errors import MissingError, UnreachableError, files_named, passes_through
 
 
 class TorchvisionDataModule(ImageDataModule):
@@ -59,12 +60,13 @@ class TorchvisionDataModule(ImageDataModule):
         Another process that downloads into the same folder is waited for.
 
         Raises:
-            ConnectionError: It can't be fetched.
+            UnreachableError: It can't be fetched.
         """
         if not self.download or self._is_complete():
             return
         root = Path(self._root())
-        root.mkdir(parents=True, exist_ok=True)
+        with files_named():
+            root.mkdir(parents=True, exist_ok=True)
         with _alone_in(root):
             if not self._is_complete():  # else by the process that was waited for
                 self._fetch(root)
@@ -73,15 +75,17 @@ class TorchvisionDataModule(ImageDataModule):
         """Read one split.
 
         Raises:
-            FileNotFoundError: The data set is not there or damaged.
+            MissingError: The data set is not there or damaged.
         """
         try:
             dataset = self.open(self._root(), train, download=False)
         except Exception as error:  # damaged files: a different type from each of the parsers
-            raise FileNotFoundError(
-                f"{type(self).__name__} was not found, or is damaged, in --data.init_args.root"
+            if not passes_through(error, ("torchvision",)):
+                raise
+            raise MissingError(
+                f"{type(self).__name__} was not found, or is damaged, in `root`"
                 f" {self.root!r} (searched {Path(self._root()).absolute()}): set"
-                " --data.init_args.download true to fetch it, or give as root a folder that holds"
+                " `download` true to fetch it, or give as root a folder that holds"
                 f" {self.layout}."
             ) from error
         return self.extract(dataset)
@@ -89,14 +93,19 @@ class TorchvisionDataModule(ImageDataModule):
     def _fetch(self, root: Path) -> None:
         # torchvision accepts some half-written files as complete. So they are written elsewhere
         # and moved into place when all are there.
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
+        with ExitStack() as made:
+            with files_named():
+                place = tempfile.TemporaryDirectory(dir=root, prefix=".download-")
+                folder = made.enter_context(place)
             try:
                 for train in (True, False):
                     self.open(folder, train, download=True)
             except (OSError, RuntimeError, EOFError, ImportError) as error:
-                raise ConnectionError(
+                if not passes_through(error, ("torchvision",)):
+                    raise
+                raise UnreachableError(
                     f"{type(self).__name__} could not be downloaded ({_first_line(error)}): connect"
-                    " to the internet and run again, or set --data.init_args.root (now"
+                    " to the internet and run again, or set `root` (now"
                     f" {self.root!r}) to a folder that holds {self.layout}."
                 ) from error
             for source in list(Path(folder).iterdir()):

@@ -12,7 +12,7 @@ from datamodules.base import ImageDataModule
 from datamodules.classes import Class
 from datamodules.decode import BrokenFilesError, decode_files
 from datamodules.listing import Files, list_images
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError, files_named
 
 
 class ImageFolder(ImageDataModule):
@@ -43,8 +43,8 @@ class ImageFolder(ImageDataModule):
         on_device: Keep the images in GPU memory where there is room for them twice.
 
     Raises:
-        FileNotFoundError: `root` doesn't exist or holds no images.
-        ValueError: An argument out of range, or folders that can't be told apart.
+        MissingError: `root` doesn't exist or holds no images.
+        UserError: An argument out of range, or folders that can't be told apart.
     """
 
     decodes_to_size = True
@@ -63,17 +63,20 @@ class ImageFolder(ImageDataModule):
         _check_background(background)
         if not 0 <= val_fraction < 1:
             raise UserError(
-                f"--data.init_args.val_fraction is {val_fraction}, but must be at least 0 and below"
+                f"`val_fraction` is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
         self.root, self.background, self.val_fraction = root, background, val_fraction
         folder = Path(root).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"--data.init_args.root is {root!r}, but there is no such folder (searched"
+        with files_named():
+            there = folder.is_dir()
+        if not there:
+            raise MissingError(
+                f"`root` is {root!r}, but there is no such folder (searched"
                 f" {folder.absolute()}): give a folder with images or with one folder a class."
             )
-        listing = list_images(folder, classes)
+        with files_named():
+            listing = list_images(folder, classes)
         super().__init__(listing.names, image_size, grayscale, batch_size, classes, on_device)
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
@@ -84,7 +87,7 @@ class ImageFolder(ImageDataModule):
         """Decode the files of the selected classes, to their final size.
 
         Raises:
-            ValueError: Files that can't be read: those of both splits, so that all are known.
+            BrokenFilesError: Files that can't be read: those of both splits, so that all are known.
         """
         try:
             images = self._decode(train)
@@ -146,6 +149,6 @@ def _check_background(background: str) -> None:
         ImageColor.getrgb(background)
     except ValueError as error:
         raise UserError(
-            f"--data.init_args.background is {background!r}, which is no colour: give a name such"
+            f"`background` is {background!r}, which is no colour: give a name such"
             " as white or black, or #rrggbb."
         ) from error

@@ -44,8 +44,8 @@ def list_images(root: Path, classes: Classes) -> Listing:
         classes: those asked for, all where None.
 
     Raises:
-        FileNotFoundError: no images.
-        ValueError: folders that can't be told apart, or no such classes.
+        MissingError: no images.
+        UserError: folders that can't be told apart, or no such classes.
     """
     left_out = LeftOut()
     place = Place(root, search(root, left_out))
@@ -56,7 +56,7 @@ def list_images(root: Path, classes: Classes) -> Listing:
     names, others = list(found[train.path]), list(found[held_out.path])
     if not set(others) <= set(names):
         raise UserError(
-            f"--data.init_args.root is {str(root)!r}, but the classes in {held_out.path.name}/"
+            f"`root` is {str(root)!r}, but the classes in {held_out.path.name}/"
             f" ({few(others)}) are not all in {train.path.name}/ ({few(names)}): give both the"
             " same class folders."
         )
@@ -72,7 +72,7 @@ def list_images(root: Path, classes: Classes) -> Listing:
         files[split] += [(image.path, label) for image in images]
         if not images:
             raise UserError(
-                f"--data.init_args.root leads to {split / names[label]}, which holds only links to"
+                f"`root` leads to {split / names[label]}, which holds only links to"
                 f" images that are read elsewhere ({left_out}): remove it, or give it images of"
                 " its own."
             )

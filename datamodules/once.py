@@ -15,7 +15,7 @@ def each_once(groups: Mapping[Group, list[Found]], left_out: LeftOut) -> dict[Gr
     """The groups without links to files that are in them, or in other groups, already.
 
     Raises:
-        ValueError: two groups have equal claims to a file.
+        UserError: two groups have equal claims to a file.
     """
     identities = [file.identity for files in groups.values() for file in files]
     if len({*identities}) == len(identities):
@@ -33,7 +33,7 @@ def each_once(groups: Mapping[Group, list[Found]], left_out: LeftOut) -> dict[Gr
                     continue
                 if owner != group and first.linked is file.linked:
                     raise UserError(
-                        "--data.init_args.root leads to one file in two ways, "
+                        "`root` leads to one file in two ways, "
                         f"{owner[0] / first.path} and {group[0] / file.path}: an image is in one "
                         "class, and either trained on or held out. Delete one of the two."
                     )

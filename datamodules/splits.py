@@ -11,7 +11,7 @@ from datamodules.leftovers import LeftOut
 from datamodules.names import few
 from datamodules.searching import Folder, Found, holds_images, images_below
 from datamodules.split_names import WORDS, split_of, splits_among
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError
 
 SINGLE_CLASS = "image"
 DEEPEST = 4
@@ -53,7 +53,7 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
         left_out: learns of splits and folders that are not used.
 
     Raises:
-        ValueError: folders whose names are splits' beside others, or that contradict each other.
+        UserError: folders whose names are splits' beside others, or that contradict each other.
     """
     for _ in range(DEEPEST):
         splits = _splits_in(root, classes)
@@ -71,7 +71,7 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
     if beside or len(train) != 1 or len(same) > 1:
         also = f" beside {few(beside)}" if beside else ""
         raise UserError(
-            f"--data.init_args.root leads to {root.path}, which holds {few([*splits], 9)}{also}:"
+            f"`root` leads to {root.path}, which holds {few([*splits], 9)}{also}:"
             " by their names they are splits, of which there must be one to train on, at most one"
             " of a kind to hold out, and nothing beside. Move the others away,"
             f" {_as_classes(root)}"
@@ -98,7 +98,7 @@ def _splits_in(place: Place, classes: Classes) -> dict[str, str]:
 
 def _as_classes(place: Place) -> str:
     names = ", ".join(f'"{name}"' for name in place.filled[:9])
-    return f"or, if these are classes, name them: --data.init_args.classes '[{names}]'."
+    return f"or, if these are classes, name them: `classes` '[{names}]'."
 
 
 def _narrowed(place: Place) -> Place:
@@ -125,10 +125,10 @@ def find_classes(
         known: names of classes in another split, and so no splits' names.
 
     Raises:
-        FileNotFoundError: there are none.
-        ValueError: images beside folders, folders without images, or splits.
+        MissingError: there are none.
+        UserError: images beside folders, folders without images, or splits.
     """
-    direct, shown = place.folder.images, f"--data.init_args.root leads to {place.path.absolute()},"
+    direct, shown = place.folder.images, f"`root` leads to {place.path.absolute()},"
     besides = f" Left out: {left_out}." if str(left_out) else ""
     if direct and place.filled:
         raise UserError(
@@ -139,7 +139,7 @@ def find_classes(
         alone = Folder(direct)
         return {SINGLE_CLASS: images_below(alone, place.linked, left_out, str(place.path))}
     if not place.filled:
-        raise FileNotFoundError(
+        raise MissingError(
             f"{shown} which holds no images (.png, .jpg and whatever Pillow reads): give a folder"
             f" with images or with one folder a class.{besides}"
         )
@@ -174,7 +174,7 @@ def _refuse_splits_in(folder: Path, images: list[Found]) -> None:
         splits = splits_among(names)
         if "train" in splits.values() and {*splits.values()} != {"train"}:
             raise UserError(
-                f"--data.init_args.root leads to a class with splits in it: {folder / place} holds"
+                f"`root` leads to a class with splits in it: {folder / place} holds"
                 f" {' and '.join(sorted(splits))}. Put the classes into folders of splits"
                 " instead: train/CLASS and test/CLASS."
             )

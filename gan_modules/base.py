@@ -160,10 +160,15 @@ class GANModule(Bookkeeping, Kept):
         images: Tensor = self.generator(latent.to(self._weight_type), classes)
         return images
 
+    @property
+    def drawing_network(self) -> nn.Module:
+        """The averaged generator if there is one, else the generator."""
+        return self.generator if self.generator_ema is None else self.generator_ema
+
     @torch.no_grad()
     def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the averaged generator if there is one, in eval mode."""
-        network = self.generator if self.generator_ema is None else self.generator_ema
+        network = self.drawing_network
         was_training = network.training
         network.eval()
         try:

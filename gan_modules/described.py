@@ -105,13 +105,13 @@ def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, An
 
 def parameters_of(variant: type) -> list[str]:
     """The arguments of a class by name, those that it passes on to its base included."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for base in variant.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base).parameters.values())
-        kinds = {parameter.kind: parameter for parameter in parameters}
-        names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
+        parameters = inspect.signature(base).parameters.values()
+        passed_on = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        names |= {p.name: None for p in parameters if p.kind not in passed_on}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
-    return list(dict.fromkeys(names))
+    return list(names)

@@ -97,7 +97,7 @@ class GANDDP(DDPStrategy):
     frozen. Here a backward pass sends those of the network that is updated, and no others.
 
     Raises:
-        ValueError: options or models with which gradients would silently not be shared.
+        UserError: options or models with which gradients would silently not be shared.
     """
 
     def setup(self, trainer: Trainer) -> None:
@@ -112,7 +112,7 @@ class GANDDP(DDPStrategy):
         for option in REFUSED:
             if given.get(option):
                 raise UserError(
-                    f"--trainer.strategy gan_ddp can't have {option}: its networks take turns. "
+                    f"`Trainer.strategy` gan_ddp can't have {option}: its networks take turns. "
                     "Leave the option out, or choose ddp_find_unused_parameters_true"
                 )
         own = [
@@ -120,7 +120,7 @@ class GANDDP(DDPStrategy):
         ]
         if own:
             raise UserError(
-                f"--trainer.strategy gan_ddp shares the gradients of networks, and {own[0]} belongs"
+                f"`Trainer.strategy` gan_ddp shares the gradients of networks, and {own[0]} belongs"
                 " to none: put it into one, or choose ddp_find_unused_parameters_true"
             )
         devices = self.determine_ddp_device_ids()

@@ -17,11 +17,11 @@ def refuse_precision(precision: str) -> None:
     moments of small gradients are 0. Mixed precision keeps weights and moments in float32.
 
     Raises:
-        ValueError: it is such a one.
+        UserError: it is such a one.
     """
     if precision not in PRECISIONS:
         raise UserError(
-            f"--trainer.precision {precision} is not for GANs here: weights in half precision lose "
+            f"`Trainer.precision` {precision} is not for GANs here: weights in half precision lose "
             f"the small steps of Adam and of the average. Choose from {', '.join(PRECISIONS)}"
         )
 

@@ -35,7 +35,7 @@ def admitted() -> tuple[str, ...]:
     """The packages that the user has admitted.
 
     Raises:
-        ValueError: there is a name that can't be.
+        UserError: there is a name that can't be.
     """
     names = os.environ.get(VARIABLE, "").split()
     for name in names:
@@ -62,7 +62,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
     They stand in the environment, so that processes that the command starts admit them, too.
 
     Raises:
-        ValueError: a name is missing, or can't be one.
+        UserError: a name is missing, or can't be one.
     """
     before = os.environ.get(VARIABLE)
     if not arguments or arguments[0] not in COMMANDS:
@@ -100,7 +100,7 @@ def refuse_in_config(value: object) -> NoReturn:
     """Refuse the option, which the parser sees in a config alone.
 
     Raises:
-        ValueError: always.
+        UserError: always.
     """
     raise UserError(
         f"a config can't admit code ({value}): give {OPTION} on the command line, or {VARIABLE} in "

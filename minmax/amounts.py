@@ -30,7 +30,7 @@ def refuse_few(data: ImageDataModule) -> None:
     """Refuse data that are too few to be scored.
 
     Raises:
-        ValueError: fewer than two training or held-out images.
+        UserError: fewer than two training or held-out images.
     """
     for train, name in ((True, "training"), (False, "held-out")):
         count = sum(data.counts(train))

@@ -88,7 +88,7 @@ def read_own(file: Path, *wanted: str) -> dict[str, Any]:
     """What a file says that a command has written.
 
     Raises:
-        ValueError: it is damaged, or lacks something that is wanted.
+        UserError: it is damaged, or lacks something that is wanted.
     """
     try:
         held: dict[str, Any] = read(file)

@@ -1,6 +1,5 @@
 """A run's logger of TensorBoard: its files keep their order, and say so when the disk is full."""
 
-import errno
 import os
 import threading
 import time
@@ -12,11 +11,9 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from minmax.errors import UserError
+from minmax.errors import FULL, UserError
 from minmax.files import whole
 from minmax.scalars import start_of
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class Events(TensorBoardLogger):
@@ -75,7 +72,7 @@ def written_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in FULL and "tfevents" not in str(error.filename):
             raise
         raise UserError(
             f"{folder}/events.out.tfevents* can't be written ({error.strerror}). Make room there, "

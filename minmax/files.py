@@ -38,7 +38,7 @@ def whole(file: str | Path, kept: str = "", remedy: str = REMEDY) -> Iterator[Pa
         remedy: what to do if it can't be written.
 
     Raises:
-        ValueError: it can't be written: no room, no right to, or something else is there.
+        UserError: it can't be written: no room, no right to, or something else is there.
     """
     file, place = Path(file), Path(os.path.realpath(file))
     made = [folder for folder in place.parents if not folder.exists()]
@@ -162,7 +162,7 @@ def check_archive(file: Path) -> None:
     `torch.load` doesn't: a bit that has flipped on the disk would become another weight.
 
     Raises:
-        ValueError: something in it has changed since it was written, or it is no archive.
+        UserError: something in it has changed since it was written, or it is no archive.
     """
     try:
         with zipfile.ZipFile(file) as archive:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minmax.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
@@ -26,7 +28,7 @@ MOMENT = 0.5
 """Seconds for which a lock may be held by a process that only looks whether it is free."""
 
 
-class InOtherHandsError(ValueError):
+class InOtherHandsError(UserError):
     """Another process holds the lock.
 
     Attributes:

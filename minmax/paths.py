@@ -13,7 +13,7 @@ def expanded(text: str) -> str:
     """The text with its `~` and its variables of the environment replaced.
 
     Raises:
-        ValueError: it is a path, and names a variable that is not set, or an unknown user.
+        UserError: it is a path, and names a variable that is not set, or an unknown user.
     """
     place = os.path.expanduser(os.path.expandvars(text))
     unknown = re.match("(~[^/]*)/", place) or re.search(r"(?:^|/)(\$\w+|\$\{.*)", place)

@@ -28,7 +28,7 @@ def config_of(run: Path) -> dict[str, Any] | None:
             options: dict[str, Any] = about_its_folder(held, run / FILE)
             return options
         raise UserError(f"{run / FILE} is damaged: it holds no options")
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; what it says is left out", stacklevel=2)
         return None
 

@@ -25,7 +25,7 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     damaged file is left out, with a warning.
 
     Raises:
-        ValueError: there is no such folder, or it holds no scalars.
+        UserError: there is no such folder, or it holds no scalars.
     """
     if not run.is_dir():
         raise UserError(f"{run} is no folder: give the folder of a run")

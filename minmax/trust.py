@@ -101,11 +101,12 @@ def imported(path: str, place: str) -> Any:
         place: its full name among the options, `model.init_args.generator` say.
 
     Raises:
-        ValueError: it may not, or isn't there.
+        UserError: it may not, or isn't there.
     """
     module, _, name = path.rpartition(".")
     if not lies_in(path, (*ALLOWED, *admitted())):
         raise UserError(refusal(path))
+    import_own(path)
     try:
         thing = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -114,11 +115,25 @@ def imported(path: str, place: str) -> Any:
     return thing
 
 
+def import_own(text: str) -> None:
+    """Import what a text names of the admitted packages, so that their own errors are raised.
+
+    Those that import them later make other errors of these.
+    """
+    for path in re.findall(r"[\w.]+", text):
+        if lies_in(path, admitted()):
+            try:
+                import_module(path.rpartition(".")[0] or path)
+            except ModuleNotFoundError as error:
+                if not lies_in(path, (str(error.name),)):
+                    raise
+
+
 def check_object(thing: Any, path: str, place: str) -> None:
     """Refuse what may not be named at this place.
 
     Raises:
-        ValueError: it may not.
+        UserError: it may not.
     """
     if not isinstance(thing, type | FunctionType):
         raise UserError(f"{path} is refused: it is neither a class nor a function")
@@ -170,7 +185,7 @@ def check_config(values: Any, place: str = "") -> None:
         place: of the values among the options.
 
     Raises:
-        ValueError: there is such a name.
+        UserError: there is such a name.
     """
     if isinstance(values, Namespace):
         values = vars(values)

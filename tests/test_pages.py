@@ -66,6 +66,18 @@ def test_the_script_of_the_readme(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "mine" / "checkpoints" / "last.ckpt").is_file()
 
 
+def test_files_to_touch_are_there():
+    table = PAGE.partition("## Files to touch")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| a")]
+    assert len(rows) == 7
+    for _, outside, inside in rows:
+        assert outside.strip().startswith("1")
+        count, _, named = inside.strip().partition(": ")
+        assert int(count) == len(named.split(";"))
+        for file in re.findall(r"`(\S+/\S+)`", named):
+            assert "NAME" in file or (ROOT / file).is_file(), file
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with the page's files where it puts them; its modules are found by their names."""

@@ -17,7 +17,7 @@ def side(image_size: int, depth: int) -> int:
     """Side of the smallest maps of a network.
 
     Raises:
-        ValueError: the images can't be halved as often.
+        UserError: the images can't be halved as often.
     """
     if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
         raise UserError(

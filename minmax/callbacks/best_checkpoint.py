@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from minmax.callbacks.base import callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError
 from minmax.metrics.table import BEST_BY, mode_of
 
 
@@ -41,7 +41,7 @@ class BestCheckpoint(RunCheckpoint):
             names = (callback.score_name for callback in callbacks_of(trainer))
             self.monitor = next((name for name in names if name is not None), None)
         if self.monitor is None:
-            raise UserError("--checkpoint_best.monitor is needed in a run without scores")
+            raise UserError("`BestCheckpoint.monitor` is needed in a run without scores")
         super().setup(trainer, pl_module, stage)
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
-    except FileNotFoundError:
+    except MissingError:
         return None
-    except (OSError, ValueError) as error:
+    except UserError as error:
         warnings.warn(f"{error}. The next score that is made here replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")

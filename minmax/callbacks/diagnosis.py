@@ -12,6 +12,7 @@ from torch import Tensor
 from gan_modules import GANModule
 from minmax.callbacks.base import Batch, GANCallback, boards
 from minmax.diagnosis import Diary, Finding
+from minmax.errors import UserError
 
 LATENTS = 64
 CLASSES = 8
@@ -61,7 +62,7 @@ class Diagnosis(GANCallback):
     ) -> None:
         """Look at the losses that ended the run, which are not logged any more."""
         assert isinstance(pl_module, GANModule)
-        if isinstance(exception, ValueError) and trainer.is_global_zero:
+        if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {
                 name: float(value.detach())
                 for name, value in pl_module.observed.items()

@@ -30,13 +30,13 @@ class Finite(GANCallback):
         rates_times: factor of all learning rates at each return.
 
     Raises:
-        ValueError: from the training, with what to change.
+        UserError: from the training, with what to change.
     """
 
     def __init__(self, returns: int = 0, rates_times: float = 0.5) -> None:
         if returns < 0 or not 0 < rates_times <= 1:
             raise UserError(
-                "--finite.returns must be 0 or more, and --finite.rates_times above 0 and at most "
+                "`Finite.returns` must be 0 or more, and `Finite.rates_times` above 0 and at most "
                 f"1, got {returns} and {rates_times}"
             )
         self.returns = returns
@@ -99,7 +99,7 @@ class Finite(GANCallback):
             raise UserError(
                 f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
                 "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
-                "float32 (--trainer.precision 32-true). --finite.returns 3 does so by itself"
+                "float32 (--trainer.precision 32-true). `Finite.returns` 3 does so by itself"
             )
         self._return(trainer, module, what)
 

@@ -28,9 +28,7 @@ class LastCheckpoint(GANCallback, RunCheckpoint):
 
     def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
         if every_images is not None and every_images < 1:
-            raise UserError(
-                f"--checkpoint_last.every_images must be at least 1, got {every_images}"
-            )
+            raise UserError(f"`LastCheckpoint.every_images` must be at least 1, got {every_images}")
         self.every_images = every_images
         self.from_the_beginning = False
         self._asked = False

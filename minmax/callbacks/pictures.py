@@ -37,7 +37,7 @@ class Pictures(GANCallback):
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
         for name, value in (("every_images", every_images), ("columns", columns), ("rows", rows)):
             if value < 1:
-                raise UserError(f"--pictures.{name} must be at least 1, got {value}")
+                raise UserError(f"`Pictures.{name}` must be at least 1, got {value}")
         self.every_images = every_images
         self.columns = columns
         self.rows = rows

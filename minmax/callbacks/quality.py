@@ -61,9 +61,9 @@ class Quality(GANCallback):
         seed: int = 0,
     ) -> None:
         if count < 10:
-            raise UserError(f"--quality.count must be at least 10 images, got {count}")
+            raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
-            raise UserError(f"--quality.every_images must be at least 1, got {every_images}")
+            raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
         self.features = features
         self.count = count
         self.every_images = every_images
@@ -98,7 +98,7 @@ class Quality(GANCallback):
             self.features = "domain" if data.num_classes > 1 else "pixels"
         if self.features == "domain" and data.num_classes < 2:
             raise UserError(
-                "--quality.features domain needs data of at least two classes, and this has one: "
+                "`Quality.features` domain needs data of at least two classes, and this has one: "
                 "choose pixels, or inception"
             )
         if self.features == "inception" and trainer.is_global_zero:
@@ -106,7 +106,7 @@ class Quality(GANCallback):
         if stage == "fit" and self.every_images is not None:
             if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
                 raise UserError(
-                    "--quality.every_images and the trainer's val_check_interval or "
+                    "`Quality.every_images` and the trainer's val_check_interval or "
                     "check_val_every_n_epoch contradict each other: give one of them"
                 )
             images_a_batch = data.batch_size * trainer.world_size

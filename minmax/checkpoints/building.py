@@ -10,7 +10,7 @@ from gan_modules import GANModule
 from minmax import trust
 from minmax.admission import admitted
 from minmax.checkpoints.weighing import first_difference, shapes_of
-from minmax.errors import UserError
+from minmax.constructing import Constructors
 
 
 @trust.enforced()
@@ -32,7 +32,10 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
     trust.check_config(parsed)
 
     def made() -> GANModule:
-        model: GANModule = parser.instantiate_classes(parsed).model
+        constructors = Constructors()
+        with constructors.watched():
+            given = [(constructors, object, True)]
+            model: GANModule = parser.instantiate(parsed, instantiators=given).model
         return model
 
     try:
@@ -43,5 +46,5 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
             raise
         return made()  # a network of the user's that wants real numbers to be built
     if (difference := first_difference(shapes_of(weights), wanted)) is not None:
-        raise UserError(difference)
+        raise ValueError(difference)
     return made()

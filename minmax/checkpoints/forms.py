@@ -71,7 +71,7 @@ def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
     """Refuse a checkpoint that no training can go on from.
 
     Raises:
-        ValueError: it holds a model alone.
+        UserError: it holds a model alone.
     """
     for name in STATES:
         if name not in checkpoint:
@@ -95,9 +95,9 @@ def compare(value: Any, form: Any, name: str) -> None:
         form = form[isinstance(value, dict) and "batch" in value]
     kind: Any = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind is int and type(value) is not int):
-        raise UserError(f"its {name} is a {type(value).__name__}")
+        raise ValueError(f"its {name} is a {type(value).__name__}")
     if kind is int and not 0 <= value < NUMBER:
-        raise UserError(f"its {name} is out of all bounds")
+        raise ValueError(f"its {name} is out of all bounds")
     if isinstance(form, list):
         for part in value:
             compare(part, form[0], name)
@@ -106,7 +106,7 @@ def compare(value: Any, form: Any, name: str) -> None:
             inner = form.get(key, form.get(f"{key}?", form.get("*")))
             place = f"{name}.{str(key)[:100]}".lstrip(".")
             if inner is None:
-                raise UserError(f"it has a {place}")
+                raise ValueError(f"it has a {place}")
             compare(held, inner, place)
         if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
-            raise UserError(f"its {name or 'checkpoint'} lacks {missing[0]}")
+            raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from gan_modules import GANModule
 from gan_modules.older import renew
+from minmax.admission import admitted
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form
 from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError, files_named, passes_through
 from minmax.files import check_archive
 from minmax.one_line import one_line
 
@@ -22,15 +23,16 @@ INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 """What Lightning's command line names in each checkpoint; it is not called here."""
 
 
+@files_named()
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of this project, without running any code in it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no whole checkpoint, or would have run code.
+        MissingError: there is no such file.
+        UserError: it is no whole checkpoint, or would have run code.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise MissingError(
             f"there is no checkpoint at {path}; a run keeps its own in its folder, as "
             "checkpoints/last.ckpt and checkpoints/best.ckpt"
         )
@@ -64,7 +66,7 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     """The variant's class path, `gan_modules.GAN` say.
 
     Raises:
-        ValueError: the checkpoint doesn't say.
+        UserError: the checkpoint doesn't say.
     """
     hyperparameters = checkpoint.get("hyper_parameters")
     class_path = isinstance(hyperparameters, dict) and hyperparameters.get("_class_path")
@@ -80,7 +82,7 @@ def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
     """What the classes are called; empty if it isn't known.
 
     Raises:
-        ValueError: these are no names.
+        UserError: these are no names.
     """
     names = checkpoint.get("class_names", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -92,8 +94,8 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
     """Build the model of a checkpoint, in eval mode, and the names of its classes.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no model that can be built here.
+        MissingError: there is no such file.
+        UserError: it holds no model that can be built here.
     """
     checkpoint = read_checkpoint(path)
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
@@ -109,13 +111,15 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         check_options(options)
         if options.pop("_instantiator", INSTANTIATOR) != INSTANTIATOR:
             given = checkpoint["hyper_parameters"]["_instantiator"]
-            raise UserError(f"its _instantiator {given} is no part of a GAN")
+            raise ValueError(f"its _instantiator {given} is no part of a GAN")
         if options.get("num_classes", 0) > CLASSES:
-            raise UserError(f"its num_classes is more than {CLASSES:,}")
+            raise ValueError(f"its num_classes is more than {CLASSES:,}")
         model = build(class_path, options, checkpoint["state_dict"])
         model.load_state_dict(checkpoint["state_dict"])
         model.on_load_checkpoint(checkpoint)
     except Exception as error:  # whatever a stranger's options make the networks raise
+        if passes_through(error, admitted()) and not isinstance(error, UserError):
+            raise  # from the user's own code
         raise UserError(
             f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
             "is one of yours, use the version of this project that it was trained with"

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minmax.errors import UserError
-
 DEPTH = 50
 VALUES = 100_000
 """Values that may stand in a checkpoint more often than they are stored."""
@@ -30,7 +28,7 @@ def check_unpacked(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > path.stat().st_size:
-        raise UserError(f"it would unpack {unpacked:,} bytes")
+        raise ValueError(f"it would unpack {unpacked:,} bytes")
 
 
 def check_contents(checkpoint: Any, size: int) -> None:
@@ -47,12 +45,12 @@ def check_contents(checkpoint: Any, size: int) -> None:
     tensors: list[Tensor] = []
     repeated = count(checkpoint, seen, tensors, 0)
     if repeated > len(seen) * 10 + VALUES:
-        raise UserError(f"it repeats its values {repeated:,} times")
+        raise ValueError(f"it repeats its values {repeated:,} times")
     if any(t.layout != torch.strided or t.device.type != "cpu" for t in tensors):
-        raise UserError("it holds tensors without values")
+        raise ValueError("it holds tensors without values")
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if needed > 4 * size:
-        raise UserError(f"its tensors would take {needed:,} bytes")
+        raise ValueError(f"its tensors would take {needed:,} bytes")
     if isinstance(checkpoint, dict):
         for state in mappings(checkpoint.get("callbacks")):
             check_places(state)
@@ -68,7 +66,7 @@ def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -
         depth: of the value in the tree.
     """
     if seen.get(id(value)) == -1 or depth > DEPTH:
-        raise UserError("its values contain themselves, or are nested too deep")
+        raise ValueError("its values contain themselves, or are nested too deep")
     if id(value) in seen:
         return seen[id(value)]
     if isinstance(value, Tensor):
@@ -104,11 +102,11 @@ def check_places(state: Mapping[str, Any]) -> None:
             continue
         folder = state.get("dirpath")
         if not isinstance(file, str) or not isinstance(folder, str) or "://" in file:
-            raise UserError(f"its state names the file {file} without a folder")
+            raise ValueError(f"its state names the file {file} without a folder")
         if Path(folder).resolve() not in Path(file).resolve().parents:
-            raise UserError(f"its state names the file {file} outside of {folder}")
+            raise ValueError(f"its state names the file {file} outside of {folder}")
         if not file.endswith(".ckpt"):
-            raise UserError(f"its state names {file}, which is no checkpoint")
+            raise ValueError(f"its state names {file}, which is no checkpoint")
 
 
 def check_options(options: Any, name: str = "hyper_parameters") -> int:
@@ -122,23 +120,23 @@ def check_options(options: Any, name: str = "hyper_parameters") -> int:
     """
     if isinstance(options, dict):
         if not all(isinstance(key, str) for key in options):
-            raise UserError(f"its {name} have a name that is no text")
+            raise ValueError(f"its {name} have a name that is no text")
         parts = [(f"{name}.{key}", value) for key, value in options.items()]
     elif isinstance(options, list | tuple):
         parts = [(name, value) for value in options]
     elif not isinstance(options, PLAIN):
-        raise UserError(f"its {name} is a {type(options).__name__}")
+        raise ValueError(f"its {name} is a {type(options).__name__}")
     elif isinstance(options, str) and len(options) > TEXT:
-        raise UserError(f"its {name} has more than {TEXT:,} characters")
+        raise ValueError(f"its {name} has more than {TEXT:,} characters")
     elif isinstance(options, int) and abs(options) > NUMBER:
-        raise UserError(f"its {name} is more than {NUMBER:,}")
+        raise ValueError(f"its {name} is more than {NUMBER:,}")
     else:
         return 1
     total = 1
     for place, value in parts:
         total += check_options(value, place)
         if total > OPTIONS:
-            raise UserError(f"it has more than {OPTIONS:,} options")
+            raise ValueError(f"it has more than {OPTIONS:,} options")
     return total
 
 

@@ -30,7 +30,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write the checkpoint.
 
         Raises:
-            ValueError: it can't be written, or a weight or an optimizer's state is not finite.
+            UserError: it can't be written, or a weight or an optimizer's state is not finite.
         """
         file = Path(path)
         held = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.files import whole
 from minmax.reporting.tables import plain
 
@@ -23,6 +23,7 @@ EPILOG = (
 )
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(

@@ -4,9 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from minmax.errors import files_named
 from minmax.reporting.panels import draw
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(prog="cli.py curves", description=__doc__, allow_abbrev=False)

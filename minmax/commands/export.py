@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minmax.admission import add_option
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2"}
 
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(f"--output {output} must end in {suffix} for --format {chosen.format}")
     card = output.with_name(f"{output.name}.md")  # each format has its own
     for file in (output, card):
-        if file.exists() and not chosen.overwrite:
+        with files_named():
+            there = file.exists()
+        if there and not chosen.overwrite:
             raise UserError(f"--output: {file} exists. Choose another, or add --overwrite")
     # Only now, since it takes seconds: wrong options have been named.
     from minmax.generation.exporting import export

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(prog="cli.py report", description=__doc__, allow_abbrev=False)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minmax.admission import add_option
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 
 KINDS = (".png", ".npz", ".gif", ".mp4")
 
@@ -84,11 +84,12 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(job.latents)} images are in {output}")
 
 
+@files_named()
 def kind_of(output: str) -> str:
     """One of `KINDS`, or nothing for a folder.
 
     Raises:
-        ValueError: the name is that of another kind of file.
+        UserError: the name is that of another kind of file.
     """
     suffix = Path(output).suffix.lower()
     if output.endswith("/") or Path(output).is_dir():
@@ -101,6 +102,7 @@ def kind_of(output: str) -> str:
     )
 
 
+@files_named()
 def check(options: argparse.Namespace, output: Path, kind: str) -> None:
     """Refuse options that are wrong or contradict each other."""
     for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minmax import admission
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.lock import NAME, locked
 from minmax.reporting.comparison import score_rows
 from minmax.reporting.groups import groups_of
@@ -15,6 +15,7 @@ from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import keep_plan, overview, runs_of
 
 
+@files_named()
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = argparse.ArgumentParser(

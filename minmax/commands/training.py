@@ -3,12 +3,8 @@
 import logging
 import re
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 from minmax import trust
-from minmax.errors import UserError
 from minmax.kept_memory import keep_freed_memory
-from minmax.one_line import one_line
 from minmax.parent import children_follow
 from minmax.training import command_line
 from minmax.training.tuples import read_tuples
@@ -25,12 +21,5 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
         messages = logging.getLogger(f"lightning.pytorch.{name}")
         messages.addFilter(lambda record: not re.search(IDLE, record.getMessage()))
-    try:
-        with children_follow():
-            command_line.run(arguments, __doc__)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"a --config is no YAML text ({error}): give a file like configs/*"
-        ) from error
-    except (ValueError, MisconfigurationException) as error:
-        raise UserError(one_line(str(error))) from error
+    with children_follow():
+        command_line.run(arguments, __doc__)

@@ -25,7 +25,7 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
         Directions of length 1, `[count, latent_dim]`, and the share of the activations' variance
         along each, `[count]`.
     """
-    network = model.generator if model.generator_ema is None else model.generator_ema
+    network = model.drawing_network
     latents = model.seeded_latents(LATENTS, seed)
     labels = torch.zeros(LATENTS, dtype=torch.int64)
     seen: list[Tensor] = []

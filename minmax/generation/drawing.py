@@ -46,7 +46,7 @@ def choose_labels(
     """Labels int64 `[count]`, sorted, of the wanted classes in equal shares.
 
     Raises:
-        ValueError: an unknown class, or classes asked of a model that knows none.
+        UserError: an unknown class, or classes asked of a model that knows none.
     """
     if wanted and not model.conditional:
         raise UserError("--classes: this model is not class-conditional. Leave the option out")

@@ -43,7 +43,7 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
         The contract that stands in the file, and the largest difference of a pixel.
 
     Raises:
-        ValueError: a package is missing, or the difference is larger than `TOLERANCE`.
+        UserError: a package is missing, or the difference is larger than `TOLERANCE`.
     """
     model, class_names = load_model(checkpoint)
     drawing = Drawing(model)

@@ -21,8 +21,7 @@ class Drawing(nn.Module):
 
     def __init__(self, model: GANModule) -> None:
         super().__init__()
-        averaged = model.generator if model.generator_ema is None else model.generator_ema
-        self.network = copy.deepcopy(averaged).eval().requires_grad_(False)
+        self.network = copy.deepcopy(model.drawing_network).eval().requires_grad_(False)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images `[N, C, H, W]` in [-1, 1]; without labels, of a generator that ignores them."""

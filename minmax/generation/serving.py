@@ -29,7 +29,7 @@ def addresses_of(port: int, others: Iterable[str]) -> list[str]:
         others: more of them, for browsers that reach it through a forwarded port.
 
     Raises:
-        ValueError: one of these is no `HOST:PORT`.
+        UserError: one of these is no `HOST:PORT`.
     """
     found = [f"{name}:{port}" for name in NAMES] + list(NAMES if port == 80 else ())
     for other in others:

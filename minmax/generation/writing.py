@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch.multiprocessing.spawn import ProcessException, spawn
+from torch.multiprocessing.spawn import (
+    ProcessException,
+    ProcessExitedException,
+    spawn,
+)
 
 from gan_modules import GANModule
 from minmax.checkpoints.reading import load_model
@@ -82,7 +86,7 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
     """Have as many processes draw; image i is the same one however many they are.
 
     Raises:
-        ValueError: there are not as many GPUs, or a process failed.
+        UserError: there are not as many GPUs, or a process failed.
     """
     if devices == 1:
         work(0, 1, job, place, model)
@@ -97,7 +101,12 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
         if full:
             raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
-        raise UserError(f"--devices {devices}: a process failed ({reason})") from error
+        kind, _, said = reason.partition(": ")
+        if kind == f"{UserError.__module__}.{UserError.__qualname__}":
+            raise UserError(said) from error
+        if isinstance(error, ProcessExitedException):
+            raise UserError(f"--devices {devices}: a process failed ({reason})") from error
+        raise  # with the traceback of the process
 
 
 def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:

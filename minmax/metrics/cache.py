@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.paths import expanded
 
@@ -56,7 +57,7 @@ def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) ->
     try:
         with whole(path) as part, part.open("wb") as stream:
             torch.save({"key": text, "tensors": tensors, "sha256": _content(tensors)}, stream)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(
             f"{error}. Until then the {kind} has to be made anew each time: set MINMAX_CACHE to "
             "a folder that can be written",

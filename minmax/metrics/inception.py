@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from minmax.errors import UserError
+from minmax.errors import MissingError, UnreachableError, UserError
 from minmax.metrics.features import FeatureNetwork
 
 HASH = "6726825d"
@@ -34,7 +34,7 @@ class InceptionFeatures(FeatureNetwork):
             if weights.name == FILE:
                 digest = hashlib.sha256(weights.read_bytes()).hexdigest()
                 if not digest.startswith(HASH):
-                    raise UserError("the file is damaged")
+                    raise ValueError("the file is damaged")
             # The library below would run code that a stranger's file holds.
             torch.load(weights, map_location="cpu", weights_only=True)
             self.network = FeatureExtractorInceptionV3(
@@ -43,7 +43,7 @@ class InceptionFeatures(FeatureNetwork):
         except Exception as error:  # a wrong file can make torch raise anything
             reason = str(error).partition("\n")[0]
             raise UserError(
-                f"--quality.inception_weights {weights} doesn't hold the Inception network "
+                f"`Quality.inception_weights` {weights} doesn't hold the Inception network "
                 f"({reason}): give {FILE} from {URL}"
             ) from error
         self.eval()
@@ -58,36 +58,34 @@ def inception_weights(path: str | None, allow_download: bool) -> Path:
     """The file of the weights: the given one, one that was downloaded before, or a new one.
 
     Raises:
-        FileNotFoundError: there is none, and a download is not allowed.
-        ValueError: torch-fidelity, which defines the network, is not installed.
-        ConnectionError: the download failed.
+        MissingError: there is none, and a download is not allowed.
+        UserError: torch-fidelity, which defines the network, is not installed.
+        UnreachableError: the download failed.
     """
     try:
         import torch_fidelity  # noqa: F401
     except ImportError as error:
         raise UserError(
-            "--quality.features inception needs torch-fidelity: pip install '.[inception]', or "
-            "choose --quality.features domain"
+            "`Quality.features` inception needs torch-fidelity: pip install '.[inception]', or "
+            "choose `Quality.features` domain"
         ) from error
     downloaded = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     chosen = downloaded if path is None else Path(path).expanduser()
     ways = (
-        f"give the path of {FILE} ({URL}) with --quality.inception_weights, or let it be "
-        "downloaded with --quality.allow_download true"
+        f"give the path of {FILE} ({URL}) with `Quality.inception_weights`, or let it be "
+        "downloaded with `Quality.allow_download` true"
     )
     if chosen.is_file():
         return chosen
     if path is not None:
-        raise FileNotFoundError(
-            f"--quality.inception_weights {path}: there is no such file; {ways}"
-        )
+        raise MissingError(f"`Quality.inception_weights` {path}: there is no such file; {ways}")
     if not allow_download:
-        raise FileNotFoundError(f"--quality.features inception: its weights are not here; {ways}")
+        raise MissingError(f"`Quality.features` inception: its weights are not here; {ways}")
     downloaded.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(URL, str(downloaded), hash_prefix=HASH)
     except (OSError, RuntimeError) as error:
-        raise ConnectionError(
+        raise UnreachableError(
             f"the Inception weights can't be downloaded ({error}): connect to the internet, or "
             f"{ways.partition(', or')[0]}"
         ) from error

@@ -126,7 +126,7 @@ def score_of(name: str) -> Score:
     """The score of a value's name, which may end in that of the features.
 
     Raises:
-        ValueError: there is none.
+        UserError: there is none.
     """
     of_features = SCORES.get(name.rpartition("_")[0])
     found = of_features if of_features is not None and of_features.of_features else SCORES.get(name)
@@ -142,18 +142,18 @@ def mode_of(log_name: str) -> str:
     """`min` or `max`: where the best value of a curve is.
 
     Raises:
-        ValueError: it is that of no score, or of one that is neither to fall nor to rise.
+        UserError: it is that of no score, or of one that is neither to fall nor to rise.
     """
     name = log_name.removeprefix("metric/")
     if name == log_name:
         raise UserError(
-            f"--checkpoint_best.monitor {log_name} is no score: give --checkpoint_best.mode as "
+            f"`BestCheckpoint.monitor` {log_name} is no score: give `BestCheckpoint.mode` as "
             "well, min if lower values are better, else max"
         )
     better = score_of(name).better
     if better == "near 1":
         raise UserError(
-            f"--checkpoint_best.monitor {log_name}: values near 1 are better, which is neither min "
+            f"`BestCheckpoint.monitor` {log_name}: values near 1 are better, which is neither min "
             "nor max. Choose another score"
         )
     return {"lower": "min", "higher": "max"}[better]

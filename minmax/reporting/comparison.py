@@ -27,7 +27,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     """A table: a row for each group of runs and each of its checkpoints, then the references.
 
     Raises:
-        ValueError: a run was not tested, or in another way than the first.
+        UserError: a run was not tested, or in another way than the first.
     """
     reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
     first = next(iter(next(iter(reports.values())).values()))

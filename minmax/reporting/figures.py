@@ -77,7 +77,7 @@ def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | 
         curves: of each group, a curve a run.
 
     Raises:
-        ValueError: matplotlib is missing.
+        UserError: matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure

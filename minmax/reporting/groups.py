@@ -58,7 +58,7 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     """What a study's file says (nothing for runs alone), and the groups of runs.
 
     Raises:
-        ValueError: a folder is neither a run's nor a study's, or there are several studies.
+        UserError: a folder is neither a run's nor a study's, or there are several studies.
     """
     for folder in folders:
         if not (folder / "config.yaml").is_file() and not (folder / "study.yaml").is_file():

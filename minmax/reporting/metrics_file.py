@@ -39,7 +39,7 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     """The reports of a run's checkpoints, by their names.
 
     Raises:
-        ValueError: the run has none, the file is damaged, or holds a score of another version.
+        UserError: the run has none, the file is damaged, or holds a score of another version.
     """
     names: set[str] = set()
     try:
@@ -59,6 +59,8 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
         raise UserError(
             f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
         ) from error
+    except OSError as error:
+        raise UserError(f"{run / FILE} can't be read ({error.strerror})") from error
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{run / FILE} is damaged: delete it, and test the run again") from error
     for name in sorted(names):
@@ -75,6 +77,6 @@ def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
         return {}
     try:
         return read_reports(run)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; {consequence}", stacklevel=2)
         return {}

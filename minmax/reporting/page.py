@@ -45,7 +45,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
     """The page, and its charts by the names of their quantities.
 
     Raises:
-        ValueError: Jinja2 or matplotlib is missing.
+        UserError: Jinja2 or matplotlib is missing.
     """
     try:
         from jinja2 import Environment
@@ -84,7 +84,7 @@ def curves_of(run: Path) -> Curves:
     """The run's curves; none but a warning where there are none."""
     try:
         return read_scalars(run)
-    except ValueError as error:
+    except UserError as error:
         warnings.warn(f"{error}; its curves are left out", stacklevel=2)
         return {}
 

@@ -19,7 +19,7 @@ def draw(runs: Sequence[Path], output: Path) -> None:
     """Draw a row of panels a run: losses, accuracies, score, over the images seen.
 
     Raises:
-        ValueError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
+        UserError: matplotlib is missing or can't write such a file, or a folder holds no scalars.
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase

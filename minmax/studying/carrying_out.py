@@ -26,7 +26,7 @@ def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool)
     """Train and score the wanted runs that are neither done nor in other hands.
 
     Raises:
-        ValueError: another study has taken the folder over, with other options.
+        UserError: another study has taken the folder over, with other options.
     """
     seconds: list[float] = []
     over = ("done",) if retry else ("done", "failed")

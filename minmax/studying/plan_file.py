@@ -40,7 +40,7 @@ def read_plan(file: Path) -> Plan:
     """Read and check a plan.
 
     Raises:
-        ValueError: it can't be read, or something is missing or of the wrong kind.
+        UserError: it can't be read, or something is missing or of the wrong kind.
     """
     try:
         plan = Plan(**documents.read(file))

@@ -67,7 +67,7 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
     """Write the plan and the runs' options into the study's folder, for reports and for reruns.
 
     Raises:
-        ValueError: the folder holds runs with other options.
+        UserError: the folder holds runs with other options.
     """
     file = folder / "study.yaml"
     arguments = {str(run): list(run.arguments) for run in runs}

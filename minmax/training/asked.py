@@ -58,7 +58,7 @@ class Asked:
         """The checkpoints that the command is about.
 
         Raises:
-            ValueError: it needs one, and there is none.
+            UserError: it needs one, and there is none.
         """
         if self.file is not None:
             return [self.file]

@@ -19,7 +19,7 @@ def to_go_on_from(folder: Path, ckpt_path: str | None, resume: bool) -> str | No
         resume: whether the run's own is asked for, if there is one.
 
     Raises:
-        ValueError: `last` is asked for, and there is none.
+        UserError: `last` is asked for, and there is none.
     """
     if ckpt_path != "last" and not resume:
         return ckpt_path
@@ -42,7 +42,7 @@ def to_score(folder: Path, command: str) -> list[str]:
         command: `test`, or `validate`, which has to be given one.
 
     Raises:
-        ValueError: there is none.
+        UserError: there is none.
     """
     files = [folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
     found = [str(file) for file in files if file.is_file()]
@@ -58,14 +58,14 @@ def newest_checkpoint(run: Path) -> Path | None:
     """The run's newest whole checkpoint: `last.ckpt`, or the one before it; None without any.
 
     Raises:
-        ValueError: there are some, and none is whole.
+        UserError: there are some, and none is whole.
     """
     files = [run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous")]
     files = [file for file in files if file.is_file()]
     for file in files:
         try:
             read_checkpoint(file)
-        except ValueError as error:
+        except UserError as error:
             rank_zero_warn(f"{file} is passed over: {error}")
         else:
             return file

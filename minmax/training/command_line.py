@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
-from minmax.errors import UserError
+from minmax.errors import UserError, files_named
 from minmax.training import fitting, parts, testing
 from minmax.training.asked import Asked
 from minmax.training.choosing import saves, to_go_on_from
@@ -27,6 +27,7 @@ from minmax.training.settings import SaveConfig
 class GANCLI(Options):
     """Lightning's command line: it chooses checkpoints, and trains and tests in a run's folder."""
 
+    @files_named()
     def _parse_ckpt_path(self) -> None:
         """Choose the checkpoints, and check that they are the variant's.
 

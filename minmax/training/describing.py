@@ -69,7 +69,7 @@ def of_model(module: GANModule) -> dict[str, Any]:
     """A model by its class and options, without what it is told of the data.
 
     Raises:
-        ValueError: it was made of objects that have no import path.
+        UserError: it was made of objects that have no import path.
     """
     held = dict(module.hparams)
     if "_instantiator" not in held:  # made by the command line, whose options are plain
@@ -84,7 +84,7 @@ def of(made: Any) -> dict[str, Any]:
     """The arguments that an object was made with, which it holds under their names.
 
     Raises:
-        ValueError: it doesn't hold them all, or they are no plain values.
+        UserError: it doesn't hold them all, or they are no plain values.
     """
     held = attributes(made)
     if missing := inspect.signature(type(made)).parameters.keys() - held.keys():

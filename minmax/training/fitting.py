@@ -28,7 +28,7 @@ def alone_in(folder: Path, before: dict[str, int]) -> Iterator[None]:
         before: what `saves` found there when the command chose its checkpoint.
 
     Raises:
-        ValueError: another process works there, or has since then; the folder can't be written.
+        UserError: another process works there, or has since then; the folder can't be written.
     """
     with ExitStack() as held:
         try:
@@ -56,7 +56,7 @@ def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: 
         given: arguments of the trainer's `fit`.
 
     Raises:
-        ValueError: the folder holds another run, or there is nothing to train.
+        UserError: the folder holds another run, or there is nothing to train.
     """
     folder = asked.folder
     if any((folder / name).exists() for name in RUN_FILES) and not asked.goes_on:

@@ -1,5 +1,6 @@
 """A run that is made in Python: what `fit` of the command line does, for a script or a notebook."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
 from minmax.callbacks.base import is_trial
+from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
 from minmax.kept_memory import keep_freed_memory
@@ -121,16 +123,38 @@ class RunTrainer(Trainer):
                 f"{type(model).__name__} and {type(data).__name__}"
             )
         before = saves(self.run_folder)
-        path = None if ckpt_path is None else str(ckpt_path)
-        file = to_go_on_from(self.run_folder, path, self.resume)
+        file = self._chosen(None if ckpt_path is None else str(ckpt_path))
         asked = Asked("fit", self.run_folder, file, "", self.resume, False, is_trial(self))
-        held = [] if asked.file is None else [Held.of(asked.file, read_checkpoint(asked.file))]
-        for one in held:
-            check_classes(one, data.class_names, model.conditional)
-            check_shapes(one, model)
+        held = [] if asked.file is None else [self._checked(asked.file, model, data)]
         given = {"model": model, "datamodule": data, "ckpt_path": file}
         if not self.is_global_zero:
             fitting.fit(asked, held, self, **given)
             return
         with fitting.alone_in(self.run_folder, before):
             fitting.fit(asked, held, self, **given)
+
+    def _chosen(self, path: str | None) -> str | None:
+        """The checkpoint to go on from.
+
+        Raises:
+            UserError: it is an older one of the folder's own run, whose later logs would stay.
+        """
+        newest = to_go_on_from(self.run_folder, None, self.resume)
+        if path in (None, "last", newest):
+            return newest if self.resume else to_go_on_from(self.run_folder, path, False)
+        if newest is not None and not os.path.samefile(str(path), newest):
+            raise UserError(
+                f"resume=True goes on from the run's newest checkpoint, {newest}: leave ckpt_path "
+                f"out, or give what goes on from {path} a folder of its own"
+            )
+        return path
+
+    @staticmethod
+    def _checked(file: str, model: GANModule, data: ImageDataModule) -> Held:
+        """What a checkpoint holds, if it is of such a model and data."""
+        checkpoint = read_checkpoint(file)
+        check_states(checkpoint, file)
+        held = Held.of(file, checkpoint)
+        check_classes(held, data.class_names, model.conditional)
+        check_shapes(held, model)
+        return held

@@ -37,7 +37,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
         nodes: machines that were asked for.
 
     Raises:
-        ValueError: variables without what should have set them.
+        UserError: variables without what should have set them.
     """
     for plugin in plugins:
         if isinstance(plugin, ClusterEnvironment):
@@ -78,7 +78,7 @@ def processes_of(environment: ClusterEnvironment) -> int:
     """How many processes it has started, itself; 1 where Lightning is to start them.
 
     Raises:
-        ValueError: it is the user's choice, and its variables are missing.
+        UserError: it is the user's choice, and its variables are missing.
     """
     try:
         return environment.world_size()
@@ -106,7 +106,7 @@ def ranks_end_together(trainer: Trainer) -> Iterator[None]:
     """End the processes that would wait for this one, if its training fails.
 
     Raises:
-        ValueError: it failed since another process has ended.
+        UserError: it failed since another process has ended.
     """
     try:
         yield
@@ -132,7 +132,7 @@ def check_torchrun() -> None:
     """Refuse variables that a torchrun left behind.
 
     Raises:
-        ValueError: some are missing, or the process that should be behind them doesn't answer.
+        UserError: some are missing, or the process that should be behind them doesn't answer.
     """
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):

@@ -2,15 +2,26 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from minmax import admission, trust
+from minmax.constructing import Constructors
 from minmax.errors import UserError
 from minmax.paths import expanded, mapped
+from minmax.placing import placing
 from minmax.training import parts
-from minmax.training.parsing import check_files, configs_first, print_completion
+from minmax.training.parsing import (
+    check_files,
+    configs_first,
+    options_refused,
+    parsing,
+    print_completion,
+)
+from minmax.trust import imported
 
 LINKED = ("channels", "image_size", "num_classes")
 """What the data know, and the model is told."""
@@ -69,8 +80,16 @@ class Options(LightningCLI):
             sys.argv[1:] = configs_first(given)
         else:
             args = configs_first(given)
-        super().parse_arguments(parser, args)
+        with parsing():
+            super().parse_arguments(parser, args)
         mapped(self.config, expanded)
+
+    def _set_seed(self) -> None:
+        """Seed everything."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise UserError(f"--seed_everything: {error}") from error
 
     def before_instantiate_classes(self) -> None:
         """Refuse foreign code, and what the links would overrule without a word."""
@@ -82,3 +101,27 @@ class Options(LightningCLI):
                     f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
                     "data that has it so"
                 )
+
+    def _add_instantiators(self) -> None:
+        """Beside those of the model and the data one of all others, to know what was raised."""
+        super()._add_instantiators()
+        self._constructors = Constructors()
+        self.parser.add_instantiator(self._constructors, object)
+
+    def instantiate_classes(self) -> None:
+        """Make all objects, and the trainer with them."""
+        with self._explained(), self._constructors.watched():
+            super().instantiate_classes()
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the command."""
+        with self._explained():
+            super()._run_subcommand(subcommand)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Have wrong options named as they are on the command line; bugs stay as they are."""
+        given = self.config[self.config.subcommand]
+        data, model = (imported(given[name].class_path, name) for name in ("data", "model"))
+        with options_refused(), placing(data, model, LINKED):
+            yield

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,9 +13,11 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from minmax import documents
+from minmax.culprits import about_files, about_options, bug_in_parsing
 from minmax.errors import UserError
-from minmax.one_line import likely
+from minmax.one_line import likely, one_line
 from minmax.run_config import about_its_folder
+from minmax.trust import import_own
 
 
 class Parser(LightningArgumentParser):
@@ -29,7 +33,10 @@ class Parser(LightningArgumentParser):
         return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage and leaving."""
+        """Raise instead of printing the usage and leaving; of a bug in our code, that itself."""
+        if (bug := bug_in_parsing(ex)) is not None:
+            raise bug
+        import_own(message)
         options = [name for name in self._option_string_actions if name.startswith("--")]
         raise UserError(message + hint(message, options)) from ex
 
@@ -74,7 +81,7 @@ def check_files(arguments: list[str]) -> None:
     """Refuse files of options that are too large, before they are read.
 
     Raises:
-        ValueError: there is one.
+        UserError: there is one.
     """
     for argument in arguments:
         file = Path(argument.partition("=")[2] or argument)
@@ -83,6 +90,32 @@ def check_files(arguments: list[str]) -> None:
                 documents.check_size(file)
         except (OSError, documents.Excessive) as error:
             raise UserError(f"{argument} is no file of options: {error}") from error
+
+
+@contextmanager
+def parsing() -> Iterator[None]:
+    """Turn what is said of options and files of options into a line; a bug stays one."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"a --config is no YAML text ({error}): give a file like configs/*"
+        ) from error
+    except (ValueError, OSError) as error:
+        if bug_in_parsing(error) is not None:
+            raise
+        raise UserError(one_line(str(error))) from error
+
+
+@contextmanager
+def options_refused() -> Iterator[None]:
+    """Turn what Lightning says of its options, and the system of a command's files, into a line."""
+    try:
+        yield
+    except Exception as error:
+        if not (about_options(error) or about_files(error)):
+            raise
+        raise UserError(one_line(str(error))) from error
 
 
 def print_completion(parser: LightningArgumentParser, shell: str = "bash") -> None:

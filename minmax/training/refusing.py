@@ -18,7 +18,7 @@ def refuse_settings(settings: Any, several: bool) -> None:
         several: whether several processes will work together.
 
     Raises:
-        ValueError: there is such an option.
+        UserError: there is such an option.
     """
     for name in ("gradient_clip_val", "gradient_clip_algorithm"):
         if settings[name]:
@@ -45,7 +45,7 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
         name: what the user called it.
 
     Raises:
-        ValueError: it is such a one.
+        UserError: it is such a one.
     """
     if trains_in_copies(strategy):
         raise UserError(

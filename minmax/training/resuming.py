@@ -58,7 +58,7 @@ def read_held(path: str, variant: str, to_train: bool) -> Held:
         to_train: whether a training is to go on from it.
 
     Raises:
-        ValueError: it is no whole checkpoint, or of another variant.
+        UserError: it is no whole checkpoint, or of another variant.
     """
     checkpoint = read_checkpoint(path)
     if to_train:
@@ -83,7 +83,7 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
         conditional: whether the model is asked for classes.
 
     Raises:
-        ValueError: the data's classes are others, or in another order.
+        UserError: the data's classes are others, or in another order.
     """
     before = held.class_names
     if not before or before == class_names:
@@ -107,7 +107,7 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     """Refuse a checkpoint of other networks.
 
     Raises:
-        ValueError: a weight is missing, or has another shape.
+        UserError: a weight is missing, or has another shape.
     """
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
@@ -126,7 +126,7 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
         own: whether the checkpoint is the run's own.
 
     Raises:
-        ValueError: it has gone further, or the checkpoint is another run's.
+        UserError: it has gone further, or the checkpoint is another run's.
     """
     limits = {
         "max_epochs": ("epochs", held.epochs, trainer.max_epochs),

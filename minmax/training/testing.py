@@ -24,7 +24,7 @@ def test(checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
         given: arguments of the trainer's `test`.
 
     Raises:
-        ValueError: a run's folder can't be written.
+        UserError: a run's folder can't be written.
     """
     every = trainer.callbacks  # type: ignore[attr-defined]
     quality = next(callback for callback in every if isinstance(callback, callbacks.Quality))

@@ -180,7 +180,7 @@ def test_pictures_do_not_disturb_the_training(tmp_path: Path, variant: type[GANM
 
 @pytest.mark.parametrize("name", ["every_images", "columns", "rows"])
 def test_numbers_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"--pictures.{name} must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"`Pictures.{name}` must be at least 1, got 0"):
         Pictures(**{name: 0})
 
 

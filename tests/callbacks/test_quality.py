@@ -289,5 +289,5 @@ def test_what_fails_at_once(
 
 @pytest.mark.parametrize(("option", "value"), [("count", 9), ("every_images", 0)])
 def test_counts_that_are_too_small(option: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"--quality.{option} must be at least"):
+    with pytest.raises(ValueError, match=f"`Quality.{option}` must be at least"):
         Quality(**{option: value})

@@ -272,6 +272,56 @@ CASES = {
     "compare damaged scores": (["compare", "{tmp}/scored"], "metrics.json"),
     "curves of nothing": (["curves", "{tmp}/plain", "--output", "{tmp}/x.png"], "plain"),
     "curves of no folder": (["curves", "{tmp}/nowhere", "--output", "{tmp}/x.png"], "nowhere"),
+    "a seed that is none": ([*DIGITS, "--seed_everything", "-5"], "--seed_everything: -5 is not"),
+    "a callback of Lightning's refuses its options": (
+        [
+            *(*DIGITS, "--trainer.callbacks", "EarlyStopping"),
+            *("--trainer.callbacks.monitor", "x", "--trainer.callbacks.mode", "foo"),
+        ],
+        "EarlyStopping: `mode` can be min, max, got foo",
+    ),
+    "a callback of ours hands on what Lightning refuses": (
+        [*DIGITS, "--checkpoint_best.mode", "foo"],
+        "BestCheckpoint: `mode` can be min, max",
+    ),
+    "an optimizer refuses its options": (
+        [
+            *(*DIGITS, f"{MODEL}.generator_optimizer", "torch.optim.SGD"),
+            *(f"{MODEL}.generator_optimizer.nesterov", "true"),
+        ],
+        "SGD: Nesterov momentum requires",
+    ),
+    "the trainer refuses its options": (
+        [*DIGITS, "--trainer.val_check_interval", "1000"],
+        "`val_check_interval` (1000) must be",
+    ),
+    "a batch that is too large names its option": (
+        [*DIGITS, f"{DATA}.batch_size", "4000"],
+        f"error: {DATA}.batch_size is 4000 on 1 process(es)",
+    ),
+    "a checkpoint's name that is too long": (
+        ["sample", "--checkpoint", "x" * 300, "--output", "{tmp}/x.png"],
+        "x: File name too long",
+    ),
+    "an output's name that is too long": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/" + "x" * 300 + ".png"],
+        ".png: File name too long",
+    ),
+    "an export's name that is too long": (
+        ["export", "--checkpoint", "x", "--format", "onnx", "--output", "x" * 300 + ".onnx"],
+        ".onnx: File name too long",
+    ),
+    "a run's name that is too long": (
+        [*DIGITS, "--trainer.default_root_dir", "{tmp}/" + "x" * 300],
+        "File name too long",
+    ),
+    "a folder of images whose name is too long": ([*FOLDER, "x" * 300], "x: File name too long"),
+    "compare a name that is too long": (["compare", "x" * 300], "File name too long"),
+    "report of a name that is too long": (["report", "x" * 300], "File name too long"),
+    "curves of a name that is too long": (
+        ["curves", "x" * 300, "--output", "{tmp}/x.png"],
+        "File name too long",
+    ),
     "sample without checkpoint": (
         ["sample", "--checkpoint", "{tmp}/no.ckpt", "--output", "{tmp}/x.png"],
         "no checkpoint at",

@@ -34,6 +34,14 @@ SMALL = [
 ]
 
 
+class Small:
+    """Tests that say nothing about the size of the digits' networks."""
+
+    @pytest.fixture
+    def fit(self, fit):
+        return lambda name, *given: fit(name, *(SMALL if name == "dcgan_digits" else ()), *given)
+
+
 def command(folder: Path, *options: str) -> list[str]:
     """A training of three epochs of 25 batches, saved after every five batches."""
     return [
@@ -168,7 +176,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
         fit("dcgan_digits", *SMALL, "--trainer.max_steps", "14", "--resume", "true")
 
 
-class TestBits:
+class TestBits(Small):
     """A disk or a copy may change some; `torch.load` doesn't notice."""
 
     def test_one_that_flips_is_noticed(self, trained, tmp_path):
@@ -200,7 +208,6 @@ class TestBits:
 
     def test_the_one_before_is_used(self, fit):
         options = ["--checkpoint_last.every_images", "320", "--trainer.limit_val_batches", "0"]
-        options += SMALL
         folder = fit("dcgan_digits", "--trainer.max_steps", "10", *options)
         last = folder / "checkpoints" / "last.ckpt"
         content = bytearray(last.read_bytes())
@@ -214,8 +221,8 @@ class TestBits:
 def test_the_last_checkpoint_by_name(fit):
     with pytest.raises(SystemExit, match="--ckpt_path last: there is no checkpoint"):
         fit("dcgan_digits", "--trainer.max_steps", "2", "--ckpt_path", "last")
-    folder = fit("dcgan_digits", "--trainer.max_steps", "2")
-    fit("dcgan_digits", "--trainer.max_steps", "4", "--ckpt_path", "last")
+    folder = fit("dcgan_digits", *SMALL, "--trainer.max_steps", "2")
+    fit("dcgan_digits", *SMALL, "--trainer.max_steps", "4", "--ckpt_path", "last")
     assert load(folder / "checkpoints" / "last.ckpt")["images_seen"] == 4 * 64
 
 
@@ -230,7 +237,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
     monkeypatch.setattr(GANModule, "sample_latent", poisoned)
 
 
-class TestDivergence:
+class TestDivergence(Small):
     OPTIONS = (
         *("--data", "datamodules.Digits", "--data.init_args.batch_size", "8"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"),
@@ -369,7 +376,7 @@ def test_beside_the_users_own_logger_plugins_and_callbacks(fit, monkeypatch, tmp
     assert list(logs.rglob("metrics.csv"))
 
 
-class TestDisk:
+class TestDisk(Small):
     def test_a_full_one_loses_nothing(self, fit, monkeypatch, tmp_path):
         def full(descriptor: int) -> None:
             if ".ckpt" in os.readlink(f"/proc/self/fd/{descriptor}"):

@@ -64,17 +64,17 @@ def test_a_name_goes_before_a_number() -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"classes": ["cow"]}, ["--data.init_args.classes", "'cow'", "0: cat, 1: dog, 2: 7"]),
-        ({"classes": [3]}, ["--data.init_args.classes", "holds 3", "1: dog"]),
-        ({"classes": ["-1"]}, ["--data.init_args.classes", "'-1'"]),
-        ({"classes": ["dog", 1]}, ["--data.init_args.classes", "1 twice"]),
-        ({"classes": []}, ["--data.init_args.classes", "empty", "2: 7"]),
-        ({"image_size": 0}, ["--data.init_args.image_size is 0", "at least 1"]),
-        ({"batch_size": -3}, ["--data.init_args.batch_size is -3", "at least 1"]),
+        ({"classes": ["cow"]}, ["`classes`", "'cow'", "0: cat, 1: dog, 2: 7"]),
+        ({"classes": [3]}, ["`classes`", "holds 3", "1: dog"]),
+        ({"classes": ["-1"]}, ["`classes`", "'-1'"]),
+        ({"classes": ["dog", 1]}, ["`classes`", "1 twice"]),
+        ({"classes": []}, ["`classes`", "empty", "2: 7"]),
+        ({"image_size": 0}, ["`image_size` is 0", "at least 1"]),
+        ({"batch_size": -3}, ["`batch_size` is -3", "at least 1"]),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], parts: list[str]) -> None:
-    with pytest.raises(ValueError, match="--data") as caught:
+    with pytest.raises(ValueError, match="`") as caught:
         Plain(**options)
     assert all(part in str(caught.value) for part in parts), str(caught.value)
     assert "\n" not in str(caught.value)
@@ -84,7 +84,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], parts: list[str]) ->
 def test_a_batch_larger_than_the_data_is_refused(batch_size: int, world_size: int) -> None:
     data = Plain(batch_size=batch_size)
     attach(data, world_size=world_size)
-    with pytest.raises(ValueError, match="--data") as caught:
+    with pytest.raises(ValueError, match="`") as caught:
         data.train_dataloader()
     assert f"is {batch_size} on {world_size} process" in str(caught.value)
     assert "60 training images" in str(caught.value)

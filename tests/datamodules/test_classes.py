@@ -57,7 +57,7 @@ def test_the_class_that_was_written(available: list[str], written: str, meant: l
 def test_what_can_be_two_classes_or_none_is_refused(
     available: list[str], written: str, reason: str
 ) -> None:
-    with pytest.raises(ValueError, match=rf"--data\.init_args\.classes holds.*(?:{reason})"):
+    with pytest.raises(ValueError, match=rf"`classes` holds.*(?:{reason})"):
         select_classes(available, read(written))
 
 

@@ -332,7 +332,7 @@ def test_folders_that_cannot_be_used(
     root = tmp_path / "photos"
     root.mkdir()
     make(root)
-    with pytest.raises(error, match=r"--data\.init_args\.root") as caught:
+    with pytest.raises(error, match=r"`root`") as caught:
         ImageFolder(str(root))
     assert all(part in str(caught.value) for part in [*parts, str(root)]), str(caught.value)
 
@@ -340,15 +340,15 @@ def test_folders_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"background": "whit"}, ["--data.init_args.background", "'whit'", "#rrggbb"]),
-        ({"val_fraction": 1}, ["--data.init_args.val_fraction", "is 1", "below 1"]),
-        ({"classes": ["b"]}, ["--data.init_args.classes", "'b'", "0: a"]),
+        ({"background": "whit"}, ["`background`", "'whit'", "#rrggbb"]),
+        ({"val_fraction": 1}, ["`val_fraction`", "is 1", "below 1"]),
+        ({"classes": ["b"]}, ["`classes`", "'b'", "0: a"]),
     ],
 )
 def test_wrong_options_are_refused(
     tmp_path: Path, options: dict[str, Any], parts: list[str]
 ) -> None:
     fill(tmp_path / "a", 2)
-    with pytest.raises(ValueError, match="--data") as caught:
+    with pytest.raises(ValueError, match="`") as caught:
         ImageFolder(str(tmp_path), **options)
     assert all(part in str(caught.value) for part in parts), str(caught.value)

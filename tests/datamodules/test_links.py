@@ -97,7 +97,7 @@ def test_equal_claims_are_refused(
     tmp_path: Path, files: str, links: dict[str, str], said: str
 ) -> None:
     listed(tmp_path / "else", "1.png", {})
-    with pytest.raises(ValueError, match=rf"--data\.init_args\.root leads to .*{said}"):
+    with pytest.raises(ValueError, match=rf"`root` leads to .*{said}"):
         listed(tmp_path / "root", files, links)
 
 

@@ -154,6 +154,6 @@ def test_classes(tmp_path: Path, places: str, classes: list[str] | None, names: 
     ],
 )
 def test_what_may_be_either_is_refused(tmp_path: Path, places: str, named: str) -> None:
-    with pytest.raises(ValueError, match=rf"--data\.init_args\.root .*{named}") as caught:
+    with pytest.raises(ValueError, match=rf"`root` .*{named}") as caught:
         listed(tmp_path, places)
     assert "\n" not in str(caught.value)

@@ -140,9 +140,9 @@ def test_missing_files(tmp_path: Path, kind: Any, layout: str) -> None:
     message = str(caught.value)
     for part in (
         kind.__name__,
-        "--data.init_args.root",
+        "`root`",
         str(tmp_path / "none"),
-        "--data.init_args.download true",
+        "`download` true",
         layout,
     ):
         assert part in message
@@ -161,7 +161,7 @@ def test_downloading_without_internet(
     with pytest.raises(ConnectionError) as caught:
         kind(str(tmp_path), batch_size=2, download=True).prepare_data()
     message = str(caught.value)
-    for part in (kind.__name__, "connect to the internet", "--data.init_args.root", str(tmp_path)):
+    for part in (kind.__name__, "connect to the internet", "`root`", str(tmp_path)):
         assert part in message
     assert "\n" not in message
     assert list(tmp_path.iterdir()) == []

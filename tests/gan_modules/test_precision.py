@@ -88,7 +88,7 @@ def losses_of(model: GANModule) -> list[Tensor]:
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
 def test_half_weights_are_refused(precision: str) -> None:
-    with pytest.raises(ValueError, match=f"--trainer.precision {precision} is not for GANs"):
+    with pytest.raises(ValueError, match=f"`Trainer.precision` {precision} is not for GANs"):
         fit(make_model(), make_batches(2), precision=precision)
 
 

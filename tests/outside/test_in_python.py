@@ -46,7 +46,9 @@ def fit(folder: Path, steps: int, resume: bool = False, data: Any = Digits, **op
     )
     quality = Quality(features="pixels", count=50)
     given = {"accelerator": "cpu", "quality": quality, "log_every_n_steps": 1} | options
-    minmax.trainer(folder, resume=resume, max_steps=steps, **given).fit(model, data)
+    origin = given.pop("ckpt_path", None)
+    trainer = minmax.trainer(folder, resume=resume, max_steps=steps, **given)
+    trainer.fit(model, data, ckpt_path=origin)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,19 @@ def test_the_same_run_by_the_command_line(run, tmp_path, monkeypatch):
     assert same(run, tmp_path / "a")
 
 
-def test_it_goes_on_exactly(run, tmp_path):
+def test_it_goes_on_exactly(run, tmp_path, capsys):
+    """In its folder, and from a checkpoint in another one."""
     fit(tmp_path / "stopped", 3)
-    fit(tmp_path / "stopped", 5, resume=True)
+    checkpoint = tmp_path / "stopped" / "checkpoints" / "last.ckpt"
+    fit(tmp_path / "other", 5, ckpt_path=checkpoint)
+    assert same(run, tmp_path / "other")
+    with pytest.raises(UserError, match="resume=True goes on from the run's newest"):
+        fit(tmp_path / "stopped", 5, resume=True, ckpt_path=run / "checkpoints" / "last.ckpt")
+    fit(tmp_path / "stopped", 5, resume=True, ckpt_path=checkpoint)
     assert same(run, tmp_path / "stopped")
+    fit(tmp_path / "other", 6, resume=True)
+    said = [line for line in capsys.readouterr().out.splitlines() if "Goes on from" in line]
+    assert [line.partition("after ")[2] for line in said] == 2 * ["150 images"] + ["250 images"]
 
 
 def test_a_folder_that_holds_a_run_is_refused(run):

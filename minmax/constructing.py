@@ -1,0 +1,82 @@
+"""Calls the constructors that options name, and tells wrong options from bugs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
+
+from minmax.admission import admitted
+from minmax.culprits import OWN, raised_in
+from minmax.errors import UserError, passes_through
+from minmax.trust import lies_in
+
+Made = TypeVar("Made")
+
+
+class Constructors:
+    """An instantiator of jsonargparse's, which keeps what a constructor raised.
+
+    jsonargparse makes errors of its own of much of that, and the line is lost with it.
+    """
+
+    def __init__(self) -> None:
+        self._raised: Exception | None = None
+
+    def __call__(self, class_: type[Made], *args: Any, **kwargs: Any) -> Made:
+        """Make an object of the class.
+
+        Raises:
+            UserError: a class of a library refuses its options.
+            Exception: what a constructor of ours, or of the user's, raises.
+        """
+        try:
+            return class_(*args, **kwargs)
+        except UserError as error:
+            self._raised = error
+            raise
+        except Exception as error:
+            if not refuses_options(class_, error, kwargs):
+                self._raised = error
+                raise
+            self._raised = UserError(f"{class_.__name__}: {error}")
+            raise self._raised from error
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Raise what a constructor raised in place of what jsonargparse made of it."""
+        self._raised = None
+        try:
+            yield
+        except Exception as error:
+            if not passes_through(error, ("jsonargparse",)):
+                raise
+            first: BaseException = self._raised or error
+            while first.__cause__ is not None and raised_in(first, "jsonargparse"):
+                first = first.__cause__  # of the model and the data, which Lightning makes
+            if isinstance(first, ValueError) and raised_in(first, "jsonargparse"):
+                raise UserError(str(first)) from error
+            raise first from first.__cause__
+
+
+def refuses_options(class_: type, error: Exception, options: dict[str, Any]) -> bool:
+    """Whether a constructor failed for what it was given, and not for a bug.
+
+    Args:
+        class_: what was to be made.
+        error: what its constructor raised.
+        options: by name; what code adds to them stands before, without names.
+    """
+    if lies_in(class_.__module__, (*OWN, *admitted())):  # which hands options on to Lightning
+        return isinstance(error, MisconfigurationException) and not passes_through(
+            error, admitted()
+        )
+    if issubclass(class_, Optimizer):  # of what code has given it
+        try:
+            class_([torch.nn.Parameter(torch.zeros(1))], **options)
+        except Exception:
+            return True
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""Where an argument that a message names stands on the command line."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from gan_modules.described import parameters_of
+from minmax.errors import UserError
+from minmax.training import parts
+
+GROUPS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()} | {"Trainer": "trainer"}
+"""The options' group of each object that every run has."""
+
+
+def placed(message: str, places: Mapping[str, str]) -> str:
+    """A message with options in place of the arguments that it names between backticks.
+
+    `` `root` `` becomes `--data.init_args.root` where the data has such an argument, and
+    `` `Quality.count` `` `--quality.count`; other backticks stay.
+
+    Args:
+        message: of an error.
+        places: the option of each argument.
+    """
+
+    def option(found: re.Match[str]) -> str:
+        class_, _, name = found[1].rpartition(".")
+        if class_ in GROUPS:
+            return f"--{GROUPS[class_]}.{name}"
+        return places.get(found[1], found[0])
+
+    return re.sub(r"`([\w.]+)`", option, message)
+
+
+@contextmanager
+def placing(data: type, model: type, linked: tuple[str, ...]) -> Iterator[None]:
+    """Have errors name the options of a command line, and not the arguments in Python.
+
+    Args:
+        data: the class of the data that was chosen.
+        model: the class of the variant.
+        linked: arguments of the variant that are no options, since the data gives them.
+    """
+    try:
+        yield
+    except UserError as error:
+        places = {name: f"--model.init_args.{name}" for name in parameters_of(model)}
+        for name in linked:
+            places.pop(name, None)
+        places |= {name: f"--data.init_args.{name}" for name in parameters_of(data)}
+        message = placed(str(error), places)
+        if message == str(error):
+            raise
+        raise UserError(message) from error
