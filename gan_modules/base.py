@@ -15,8 +15,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_modules.bookkeeping import Batch, Bookkeeping
-from gan_modules.checkpoint import Kept
+from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
+from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
 from minmax.errors import UserError
 

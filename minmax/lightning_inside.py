@@ -1,7 +1,7 @@
 """Names of Lightning's that it keeps to itself, where no public one does the same.
 
-All that the project reaches into stands here and in `gan_modules/position.py`; classes that are
-derived from Lightning's override some of its methods besides. Tried with Lightning 2.6.
+All that the project reaches into stands here and in `gan_modules/bookkeeping/position.py`; classes
+that are derived from Lightning's override some of its methods besides. Tried with Lightning 2.6.
 `tests/test_lightning_inside.py` notices when one is gone, or is no longer needed.
 """
 

@@ -39,7 +39,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.older import renewed_config
+from gan_modules.bookkeeping.older import renewed_config
 from minmax.admission import OPTION, admissible, admitted
 from minmax.documents import Excessive, check
 from minmax.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 
 import datamodules
 import gan_modules
-from gan_modules.described import parameters_of
+from gan_modules.bookkeeping.described import parameters_of
 from minmax.errors import MissingError, UserError, files_named
 from minmax.training.placing import placed, placing
 

@@ -1,16 +1,16 @@
 """Generators and discriminators; each can serve any variant whose contract it keeps."""
 
 from gan_modules.networks.acgan32 import ACGAN32Discriminator, ACGAN32Generator
-from gan_modules.networks.base import (
+from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
+from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
+from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
+from gan_modules.networks.network import (
     ClassifyingDiscriminator,
     Discriminator,
     Generator,
     Network,
     initialize_dcgan,
 )
-from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
-from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
-from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
 
 __all__ = [

@@ -10,13 +10,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks.base import (
+from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout
+from gan_modules.networks.network import (
     ClassifyingDiscriminator,
     Generator,
     initialize_dcgan,
     one_hot,
 )
-from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout
 
 
 class ACGAN32Generator(Generator):

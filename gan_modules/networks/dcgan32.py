@@ -8,12 +8,12 @@ section 4).
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import (
+from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, LeakyReLU
+from gan_modules.networks.network import (
     Discriminator,
     Generator,
     initialize_dcgan,
 )
-from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, LeakyReLU
 
 
 class DCGAN32Generator(Generator):

@@ -6,8 +6,8 @@ sigmoid behind the discriminator's last layer, which here belongs to the loss.
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
 from gan_modules.networks.layers import Dropout
+from gan_modules.networks.network import Discriminator, Generator, initialize_dcgan
 
 
 def _upsample(width_in: int, width_out: int, stride: int, dropout: float = 0.0) -> list[nn.Module]:

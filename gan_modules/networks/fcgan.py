@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import Discriminator, Generator
 from gan_modules.networks.layers import Dropout
+from gan_modules.networks.network import Discriminator, Generator
 
 
 class FCGenerator(Generator):

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan_modules.networks.base import Discriminator, Generator, initialize_dcgan
 from gan_modules.networks.layers import ConvTranspose2d, LeakyReLU
+from gan_modules.networks.network import Discriminator, Generator, initialize_dcgan
 from minmax.errors import UserError
 
 

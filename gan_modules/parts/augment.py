@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gan_modules.parts.base import Part
+from gan_modules.parts.part import Part
 from minmax.errors import UserError
 
 

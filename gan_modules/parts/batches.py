@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gan_modules.parts.base import Part
+from gan_modules.parts.part import Part
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: images `[N, C, H, W]` and their classes `[N]` to logits `[N]`."""

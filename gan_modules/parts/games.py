@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_modules.parts.base import Part
 from gan_modules.parts.labels import HardLabels, LabelFlips
+from gan_modules.parts.part import Part
 from gan_modules.precision import wide
 from minmax.errors import UserError
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gan_modules.parts.base import Part
+from gan_modules.parts.part import Part
 from gan_modules.precision import widened
 from minmax.errors import UserError
 

@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from gan_modules.parts.base import Part
 from gan_modules.parts.batches import Judge
+from gan_modules.parts.part import Part
 from gan_modules.precision import widened
 from minmax.errors import UserError
 

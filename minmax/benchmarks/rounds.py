@@ -17,7 +17,7 @@ from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.loops import LOOPS, PILImages
 from minmax.benchmarks.machine import device_name, most_memory, peak, synchronize
-from minmax.callbacks.base import Batch, GANCallback, data_of
+from minmax.callbacks.hooks import Batch, GANCallback, data_of
 from minmax.errors import UserError
 from minmax.files import whole
 

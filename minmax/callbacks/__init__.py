@@ -1,16 +1,16 @@
 """Callbacks that serve every variant."""
 
 from minmax.callbacks.amounts import Amounts
-from minmax.callbacks.base import GANCallback
 from minmax.callbacks.best_checkpoint import BestCheckpoint
 from minmax.callbacks.diagnosis import Diagnosis
 from minmax.callbacks.finite import Finite
+from minmax.callbacks.hooks import GANCallback
 from minmax.callbacks.last_checkpoint import LastCheckpoint
 from minmax.callbacks.pictures import Pictures
 from minmax.callbacks.progress import Progress
 from minmax.callbacks.quality import Quality
 from minmax.callbacks.signals import Signals
-from minmax.checkpoints.writing import WholeCheckpoints
+from minmax.checkpoints.whole import WholeCheckpoints
 
 __all__ = [
     "Amounts",

@@ -2,8 +2,8 @@
 
 from lightning import LightningModule, Trainer
 
-from minmax.amounts import class_line
-from minmax.callbacks.base import GANCallback, data_of
+from minmax.callbacks.hooks import GANCallback, data_of
+from minmax.class_counts import class_line
 
 
 class Amounts(GANCallback):

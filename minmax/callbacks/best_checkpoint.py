@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from lightning import LightningModule, Trainer
 
-from minmax.callbacks.base import callbacks_of
+from minmax.callbacks.hooks import callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import MissingError, UserError

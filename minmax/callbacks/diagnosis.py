@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.callbacks.base import Batch, GANCallback, boards
+from minmax.callbacks.hooks import Batch, GANCallback, boards
 from minmax.diagnosis import Diary, Finding
 from minmax.errors import UserError
 

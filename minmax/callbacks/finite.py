@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.callbacks.base import Batch, GANCallback
+from minmax.callbacks.hooks import Batch, GANCallback
 from minmax.callbacks.last_checkpoint import saver_of
 from minmax.checkpoints.finite_values import all_finite, first_not_finite, saved_tensors
 from minmax.errors import UserError
@@ -21,7 +21,7 @@ class Finite(GANCallback):
 
     Batches are watched on the device, and looked at with every log and save: reading a number in
     each would make a GPU wait. So are the weights and the optimizers' states, and checkpoints with
-    such are refused (`minmax/checkpoints/writing.py`), so that the newest one is good. A run that
+    such are refused (`minmax/checkpoints/whole.py`), so that the newest one is good. A run that
     may return has one from its beginning.
 
     Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 
 from gan_modules import GANModule
-from minmax.callbacks.base import Batch, GANCallback, callbacks_of, is_trial
+from minmax.callbacks.hooks import Batch, GANCallback, callbacks_of, is_trial
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.errors import UserError
 from minmax.lightning_inside import epoch_is_over, validation_follows

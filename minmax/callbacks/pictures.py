@@ -11,7 +11,7 @@ from torchvision.utils import make_grid, save_image
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.latents import slerp
-from minmax.callbacks.base import Batch, GANCallback, boards, data_of
+from minmax.callbacks.hooks import Batch, GANCallback, boards, data_of
 from minmax.errors import UserError
 from minmax.files import whole
 

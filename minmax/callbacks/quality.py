@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.images import to_uint8
-from minmax.amounts import refuse_few
-from minmax.callbacks.base import GANCallback, data_of, is_trial
+from gan_modules.to_bytes import to_uint8
+from minmax.callbacks.hooks import GANCallback, data_of, is_trial
+from minmax.class_counts import refuse_few
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.metrics.inception import inception_weights

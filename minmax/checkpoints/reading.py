@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
-from gan_modules.older import renew
+from gan_modules.bookkeeping.older import renew
 from minmax.admission import admitted
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from minmax.diagnosis.curves import Curves, Finding
 from minmax.diagnosis.rules import diagnose
+from minmax.diagnosis.stretches import Curves, Finding
 
 
 @dataclass

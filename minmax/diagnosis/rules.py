@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from minmax.diagnosis.curves import Curves, Finding
 from minmax.diagnosis.samples import classes_lost, collapsed, memorising, nothing_learned, one_class
-from minmax.diagnosis.training import discriminator_won, exploding, not_finite, penalty_off
+from minmax.diagnosis.stretches import Curves, Finding
+from minmax.diagnosis.updates import discriminator_won, exploding, not_finite, penalty_off
 
 RULES: tuple[Callable[[Curves], Finding | None], ...] = (
     not_finite,

@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from minmax.diagnosis.curves import LONG, Curves, Finding, first_median, newest
+from minmax.diagnosis.stretches import LONG, Curves, Finding, first_median, newest
 
 DISTANCE = "samples/pairwise_distance"
 ENTROPY = "metric/class_entropy"

@@ -12,8 +12,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gan_modules import GANModule
-from gan_modules.images import to_uint8
 from gan_modules.latents import slerp, truncate
+from gan_modules.to_bytes import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 

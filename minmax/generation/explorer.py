@@ -5,8 +5,8 @@ from io import BytesIO
 
 import torch
 
-from gan_modules.images import to_uint8
 from gan_modules.latents import slerp
+from gan_modules.to_bytes import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from datamodules import ImageDataModule
 from datamodules.names import printable
 from gan_modules import GANModule
-from gan_modules.bookkeeping import NETWORKS
+from gan_modules.bookkeeping.around_steps import NETWORKS
 from minmax.errors import UserError
 from minmax.training.sizes import batches_of_epoch
 

@@ -11,8 +11,8 @@ from lightning import Callback, Trainer, __version__
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
-from gan_modules.described import described, hyperparameters_of, path_of
-from minmax.callbacks.base import data_of
+from gan_modules.bookkeeping.described import described, hyperparameters_of, path_of
+from minmax.callbacks.hooks import data_of
 from minmax.run_config import OPENING
 from minmax.training.options import LINKED
 from minmax.training.settings import KeepConfig

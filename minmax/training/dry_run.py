@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax import lock
-from minmax.amounts import class_line, refuse_few
+from minmax.class_counts import class_line, refuse_few
 from minmax.training.sizes import batches_of_epoch, parameters_of
 
 MIB = 2**20

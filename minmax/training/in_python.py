@@ -10,7 +10,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
-from minmax.callbacks.base import is_trial
+from minmax.callbacks.hooks import is_trial
 from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from gan_modules.described import parameters_of
+from gan_modules.bookkeeping.described import parameters_of
 from minmax.errors import UserError
 from minmax.training import parts
 

@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from gan_modules.position import position_of
+from gan_modules.bookkeeping.position import position_of
 from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint, variant_of
 from minmax.checkpoints.weighing import Shapes, first_difference, shapes_of

@@ -10,7 +10,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
 
 from gan_modules import GANModule
-from minmax.callbacks.base import boards
+from minmax.callbacks.hooks import boards
 from minmax.files import whole
 from minmax.run_config import FILE
 from minmax.training.changes import KEY, settings, use_what_is_asked_for

@@ -3,7 +3,7 @@
 from lightning import Trainer
 
 from gan_modules import GANModule
-from gan_modules.bookkeeping import NETWORKS
+from gan_modules.bookkeeping.around_steps import NETWORKS
 
 
 def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:

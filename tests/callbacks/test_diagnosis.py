@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Found .* 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of a few values, however few images they cover."""
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 0)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 0)
 
 
 def adam(rate: float) -> Any:

@@ -10,7 +10,7 @@ from lightning import Callback, Trainer
 
 from gan_modules import GANModule
 from minmax.callbacks import BestCheckpoint, Finite, GANCallback, LastCheckpoint
-from minmax.callbacks.base import Batch
+from minmax.callbacks.hooks import Batch
 from minmax.callbacks.last_checkpoint import saver_of
 from tests.callbacks.test_interruptions import Chain
 from tests.gan_modules.helpers import TinyImages, make_model

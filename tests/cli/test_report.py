@@ -141,7 +141,7 @@ def test_a_page_of_runs(tmp_path):
 
 
 def test_findings_of_the_diagnosis(tmp_path, monkeypatch):
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 0)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 0)
     run = make_run(tmp_path / "run")
     with SummaryWriter(str(run)) as writer:
         for step in range(30):

@@ -15,7 +15,7 @@ EVERY = 100
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretches of a few values, however few images they cover."""
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 0)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 0)
 
 
 def curve(*values: float) -> tuple[list[int], list[float]]:
@@ -70,13 +70,13 @@ def test_a_slow_beginning_is_no_measure(
     found: bool, norm: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first ten values are a hundredth of what the first stretch of images comes to."""
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 25 * EVERY)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 25 * EVERY)
     case = {"gradient_norm/discriminator": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
     assert names(diagnose(case)) == ["exploding"] * found
 
 
 def test_the_start_of_a_lost_game_is_its_first_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", 25 * EVERY)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 25 * EVERY)
     case = won(1.0, 1.0, 2.1, 0.5) | curves(gradient_norm__generator=[8.0] * 10 + [0.5] * 30)
     case = {name: curve(*values, *values[-1:] * 30) for name, (_, values) in case.items()}
     assert "(8 at the start)" in diagnose(case)[0].sentence
@@ -188,7 +188,7 @@ def test_a_discriminator_without_a_zero_that_sees_nothing() -> None:
 def test_stretches_cover_so_many_images(
     found: bool, span: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("minmax.diagnosis.curves.SPAN", span)
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", span)
     # 25 values cover 2,400 images. In the last case the older ones outnumber the newer ones.
     norms = [1.0] * 20 + [3.0] * 14 if span == 3000 else [3.0] * 25
     assert names(diagnose(curves(penalty__norm=norms))) == ["penalty_off"] * found

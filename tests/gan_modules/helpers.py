@@ -12,9 +12,9 @@ from torch.optim import Adam, Optimizer
 
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.bookkeeping import NETWORKS
+from gan_modules.bookkeeping.around_steps import NETWORKS
 from gan_modules.networks import ClassifyingDiscriminator, Discriminator, Generator
-from gan_modules.networks.base import one_hot
+from gan_modules.networks.network import one_hot
 
 LATENT, CHANNELS, SIZE, CLASSES = 5, 1, 4, 3
 VARIANTS: tuple[type[GANModule], ...] = (GAN, ACGAN, WGANGP)

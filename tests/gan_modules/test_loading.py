@@ -17,7 +17,7 @@ from torch import Tensor
 import cli
 from datamodules import Digits
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.described import described
+from gan_modules.bookkeeping.described import described
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,

@@ -236,7 +236,7 @@ def test_speed_counts_the_images_since_the_last_record(monkeypatch: pytest.Monke
         time[0] += 0.5
         return time[0]
 
-    monkeypatch.setattr("gan_modules.bookkeeping.perf_counter", clock)
+    monkeypatch.setattr("gan_modules.bookkeeping.around_steps.perf_counter", clock)
     records = record(GAN, make_batches(4), every=2)
     assert [values["time/images_per_second"] for _, values in records] == [16 / 0.5, 16 / 0.5]
 
@@ -245,7 +245,8 @@ def test_nothing_is_measured_between_records(monkeypatch: pytest.MonkeyPatch) ->
     calls: list[int] = []
     norm = nn.utils.get_total_norm
     monkeypatch.setattr(
-        "gan_modules.bookkeeping.nn.utils.get_total_norm", lambda g: calls.append(1) or norm(g)
+        "gan_modules.bookkeeping.around_steps.nn.utils.get_total_norm",
+        lambda g: calls.append(1) or norm(g),
     )
     record(GAN, make_batches(6), every=3)
     assert len(calls) == 4

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.bookkeeping.older import renew, renewed, renewed_config
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,
@@ -18,7 +19,6 @@ from gan_modules.networks import (
     FCDiscriminator,
     FCGenerator,
 )
-from gan_modules.older import renew, renewed, renewed_config
 from gan_modules.parts import (
     CrossEntropy,
     GradientPenalty,

@@ -18,7 +18,7 @@ import datamodules
 import minmax
 from datamodules import Digits, ImageDataModule
 from gan_modules import GAN
-from gan_modules.described import path_of
+from gan_modules.bookkeeping.described import path_of
 from gan_modules.networks import StackedDiscriminator, StackedGenerator
 from gan_modules.parts import InstanceNoise
 from minmax import lock

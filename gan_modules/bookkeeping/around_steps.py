@@ -9,11 +9,11 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_modules.bookkeeping.position import begin_epoch
+from gan_modules.bookkeeping.reseeding import reseed
 from gan_modules.parts import CrossEntropy, Game, Part
 from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
-from gan_modules.position import begin_epoch
 from gan_modules.precision import refuse_precision
-from gan_modules.reseeding import reseed
 
 Batch = tuple[Tensor, Tensor]
 """Real images `[N, C, H, W]` in [-1, 1], and their classes, int64 `[N]`."""

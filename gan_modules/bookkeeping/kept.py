@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from lightning import LightningModule
 
-from gan_modules.described import hyperparameters_of
-from gan_modules.older import renew
-from gan_modules.position import settle
+from gan_modules.bookkeeping.described import hyperparameters_of
+from gan_modules.bookkeeping.older import renew
+from gan_modules.bookkeeping.position import settle
 from minmax.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from minmax.diagnosis.curves import LONG, Curves, Finding, first_median, newest
+from minmax.diagnosis.stretches import LONG, Curves, Finding, first_median, newest
 
 EXPLODED = 100.0
 """Over the run's first stretch. The discriminator of a healthy run came to 13 times its norm."""

@@ -1,0 +1,1 @@
+"""What the training steps of all variants need around them: counts, logs, checkpoints, resuming."""
