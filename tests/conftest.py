@@ -53,7 +53,7 @@ def classifier_of_digits(_cache: Path) -> None:
     import torch
 
     from datamodules import Digits
-    from minmax.metrics import make_scorer
+    from minmax.metrics.scorer import make_scorer
 
     with (_cache / "classifier.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
