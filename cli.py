@@ -23,7 +23,7 @@ COMMANDS = {
     "export": "write a generator for other runtimes: safetensors, ONNX, torch.export",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
-    "benchmark": "time a training beside plain loops of the same",
+    "benchmark": "time a training beside other loops of the same",
     "completion": "print the completion script of a shell (bash, say)",
 }
 TRAINING = ("fit", "validate", "test", "completion")  # Lightning's; a module each for the others

@@ -58,7 +58,8 @@ class Kept(LightningModule):
                 f"{checkpoint_path} was trained with Python objects that have no import path: give "
                 f"them again, {cls.__name__}.load_from_checkpoint(path, {', '.join(missing)})"
             )
-        if renew(held):
+        undescribed = held.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}).pop("_undescribed", None)
+        if renew(held) or undescribed:
             checkpoint_path = io.BytesIO()
             torch.save(held, checkpoint_path)
         if hasattr(checkpoint_path, "seek"):

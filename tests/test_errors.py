@@ -9,7 +9,7 @@ import datamodules
 import gan_modules
 from gan_modules.described import parameters_of
 from minmax.errors import MissingError, UserError, files_named
-from minmax.placing import placed, placing
+from minmax.training.placing import placed, placing
 
 LINKED = ("channels", "image_size", "num_classes")
 

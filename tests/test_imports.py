@@ -33,8 +33,13 @@ MODULES = modules()
 
 
 def imported(name: str) -> Iterator[str]:
-    """The project's modules that a module imports, at once or in its functions."""
-    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+    """The project's modules that a module imports, at once or in its functions.
+
+    Not what it imports for a type checker alone.
+    """
+    tree = ast.parse(MODULES[name].read_text())
+    tree.body = [node for node in tree.body if not is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -44,6 +49,11 @@ def imported(name: str) -> Iterator[str]:
         else:
             continue
         yield from (module for module in found if module in MODULES)
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    """Whether a statement is run by a type checker alone."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def level(name: str) -> int | None:

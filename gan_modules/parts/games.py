@@ -86,7 +86,8 @@ class CrossEntropy(Game):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Weighted sum of the two cross entropies."""
         targets = self.label_flips(self.labels.real(real), self.labels.fake(fake))
-        return (bce(real, targets[0]) + bce(fake, targets[1])) * self.discriminator_weight
+        both = bce(real, targets[0]) + bce(fake, targets[1])
+        return both if self.discriminator_weight == 1 else both * self.discriminator_weight
 
     def generator(self, fake: Tensor) -> Tensor:
         """-log D(G(z))."""

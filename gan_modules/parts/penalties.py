@@ -84,7 +84,10 @@ class GradientPenalty(Penalty):
             (gradient,) = torch.autograd.grad(logits.sum(), mix, create_graph=True)
             norm = gradient.flatten(1).norm(dim=1)
             penalty: Tensor = (norm - 1).square().mean()
-            self.observed = {"penalty/value": penalty, "penalty/norm": norm.detach().mean()}
+            self.observed = {
+                "penalty/value": penalty.detach(),
+                "penalty/norm": norm.detach().mean(),
+            }
             return self.weight * penalty
 
     def check(self, discriminator: nn.Module) -> None:

@@ -12,7 +12,6 @@ from minmax import admission, trust
 from minmax.constructing import Constructors
 from minmax.errors import UserError
 from minmax.paths import expanded, mapped
-from minmax.placing import placing
 from minmax.training import parts
 from minmax.training.parsing import (
     check_files,
@@ -21,6 +20,7 @@ from minmax.training.parsing import (
     parsing,
     print_completion,
 )
+from minmax.training.placing import placing
 from minmax.trust import imported
 
 LINKED = ("channels", "image_size", "num_classes")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_modules.parts import GradientPenalty, InstanceNoise
+from gan_modules.parts import Augment, GradientPenalty, InstanceNoise
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.loops import LOOPS, Loop, PILImages
 from tests.benchmarks.helpers import BATCH, VARIANTS, build, data, distance, resident, weights
@@ -43,6 +43,26 @@ def test_a_loop_trains_what_the_variants_own_step_trains(
     own = trained(Driven(build(variant, **options), resident(), bfloat16=False))
     assert distance(own, before) > 1e-5
     assert distance(by_hand, own) < 0.01 * distance(own, before)
+
+
+class Fading(Augment):
+    """Weakens images the more, the more logits it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constant("share", 1.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * self.share
+
+    def adapt(self, real_logits: Tensor) -> None:
+        self.share.mul_(0.5)
+
+
+def test_a_loops_augmentation_adapts() -> None:
+    loop = make_loop("GAN", augment=Fading())
+    trained(loop, cycles=3)
+    assert loop.module.augment.share.item() == 0.5**3
 
 
 def test_without_reuse_the_generator_draws_anew() -> None:

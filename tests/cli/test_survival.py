@@ -237,7 +237,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
     monkeypatch.setattr(GANModule, "sample_latent", poisoned)
 
 
-class TestDivergence(Small):
+class TestDivergence:
     OPTIONS = (
         *("--data", "datamodules.Digits", "--data.init_args.batch_size", "8"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "40"),
@@ -254,7 +254,7 @@ class TestDivergence(Small):
     def test_the_run_returns_to_its_checkpoint(self, fit, monkeypatch):
         """Batches 7 and 12 are noticed with the logs of batches 10 and 15, just before saves."""
         poison(monkeypatch, 7, 12)
-        options = [*self.OPTIONS, "--finite.returns", "2"]
+        options = [*self.OPTIONS, *SMALL, "--finite.returns", "2"]
         with pytest.warns(UserWarning, match=r"again those after 40 images, .*\(return 1 of 2\)"):
             folder = fit("dcgan_digits", *options, "--trainer.max_steps", "10")
         last, previous = (load(folder / "checkpoints" / f"{n}.ckpt") for n in ("last", "previous"))
@@ -276,14 +276,15 @@ class TestDivergence(Small):
 
     def test_a_save_between_logs_looks_first(self, fit, monkeypatch):
         poison(monkeypatch, 7)
-        options = [*self.OPTIONS, "--trainer.log_every_n_steps", "50", "--finite.returns", "1"]
+        options = [*self.OPTIONS, *SMALL, "--trainer.log_every_n_steps", "50"]
+        options += ["--finite.returns", "1"]
         with pytest.warns(UserWarning, match="again those after 40 images"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "12")
 
     def test_it_returns_to_its_beginning(self, fit, monkeypatch, tmp_path):
         """Also where that is another run's checkpoint."""
         poison(monkeypatch, 2)
-        options = [*self.OPTIONS, "--finite.returns", "2", "--trainer.max_steps"]
+        options = [*self.OPTIONS, *SMALL, "--finite.returns", "2", "--trainer.max_steps"]
         with pytest.warns(UserWarning, match=r"those after 0 images, .*\(return 1 of 2\)"):
             folder = fit("dcgan_digits", *options, "5")
         last = folder / "checkpoints" / "last.ckpt"
@@ -326,7 +327,7 @@ class TestDivergence(Small):
         monkeypatch.setattr(torch.optim.Adam, "step", large)
         name = r"exp_avg_sq of weight 0 in optimizer 0 is not finite after batch 10"
         with pytest.raises(SystemExit, match=name):
-            fit("dcgan_digits", *self.OPTIONS, "--trainer.max_steps", "20")
+            fit("dcgan_digits", *self.OPTIONS, *SMALL, "--trainer.max_steps", "20")
 
     def test_weights_that_are_not_finite_are_not_saved(self, tmp_path):
         file = tmp_path / "last.ckpt"
