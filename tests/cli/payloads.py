@@ -96,7 +96,7 @@ MODEL: dict[str, dict[str, Any]] = {
     "in an optimizer": {"generator_optimizer": spec("torch.optim.Adam", lr=spec("os.system"))},
     "unknown option": {"callback": spec("subprocess.Popen", **TOUCH)},
     "of a stranger": {"generator": spec("strangers.Generator")},
-    "function of a stranger": {"generator_loss": "strangers.loss"},
+    "function of a stranger": {"generator_optimizer": "strangers.optimizer"},
 }
 """By what they try: options of the model, and `_class_path` for the model itself."""
 

@@ -136,8 +136,9 @@ from pathlib import Path
 from datamodules import Digits
 from gan_modules import GAN as Known
 from gan_modules.networks import DCGAN32Generator
+from gan_modules.parts import Wasserstein
 from lightning import Callback as Base
-from torch import Tensor
+from torch.optim import SGD, Optimizer
 
 Path({proof!r}).touch()
 
@@ -158,8 +159,12 @@ class Callback(Base):
     pass
 
 
-def loss(logits: Tensor) -> Tensor:
-    return -logits.mean()
+class Game(Wasserstein):
+    pass
+
+
+def optimizer(parameters: object) -> Optimizer:
+    return SGD(parameters, lr=0.001)
 
 
 borrowed = Path
@@ -395,7 +400,8 @@ class TestTrust:
     def test_packages_that_the_user_admits(self, fit, strangers, proof, monkeypatch):
         admit = ["--trust", "strangers", "--model", "strangers.GAN", "--data", "strangers.Data"]
         admit += ["--model.init_args.generator", "strangers.Generator"]
-        admit += ["--model.init_args.generator_loss", "strangers.loss"]
+        admit += ["--model.init_args.game", "strangers.Game"]
+        admit += ["--model.init_args.generator_optimizer", "strangers.optimizer"]
         admit += ["--trainer.callbacks", "strangers.Callback", "--trainer.max_steps", "2"]
         run = fit("dcgan_digits", *admit)
         assert proof.exists()
@@ -423,7 +429,7 @@ class TestTrust:
 
     def test_what_an_admitted_package_borrows(self, config, strangers):
         given = ["fit", "--config", config("dcgan_digits"), "--trust", "strangers"]
-        message = refused([*given, "--model.init_args.generator_loss", "strangers.borrowed"])
+        message = refused([*given, "--model.init_args.generator_optimizer", "strangers.borrowed"])
         assert "pathlib" in message
 
 
