@@ -132,5 +132,5 @@ def test_a_training_that_fails_is_a_difference(
 
 
 def test_too_few_batches_for_a_logged_value_are_refused() -> None:
-    with pytest.raises(SystemExit, match="--batches is 4, but .* 5 or more"):
+    with pytest.raises(SystemExit, match=r"--batches is 4, but .* 5 or more"):
         losses.main(["old", "new", "--batches", "4"])
