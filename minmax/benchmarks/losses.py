@@ -22,6 +22,8 @@ from minmax import documents
 from minmax.benchmarks.recorded import differences, read
 
 BATCH_SIZE = 16
+LEAST = 5
+"""Batches of a generator's turn in configs/wgan_gp_*.yaml, without which nothing is logged."""
 GRAY = ("MNIST", "FashionMNIST", "Digits")
 """Data with one channel; the others' depends on `grayscale`."""
 
@@ -29,6 +31,8 @@ GRAY = ("MNIST", "FashionMNIST", "Digits")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare two checkouts; exit code 1 where a configuration differs or fails."""
     chosen = options().parse_args(arguments)
+    if chosen.batches < LEAST:
+        sys.exit(f"error: --batches is {chosen.batches}, but WGAN-GP logs every fifth: 5 or more")
     pairs = [pair(text) for text in chosen.config or common(chosen.old, chosen.new)]
     if not pairs:
         sys.exit(f"error: {chosen.old} and {chosen.new} have no configs/*.yaml in common")

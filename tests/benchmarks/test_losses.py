@@ -129,3 +129,8 @@ def test_a_training_that_fails_is_a_difference(
         losses.main([str(tmp_path), str(tmp_path)])
     shown = capsys.readouterr().out
     assert "| a | 12 | old: error: no such option<br>new: error: no such option |" in shown
+
+
+def test_too_few_batches_for_a_logged_value_are_refused() -> None:
+    with pytest.raises(SystemExit, match=r"--batches is 4, but .* 5 or more"):
+        losses.main(["old", "new", "--batches", "4"])
