@@ -79,7 +79,8 @@ class ACGAN32Discriminator(ClassifyingDiscriminator):
     def __init__(
         self, channels: int, image_size: int, num_classes: int, dropout: float = 0.5
     ) -> None:
-        super().__init__(image_size, shares={"dropout": dropout})
+        super().__init__(image_size)
+        self.check_shares(dropout=dropout)
         widths = (channels, 16, 32, 64, 128, 256, 512)
         layers: list[nn.Module] = []
         for index, (width_in, width_out) in enumerate(pairwise(widths)):

@@ -29,7 +29,8 @@ class DCGAN32Generator(Generator):
         num_classes: int,
         width: int = 64,
     ) -> None:
-        super().__init__(image_size, at_least_1={"width": width})
+        super().__init__(image_size)
+        self.check_positive(width=width)
         self.layers = nn.Sequential(
             ConvTranspose1x1(latent_dim, 4 * width, 3, stride=2),
             nn.BatchNorm2d(4 * width),
@@ -57,7 +58,8 @@ class DCGAN32Discriminator(Discriminator):
     image_sizes = (32,)
 
     def __init__(self, channels: int, image_size: int, num_classes: int, width: int = 16) -> None:
-        super().__init__(image_size, at_least_1={"width": width})
+        super().__init__(image_size)
+        self.check_positive(width=width)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2),
             nn.BatchNorm2d(width),
@@ -85,7 +87,8 @@ class Critic32(Discriminator):
     image_sizes = (32,)
 
     def __init__(self, channels: int, image_size: int, num_classes: int, width: int = 64) -> None:
-        super().__init__(image_size, at_least_1={"width": width})
+        super().__init__(image_size)
+        self.check_positive(width=width)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 4, stride=2, padding=1),
             LeakyReLU(0.2),

@@ -35,7 +35,8 @@ class DCGAN96Generator(Generator):
         num_classes: int,
         dropout: float = 0.3,
     ) -> None:
-        super().__init__(image_size, shares={"dropout": dropout})
+        super().__init__(image_size)
+        self.check_shares(dropout=dropout)
         self.project = nn.Linear(latent_dim, 64 * 6 * 6)
         self.layers = nn.Sequential(
             *_upsample(64, 512, stride=1, dropout=dropout),

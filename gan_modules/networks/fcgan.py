@@ -53,7 +53,8 @@ class FCDiscriminator(Discriminator):
         slope: float = 0.2,
         dropout: float = 0.3,
     ) -> None:
-        super().__init__(image_size, shares={"dropout": dropout})
+        super().__init__(image_size)
+        self.check_shares(dropout=dropout)
         widths = [channels * image_size**2, 1024, 512, 256]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):

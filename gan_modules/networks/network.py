@@ -1,7 +1,6 @@
 """What every generator and discriminator promises to the variants that train it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -13,11 +12,6 @@ from minmax.errors import UserError
 class Network(nn.Module, ABC):
     """Base of all networks; knows no loss, no optimizer and no logging.
 
-    Args:
-        image_size: side of the images in pixels.
-        at_least_1: options of the network, by name, that must be.
-        shares: likewise those between 0 and 1.
-
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
@@ -27,23 +21,8 @@ class Network(nn.Module, ABC):
     image_sizes: ClassVar[tuple[int, ...]] = ()
     conditional = False
 
-    def __init__(
-        self,
-        image_size: int,
-        at_least_1: Mapping[str, int] | None = None,
-        shares: Mapping[str, float] | None = None,
-    ) -> None:
+    def __init__(self, image_size: int) -> None:
         super().__init__()
-        for name, value in (at_least_1 or {}).items():
-            if value < 1:
-                raise UserError(
-                    f"`{name}` of {type(self).__name__} must be at least 1, got {value}"
-                )
-        for name, share in (shares or {}).items():
-            if not 0 <= share <= 1:
-                raise UserError(
-                    f"`{name}` of {type(self).__name__} must lie between 0 and 1, got {share}"
-                )
         if self.image_sizes and image_size not in self.image_sizes:
             sizes = ", ".join(str(size) for size in self.image_sizes)
             raise UserError(
@@ -51,6 +30,30 @@ class Network(nn.Module, ABC):
                 f"pixels; sizes it can: {sizes}. Change `image_size`, or choose another "
                 "`generator` and `discriminator`"
             )
+
+    def check_positive(self, **options: int) -> None:
+        """Refuse options that are below 1.
+
+        Raises:
+            UserError: there is one.
+        """
+        for name, value in options.items():
+            if value < 1:
+                raise UserError(
+                    f"`{name}` of {type(self).__name__} must be at least 1, got {value}"
+                )
+
+    def check_shares(self, **options: float) -> None:
+        """Refuse options that don't lie between 0 and 1.
+
+        Raises:
+            UserError: there is one.
+        """
+        for name, value in options.items():
+            if not 0 <= value <= 1:
+                raise UserError(
+                    f"`{name}` of {type(self).__name__} must lie between 0 and 1, got {value}"
+                )
 
 
 class Generator(Network):

@@ -48,7 +48,8 @@ class StackedGenerator(Generator):
         depth: int = 3,
         width: int = 64,
     ) -> None:
-        super().__init__(image_size, at_least_1={"width": width})
+        super().__init__(image_size)
+        self.check_positive(width=width)
         start, widths = side(image_size, depth), [width * 2**n for n in reversed(range(depth))]
         self.project = nn.Linear(latent_dim, widths[0] * start**2)
         self.shape = (widths[0], start, start)
@@ -90,7 +91,8 @@ class StackedDiscriminator(Discriminator):
         width: int = 32,
         batch_norm: bool = False,
     ) -> None:
-        super().__init__(image_size, at_least_1={"width": width})
+        super().__init__(image_size)
+        self.check_positive(width=width)
         end = side(image_size, depth)
         layers: list[nn.Module] = []
         for n in range(depth):

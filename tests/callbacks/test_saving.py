@@ -99,7 +99,7 @@ def test_the_best_is_chosen_by_the_score_of_whichever_callback_makes_one(tmp_pat
     best = BestCheckpoint()
     train(tmp_path, [best, Counting(), Scoring()], steps=1)
     assert best.monitor == "loss/generator"
-    with pytest.raises(ValueError, match=r"checkpoint_best\.monitor is needed"):
+    with pytest.raises(ValueError, match=r"`BestCheckpoint\.monitor` is needed"):
         train(tmp_path, [BestCheckpoint(), Counting()], steps=1)
 
 

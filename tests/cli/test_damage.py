@@ -88,7 +88,9 @@ def test_what_has_no_number_is_shown_as_a_dash(
     """Also in files that hold what JSON doesn't know."""
     run = make_run(tmp_path / "run")
     text = (
-        (run / "metrics.json").read_text().replace('"recall_pixels": 0.01', '"x": NaN, "y": null')
+        (run / "metrics.json")
+        .read_text()
+        .replace('"recall_pixels": 0.01', '"is_pixels": NaN, "density_pixels": null')
     )
     (run / "metrics.json").write_text(text.replace("9.0", "-Infinity"))
     cli.main(["compare", str(run), "--format", "csv"])

@@ -44,17 +44,33 @@ CASES = {
     "large batch": ([*DIGITS, f"{DATA}.batch_size", "4000"], "at most 1618"),
     "shape typed by hand": ([*DIGITS, f"{MODEL}.channels", "3"], f"{MODEL}.channels is taken"),
     "no steps": ([*DIGITS, f"{MODEL}.discriminator_steps", "0"], "discriminator_steps must"),
-    "critic steps": (
-        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.critic_steps", "0"],
-        f"{MODEL}.critic_steps must",
+    "discriminator steps": (
+        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.discriminator_steps", "0"],
+        f"{MODEL}.discriminator_steps must",
     ),
     "probability": (
-        [*DIGITS, f"{MODEL}.label_flips", "LabelFlips", f"{MODEL}.label_flips.probability", "2"],
-        "probability must lie in [0, 1], got 2",
+        [
+            *DIGITS,
+            f"{MODEL}.game.label_flips",
+            '{"class_path": "LabelFlips", "init_args": {"probability": 2}}',
+        ],
+        "`probability` must lie in [0, 1], got 2",
     ),
     "network of another contract": (
-        [*DIGITS, f"{MODEL}.discriminator", "gan_modules.networks.ACGAN32Discriminator"],
-        "ACGAN32Discriminator",
+        ["fit", "--config", "acgan_mnist", f"{MODEL}.discriminator", "Critic32"],
+        "Critic32",
+    ),
+    "generator without classes": (
+        ["fit", "--config", "acgan_mnist", f"{MODEL}.generator", "DCGAN32Generator"],
+        "draws without classes",
+    ),
+    "negative width": (
+        [*DIGITS, f"{MODEL}.generator.init_args.width", "-3"],
+        "`width` of DCGAN32Generator must be at least 1, got -3",
+    ),
+    "dropout of 3": (
+        ["fit", "--config", "acgan_mnist", f"{MODEL}.discriminator.init_args.dropout", "3"],
+        "`dropout` of ACGAN32Discriminator must lie between 0 and 1, got 3",
     ),
     "no pictures": ([*DIGITS, "--pictures.every_images", "0"], "--pictures.every_images"),
     "no checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/no.ckpt"], "no checkpoint at"),
@@ -89,8 +105,8 @@ CASES = {
         "test needs a checkpoint: give --ckpt_path",
     ),
     "unknown shell": (["completion", "ksh"], "completion ksh: choose from"),
-    "critic with batch norm": (
-        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.critic", "DCGAN32Discriminator"],
+    "penalty with batch norm": (
+        ["fit", "--config", "wgan_gp_mnist", f"{MODEL}.discriminator", "DCGAN32Discriminator"],
         "has batch norm",
     ),
     "sample over a folder of other files": (
@@ -107,7 +123,7 @@ CASES = {
     ),
     "clipping's way alone": (
         ["fit", "--config", "wgan_gp_mnist", "--trainer.gradient_clip_algorithm", "value"],
-        f"{MODEL}.critic_clip_norm",
+        f"{MODEL}.discriminator_clip_norm",
     ),
     "negative clipping": (
         [*DIGITS, f"{MODEL}.generator_clip_norm", "-1"],
@@ -158,7 +174,7 @@ CASES = {
         f"{MODEL}.ema_half_life_images must",
     ),
     "negative noise": (
-        [*DIGITS, f"{MODEL}.instance_noise", "InstanceNoise", f"{MODEL}.instance_noise.std", "-1"],
+        [*DIGITS, f"{MODEL}.augment", "InstanceNoise", f"{MODEL}.augment.std", "-1"],
         "std",
     ),
     "unknown loss": ([*DIGITS, f"{MODEL}.generator_loss", "hinge"], "generator_loss"),

@@ -20,6 +20,7 @@ from torch import nn
 
 import cli
 from gan_modules import ACGAN
+from gan_modules.networks import Generator
 from minmax.generation.directions import principal_directions
 from minmax.generation.explorer import Choice, Explorer
 from tests.gan_modules.helpers import make_model
@@ -28,14 +29,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 
 
-class LinearFirst(nn.Module):
+class LinearFirst(Generator):
     """A generator whose first layer stretches some latents, and then squashes."""
 
-    def __init__(self, latent_dim: int, *sizes: int) -> None:
-        super().__init__()
+    def __init__(self, latent_dim: int, channels: int, image_size: int, classes: int) -> None:
+        super().__init__(image_size)
         self.first = nn.Linear(latent_dim, 40)
 
-    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+    def forward(self, latent: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         return self.first(latent).tanh().view(-1, 1, 5, 8)
 
 

@@ -111,13 +111,13 @@ class TestOptions:
     def test_of_all_else_are_said(self, run, fit, capsys):
         self.resume(
             fit,
-            *(f"{MODEL}.discriminator_steps", "2", f"{MODEL}.instance_noise", "null"),
+            *(f"{MODEL}.discriminator_steps", "2", f"{MODEL}.augment", "null"),
             *("--seed_everything", "5", "--trainer.precision", "bf16-mixed"),
             *("--data.init_args.batch_size", "32"),
         )
         lines = said(capsys)
-        noise = lines.pop(next(i for i, line in enumerate(lines) if "instance_noise" in line))
-        assert re.match(r"--model\S+noise \S+InstanceNoise\(std=0.2, .*\) -> null$", noise)
+        noise = lines.pop(next(i for i, line in enumerate(lines) if "augment" in line))
+        assert re.match(r"--model\S+augment \S+InstanceNoise\(std=0.2, .*\) -> null$", noise)
         assert lines == [
             "--seed_everything 0 -> 5",
             f"{MODEL}.discriminator_steps 1 -> 2",

@@ -1,5 +1,6 @@
 """What a training leaves behind, and what the other commands make of it."""
 
+import errno
 import os
 import shutil
 from functools import partial
@@ -161,7 +162,7 @@ class TestSample:
     def test_a_failure_leaves_nothing(self, trained, tmp_path, monkeypatch):
         def full(image: Image.Image, path: Path) -> None:
             path.write_bytes(b"half a picture")
-            raise OSError("No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(Image.Image, "save", full)
         with pytest.raises(SystemExit, match="No space left"):

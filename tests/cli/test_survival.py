@@ -452,26 +452,27 @@ def test_activations_are_those_of_the_closed_form():
     """Of linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
+    from gan_modules.networks import Discriminator, Generator
     from minmax.training.dry_run import TRIED, activation_bytes
     from tests.gan_modules.helpers import make_model
 
-    class Linear(nn.Module):
-        def __init__(self, *sizes: int) -> None:
-            super().__init__()
+    class Linear(Discriminator):
+        def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+            super().__init__(image_size)
             self.layer = nn.Linear(16, 1, bias=False)
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
+        def forward(self, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
             return self.layer(images.flatten(1)).squeeze(1)
 
-    class Generator(nn.Module):
-        def __init__(self, latent_dim: int, *sizes: int) -> None:
-            super().__init__()
+    class Drawer(Generator):
+        def __init__(self, latent_dim: int, channels: int, image_size: int, classes: int) -> None:
+            super().__init__(image_size)
             self.layer = nn.Linear(latent_dim, 16, bias=False)
 
-        def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        def forward(self, latent: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
             return self.layer(latent).view(-1, 1, 4, 4)
 
-    model = make_model(generator=Generator, discriminator=Linear)
+    model = make_model(generator=Drawer, discriminator=Linear)
     # The latents, and the images once: real, fake and detached fake ones, the last two alike.
     expected = 4 * TRIED * (5 + 16 + 16)
     assert activation_bytes(model) == expected

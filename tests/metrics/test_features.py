@@ -207,7 +207,7 @@ class TestInception:
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         assert inception_weights(str(weights), False) == weights
-        both_ways = r"--quality.inception_weights.*--quality.allow_download"
+        both_ways = r"`Quality.inception_weights`.*`Quality.allow_download`"
         with pytest.raises(FileNotFoundError, match=both_ways):
             inception_weights(None, False)
         with pytest.raises(FileNotFoundError, match=r"nowhere.pth: there is no such file"):
