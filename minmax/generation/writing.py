@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -103,18 +102,12 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         if full:
             raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
         kind, _, said = reason.partition(": ")
-        if any(kind == f"{k.__module__}.{k.__qualname__}" for k in kinds_of(UserError)):
+        wrong_input = (UserError, *UserError.__subclasses__())
+        if kind in [f"{one.__module__}.{one.__qualname__}" for one in wrong_input]:
             raise UserError(f"--devices {devices}: a process failed ({said})") from error
         if isinstance(error, ProcessExitedException):
             raise UserError(f"--devices {devices}: a process failed ({reason})") from error
         raise  # with the traceback of the process
-
-
-def kinds_of(kind: type) -> Iterator[type]:
-    """A class and all that are derived from it."""
-    yield kind
-    for derived in kind.__subclasses__():
-        yield from kinds_of(derived)
 
 
 def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:

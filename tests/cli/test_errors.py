@@ -13,6 +13,7 @@ import minmax.commands.training  # noqa: F401  (its loggers keep the stream of n
 DIGITS = ["fit", "--config", "dcgan_digits"]
 FOLDER = ["fit", "--config", "dcgan96_folder", "--data.init_args.root"]
 MODEL, DATA = "--model.init_args", "--data.init_args"
+FLIPS = [f"{MODEL}.game", "CrossEntropy", f"{MODEL}.game.label_flips", "LabelFlips"]
 
 CASES = {
     "unknown option": ([*DIGITS, "--trainer.max_epoch", "3"], "--trainer.max_epoch 3"),
@@ -49,11 +50,7 @@ CASES = {
         f"{MODEL}.discriminator_steps must",
     ),
     "probability": (
-        [
-            *DIGITS,
-            f"{MODEL}.game.label_flips",
-            '{"class_path": "LabelFlips", "init_args": {"probability": 2}}',
-        ],
+        [*DIGITS, *FLIPS, "--model.init_args.game.label_flips.probability", "2"],
         "`probability` must lie in [0, 1], got 2",
     ),
     "network of another contract": (
