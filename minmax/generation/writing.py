@@ -102,7 +102,7 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
         if full:
             raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
         kind, _, said = reason.partition(": ")
-        wrong_input = (UserError, *UserError.__subclasses__())
+        wrong_input: list[type] = [UserError, *UserError.__subclasses__()]
         if kind in [f"{one.__module__}.{one.__qualname__}" for one in wrong_input]:
             raise UserError(f"--devices {devices}: a process failed ({said})") from error
         if isinstance(error, ProcessExitedException):
