@@ -17,31 +17,32 @@ COMMANDS = {
     "validate": "score a checkpoint as in training",
     "test": "score a run's best and last checkpoint; keep the scores with their protocol",
     "sample": "draw images from a trained generator",
-    "study": "train and score what a plan compares, each change with each seed",
+    "study": "train and score the changes of a plan, each with each seed",
     "report": "make a page of runs or of a study: pictures, curves, scores",
     "explore": "open a page in the browser to move through a generator's images",
     "export": "write a generator for other runtimes: safetensors, ONNX, torch.export",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
-    "benchmark": "time a training beside other loops of the same",
+    "benchmark": "time a training beside other loops of the same networks",
     "completion": "print the completion script of a shell (bash, say)",
 }
-TRAINING = ("fit", "validate", "test", "completion")  # Lightning's; a module each for the others
+TRAINING = ("fit", "validate", "test", "completion")  # share a module; each other has its own
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command of the command line; wrong input ends it with one line and exit code 1.
+    """Run one command of the command line.
 
-    So does a disk that is full. All else is a bug, here or in code of the user's, and is raised.
+    Wrong input and a full disk end it with one line and exit code 1. Any other error is a bug, here
+    or in the user's code, and is raised.
 
     Only the command's own module is imported: Lightning alone takes seconds.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if isinstance(sys.stdout, TextIOWrapper):  # names of files may be no text
+    if isinstance(sys.stdout, TextIOWrapper):  # file names may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     for expected in (
         *(".*LeafSpec.*", ".*in eval mode at the start of training.*"),
-        "Checkpoint directory .* exists and is not empty",  # of a run that is resumed
+        "Checkpoint directory .* exists and is not empty",  # when a run is resumed
     ):
         warnings.filterwarnings("ignore", expected)
     try:
@@ -67,14 +68,14 @@ def run(given: list[str], of_process: bool) -> None:
 
     Args:
         given: the command and its arguments.
-        of_process: whether they are the process's own.
+        of_process: whether they are those of `sys.argv`.
     """
     if not given or given[0] in ("-h", "--help"):
         print(overview())
     elif given[0] in COMMANDS and given[0] not in TRAINING:
         import_module(f"minmax.commands.{given[0]}").main(given[1:])
     elif given[0] in COMMANDS or given[0].startswith("-"):
-        if of_process:  # with these Lightning starts the processes of further devices
+        if of_process:  # Lightning starts the processes of more devices with these
             sys.argv[1:] = given
         import_module("minmax.commands.training").main(None if of_process else given)
     else:
@@ -89,7 +90,7 @@ def overview() -> str:
             "usage: python cli.py COMMAND ...\n",
             f"{__doc__}\n",
             *lines,
-            "\nEach has a --help of its own. To begin: fit --config configs/dcgan_digits.yaml",
+            "\nEach has its own --help. To begin: fit --config configs/dcgan_digits.yaml",
         ]
     )
 

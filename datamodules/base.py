@@ -18,29 +18,28 @@ from minmax.errors import UserError
 class ImageDataModule(LightningDataModule, ABC):
     """Images float `[B, C, H, W]` in [-1, 1] and labels int64 `[B]`, from memory.
 
-    A subclass says which classes there are and implements `load`. The attributes below
-    exist after `__init__`, before any image is read, so that models can be linked to them.
-    A run that is made in Python is described by them: each argument of a subclass' constructor
-    that stands in the attribute of its name.
+    A subclass names its classes and implements `load`. The attributes below exist after
+    `__init__`, before any image is read, so that models can be linked to them. A run made in
+    Python saves each argument of a subclass' constructor that has an attribute of its name.
 
     Args:
-        available_classes: Names of all classes of the data set, in the order of its labels.
-        image_size: Height and width of the images in pixels. Images of other sizes have
-            their short side resized to it and their centre cropped.
-        grayscale: One channel (ITU-R 601 luma) instead of three.
-        batch_size: Images per batch and per process (GPU).
-        classes: Train on these classes only, by name or by number; they get the labels
-            0, 1, ... in the order given here. All classes where None.
-        on_device: Keep the images in GPU memory where there is room for them twice.
+        available_classes: names of all classes of the data set, in the order of its labels.
+        image_size: height and width of the images in pixels. The short
+            side of other images is resized to it, and their centre cropped.
+        grayscale: one channel (ITU-R 601 luma) instead of three.
+        batch_size: images per batch and per process (GPU).
+        classes: train on these classes only, by name or by number; they get the labels
+            0, 1, ... in this order. None means all classes.
+        on_device: keep the images in GPU memory if there is room for them twice.
 
     Attributes:
         channels: 1 or 3.
-        image_size: As given.
-        num_classes: Number of classes in use.
-        class_names: Their names, by label.
+        image_size: as given.
+        num_classes: number of the classes in use.
+        class_names: their names, by label.
 
     Raises:
-        UserError: An argument out of range, or unknown or repeated classes.
+        UserError: an argument is out of range, or a class is unknown or repeated.
     """
 
     decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
@@ -81,18 +80,18 @@ class ImageDataModule(LightningDataModule, ABC):
         """Read one split.
 
         Returns:
-            Images uint8 `[N, 1 or 3, H, W]` of any one size, and labels int64 `[N]` which
-            count in all available classes (images of unselected classes may be left out).
+            Images uint8 `[N, 1 or 3, H, W]`, all of one size, and labels int64 `[N]`, which are
+            positions in `available_classes`. Images of unselected classes may be left out.
         """
 
     def setup(self, stage: str | None = None) -> None:
         """Decode the split that the stage begins with; the other one is decoded on demand.
 
-        Each split is decoded once: later calls, and stages, find it done.
+        Each split is decoded once, and kept for later calls and stages.
         """
         self.split(train=stage in ("fit", None))
         if stage == "fit":
-            self._loader(train=True)  # refuses a batch that is too large, before all else
+            self._loader(train=True)  # refuses too large a batch early
 
     def train_dataloader(self) -> ResidentLoader:
         """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""
@@ -110,9 +109,9 @@ class ImageDataModule(LightningDataModule, ABC):
         """Return the training or the held-out images of the selected classes, decoded once.
 
         Args:
-            train: Training images, else the held-out ones.
-            image_size: Their side in pixels; that of the data module if None. Where the files
-                have a size of their own (MNIST, CIFAR-10), another side is made from that.
+            train: training images, else the held-out ones.
+            image_size: their side in pixels; None means that of the data module. If all files
+                have one size (MNIST, CIFAR-10), they are resized from that size.
 
         Returns:
             Images uint8 `[N, C, image_size, image_size]`, and their labels int64 `[N]`.
@@ -141,7 +140,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return self._select(*self.load(train))
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Leave out the other classes, and number the selected ones as they were given."""
+        """Keep the selected classes, numbered in the order they were given."""
         renumber = torch.full((self.available,), -1)
         renumber[self.selected] = torch.arange(self.num_classes)
         labels = renumber[labels]
@@ -173,8 +172,8 @@ class ImageDataModule(LightningDataModule, ABC):
         sampler = EpochShuffle(len(images), self.batch_size, train, seed, rank, world_size)
         labels = labels.to(images.device)
         trainer = self.trainer
-        # Asked here as well, because after a resume from an epoch's end under `max_steps` the
-        # number which Lightning's loop gives the sampler is one too high.
+        # The loader asks for the epoch: after a resume from an epoch's end under `max_steps`,
+        # Lightning's loop gives the sampler a number that is one too high.
         current_epoch = (lambda: trainer.current_epoch) if train and trainer is not None else None
         return ResidentLoader(
             images, labels, self.batch_size, sampler, self._device(), current_epoch

@@ -6,10 +6,10 @@ from threading import Condition
 
 
 class Budget:
-    """So much may be taken at a time; who wants more waits, or has it alone.
+    """An amount that threads share: each waits until its part is free.
 
     Args:
-        total: in any unit.
+        total: the amount, in any unit. A larger part is given when all is free.
     """
 
     def __init__(self, total: int) -> None:
@@ -18,7 +18,7 @@ class Budget:
 
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
-        """Have an amount until the block ends."""
+        """Wait for an amount, and hold it until the block ends."""
         amount = min(amount, self.total)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= amount)

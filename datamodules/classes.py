@@ -1,4 +1,4 @@
-"""The classes that are asked for, by name or by number."""
+"""Classes selected by name or by number."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ _SHOWN = 20
 
 
 def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
-    """Return the labels of the `wanted` classes; all where None.
+    """Return the labels of the `wanted` classes; None means all.
 
-    A value is the class of this name; one that YAML doesn't read as text is the class whose
-    name YAML reads as the same. Else a number is a label, unless all names are numbers.
+    A text is the name of a class. Any other value is the class whose name YAML reads as this
+    value. If there is none, a number is a label, unless all names are numbers.
 
     Raises:
-        UserError: An unknown class, one named twice or unclearly, or an empty list.
+        UserError: a class is unknown, unclear or named twice, or the list is empty.
     """
     if wanted is None:
         return list(range(len(available)))
@@ -61,7 +61,7 @@ def select_classes(available: Sequence[str], wanted: Classes) -> list[int]:
 
 
 def called(value: Class, available: Sequence[str]) -> list[str]:
-    """The classes that can be meant by a name, as it was written or as YAML reads it."""
+    """Names of the classes that a value can mean, as it was written or as YAML reads it."""
     if isinstance(value, str):
         return [value] * (value in available)
     return _by_reading(tuple(available)).get(repr(value), [])
@@ -69,7 +69,7 @@ def called(value: Class, available: Sequence[str]) -> list[str]:
 
 @cache
 def _by_reading(available: tuple[str, ...]) -> dict[str, list[str]]:
-    """Names by the texts of what YAML reads: 1, 1.0 and True are equal, and nan is not itself."""
+    """Names by the `repr` of what YAML reads: 1, 1.0 and True are equal, and nan is not nan."""
     names = defaultdict[str, list[str]](list)
     for name in available:
         names[repr(_read(name))].append(name)
@@ -77,7 +77,7 @@ def _by_reading(available: tuple[str, ...]) -> dict[str, list[str]]:
 
 
 def _number(value: Class, available: Sequence[str]) -> int | None:
-    """The label that a value is, if it can be one."""
+    """The label that a value means; None if it means none."""
     if isinstance(value, str) and value.isdecimal() and value == str(int(value)):
         value = int(value)
     if type(value) is not int or not 0 <= value < len(available):
@@ -91,6 +91,6 @@ def _read(name: str) -> Class:
     """What YAML reads in a name."""
     try:
         read: Class = get_loader("yaml")(name)
-    except Exception:  # of many types
+    except Exception:  # YAML raises many types
         return name
     return read

@@ -21,9 +21,9 @@ from minmax.errors import UserError, passes_through
 Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
 MOST_PIXELS = 2**26
-"""Of an image that is decoded whole; large JPEG files are decoded at a fraction of their size."""
+"""Limit of an image decoded whole; large JPEG files are decoded at a fraction of their size."""
 IN_FLIGHT = Budget(2**25)
-"""Pixels that all threads decode at a time: half a gigabyte. A larger image is decoded alone."""
+"""Pixels that all threads decode at a time (half a gigabyte). A larger image is decoded alone."""
 
 _GROUP = 32
 _NAMED = 20
@@ -33,7 +33,7 @@ class BrokenFilesError(UserError):
     """Files that can't be read, all in one message.
 
     Args:
-        files: What is wrong with each, by its path.
+        files: what is wrong with each file, by path.
     """
 
     def __init__(self, files: dict[str, str]) -> None:
@@ -54,17 +54,17 @@ def decode_files(
     """Decode files on several threads, with a progress bar.
 
     Args:
-        paths: The files.
-        size: Height and width of the result in pixels.
+        paths: the files.
+        size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
-        background: Colour name or #rrggbb behind transparent pixels.
-        description: Stands before the progress bar.
+        background: colour name or #rrggbb behind transparent pixels.
+        description: text before the progress bar.
 
     Returns:
         uint8 `[len(paths), channels, size, size]`.
 
     Raises:
-        BrokenFilesError: Files that can't be read, after all were tried.
+        BrokenFilesError: files can't be read; all files are tried first.
     """
     broken: dict[str, str] = {}
 
@@ -78,14 +78,14 @@ def decode_files(
         return pixels
 
     def convert(chunk: list[str]) -> Tensor:
-        # Groups, because a task a file would cost as much as decoding a small image.
+        # Groups: one task per file would cost as much as decoding a small image.
         groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
         pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
     # Pillow decodes and resizes without the interpreter lock, so threads suffice.
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has a limit
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has its own
         images = fill(paths, convert, channels, size, f"Decoding {description}")
     if broken:
         raise BrokenFilesError({path: broken[path] for path in paths if path in broken})
@@ -101,7 +101,7 @@ def decode(path: str, size: int, channels: int, background: str) -> Pixels:
         uint8 `[size, size, channels]`.
 
     Raises:
-        BrokenFilesError: Broken, too large, or of a kind with no fixed range (32 bits a pixel).
+        BrokenFilesError: the file is broken, too large, or has 32-bit pixels of no fixed range.
     """
     try:
         try:
@@ -115,7 +115,7 @@ def decode(path: str, size: int, channels: int, background: str) -> Pixels:
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
         if not (isinstance(error, OSError | ValueError) or passes_through(error, ("PIL",))):
             raise
-        reason = str(error).replace(repr(path), "it")  # which stands before it
+        reason = str(error).replace(repr(path), "it")  # the path precedes it
         raise BrokenFilesError({path: f"can't be read ({reason})"}) from error
     return numpy.asarray(image).reshape(size, size, channels)
 

@@ -8,15 +8,15 @@ from datamodules.classes import Class
 
 
 class Digits(ImageDataModule):
-    """1,797 gray digits of 8x8 pixels in ten classes, every tenth one held out.
+    """1,797 gray digits of 8x8 pixels in ten classes; every tenth image is held out.
 
-    For first runs and tests: a model trains on them in seconds to minutes on a CPU.
+    For first runs and tests: training on them takes seconds to minutes on a CPU.
 
     Args:
-        image_size: Height and width in pixels; the digits are enlarged smoothly.
-        batch_size: Images per batch and per process (GPU).
-        classes: Digits to use, "0" to "9"; all where None.
-        on_device: Keep the images in GPU memory where there is room for them twice.
+        image_size: height and width in pixels; the digits are enlarged smoothly.
+        batch_size: images per batch and per process (GPU).
+        classes: digits to use, "0" to "9"; None means all.
+        on_device: keep the images in GPU memory if there is room for them twice.
     """
 
     def __init__(

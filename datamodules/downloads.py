@@ -17,16 +17,16 @@ from minmax.errors import MissingError, UnreachableError, files_named, passes_th
 
 
 class TorchvisionDataModule(ImageDataModule):
-    """A data set class of torchvision: finding, downloading, and one kind of error for each.
+    """A data set of torchvision: found or downloaded, with one kind of error for each step.
 
     Args:
-        root: The folder that holds torchvision's folder of this data set.
-        image_size: Height and width in pixels.
-        grayscale: One channel instead of three.
-        batch_size: Images per batch and per process (GPU).
-        classes: Names or numbers of the classes to use; all where None.
-        download: Fetch what is missing. Without it nothing is ever fetched.
-        on_device: Keep the images in GPU memory where there is room for them twice.
+        root: the folder that holds torchvision's folder of this data set.
+        image_size: height and width in pixels.
+        grayscale: one channel instead of three.
+        batch_size: images per batch and per process (GPU).
+        classes: names or numbers of the classes to use; None means all.
+        download: download what is missing; otherwise nothing is ever downloaded.
+        on_device: keep the images in GPU memory if there is room for them twice.
     """
 
     names: ClassVar[Sequence[str]]
@@ -55,12 +55,13 @@ class TorchvisionDataModule(ImageDataModule):
         """Return all images uint8 `[N, C, H, W]` and labels int64 `[N]` of such an object."""
 
     def prepare_data(self) -> None:
-        """Download the data set if that is allowed and it isn't there (one process a machine).
+        """Download the data set if it is missing and `download` is true.
 
-        Another process that downloads into the same folder is waited for.
+        Lightning calls this in one process per machine. It waits for other processes that
+        download into the same folder.
 
         Raises:
-            UnreachableError: It can't be fetched.
+            UnreachableError: the data set can't be downloaded.
         """
         if not self.download or self._is_complete():
             return
@@ -68,18 +69,18 @@ class TorchvisionDataModule(ImageDataModule):
         with files_named():
             root.mkdir(parents=True, exist_ok=True)
         with _alone_in(root):
-            if not self._is_complete():  # else by the process that was waited for
+            if not self._is_complete():  # else another process did it
                 self._fetch(root)
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Read one split.
 
         Raises:
-            MissingError: The data set is not there or damaged.
+            MissingError: the data set is missing or damaged.
         """
         try:
             dataset = self.open(self._root(), train, download=False)
-        except Exception as error:  # damaged files: a different type from each of the parsers
+        except Exception as error:  # each parser has its own type for damaged files
             if not passes_through(error, ("torchvision",)):
                 raise
             raise MissingError(
@@ -91,8 +92,8 @@ class TorchvisionDataModule(ImageDataModule):
         return self.extract(dataset)
 
     def _fetch(self, root: Path) -> None:
-        # torchvision accepts some half-written files as complete. So they are written elsewhere
-        # and moved into place when all are there.
+        # torchvision takes some half-written files for complete ones. So files are written
+        # elsewhere and moved into place when all are there.
         with ExitStack() as made:
             with files_named():
                 place = tempfile.TemporaryDirectory(dir=root, prefix=".download-")
@@ -128,9 +129,9 @@ class TorchvisionDataModule(ImageDataModule):
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait for other processes that are in this block for the same folder.
+    """Let one process at a time into this block for a folder.
 
-    The folder itself is locked, so that nothing is left there. Systems without such locks
+    The lock is on the folder itself, so that no file is left there. Systems without such locks
     (Windows, folders over NFS) let all processes in.
     """
     descriptor = None

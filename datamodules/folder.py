@@ -16,35 +16,35 @@ from minmax.errors import MissingError, UserError, files_named
 
 
 class ImageFolder(ImageDataModule):
-    """Images directly in `root` (one class), or in one folder a class (searched through).
+    """Images directly in `root` (one class), or below it in one folder per class.
 
-    Folders with names of splits are splits: `train` and besides `val`, `valid`, `validation`,
-    `dev`, `test` or `eval` (the first of them that exists, in this order, is held out), in any
-    case of the letters and with words such as `_set` or `images` beside. They lie in `root`, or
-    in the only folder there, and with nothing beside them; else they are refused, unless
-    `classes` names them. Without them `val_fraction` of the images are held out, chosen by a hash
-    of each file's path, so that an image stays on its side when others are added.
+    Folders with names of splits are splits: `train`, and the first one of `val`, `valid`,
+    `validation`, `dev`, `test` and `eval`, which is held out. Upper case and additions such as
+    `_set` or `images` make no difference. Splits must lie in `root` or in the only folder there,
+    with nothing beside them; otherwise they are refused, unless `classes` names them. Without
+    splits `val_fraction` of the images are held out. A hash of each file's path chooses them, so
+    that an image stays on its side when others are added.
 
     Reads what Pillow reads: grayscale, colour, palette, CMYK, transparent, 16-bit gray and
     rotated (EXIF) images, and the first frame of animations. Hidden files, folders of the system
-    (`@eaDir`), other files and folders that can't be read are left out, and a line counts them.
-    A file that can be reached in several ways is one image.
+    (`@eaDir`), other files and unreadable folders are left out, and one line counts them. A file
+    with several paths is one image.
 
     Args:
-        root: The folder.
-        image_size: Height and width in pixels. The short side is resized to it and the
+        root: the folder.
+        image_size: height and width in pixels. The short side is resized to it and the
             centre cropped.
-        grayscale: One channel (ITU-R 601 luma) instead of three.
-        batch_size: Images per batch and per process (GPU).
-        background: What shows through transparent pixels: a colour name or #rrggbb.
-        classes: Names or numbers of the classes to use; all where None.
-        val_fraction: Share of the images to hold out, at least 0 and below 1. At 0 the
+        grayscale: one channel (ITU-R 601 luma) instead of three.
+        batch_size: images per batch and per process (GPU).
+        background: what shows through transparent pixels: a colour name or #rrggbb.
+        classes: names or numbers of the classes to use; None means all.
+        val_fraction: share of the images to hold out, at least 0 and below 1. At 0 the
             training images also serve for validation.
-        on_device: Keep the images in GPU memory where there is room for them twice.
+        on_device: keep the images in GPU memory if there is room for them twice.
 
     Raises:
         MissingError: `root` doesn't exist or holds no images.
-        UserError: An argument out of range, or folders that can't be told apart.
+        UserError: an argument is out of range, or it is unclear what is a split or a class.
     """
 
     decodes_to_size = True
@@ -87,7 +87,7 @@ class ImageFolder(ImageDataModule):
         """Decode the files of the selected classes, to their final size.
 
         Raises:
-            BrokenFilesError: Files that can't be read: those of both splits, so that all are known.
+            BrokenFilesError: files can't be read; it names those of both splits.
         """
         try:
             images = self._decode(train)
@@ -119,11 +119,11 @@ class ImageFolder(ImageDataModule):
 
 
 def split_by_hash(files: Files, fraction: float) -> tuple[Files, Files]:
-    """Return the files to train on and those held out; both the same where `fraction` is 0.
+    """Return the files to train on and those held out; both are all files if `fraction` is 0.
 
-    Which side a file is on depends on its path alone. Only if one side would be empty, the
-    file whose hash is nearest to the border changes sides. So does a class' last file if there
-    were none of the class to train on.
+    The side of a file depends on its path alone, with two exceptions. If one side would be empty,
+    the file whose hash is nearest to the border changes sides. Each class keeps one file to
+    train on.
     """
     if fraction == 0 or len(files) < 2:
         return files, files

@@ -23,14 +23,14 @@ def available_memory() -> int:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":", 1) for line in file)
         return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux: nothing in the standard library tells
+    except (OSError, KeyError):  # not Linux: the standard library can't tell
         return 8 << 30
 
 
 def allocate(count: int, channels: int, size: int) -> Tensor:
     """Return uninitialised uint8 `[count, channels, size, size]`, channels last in memory.
 
-    In memory where that takes at most half of what is available, else in a temporary file
+    It lies in memory if that takes at most half of what is available, else in a temporary file,
     which the system pages in and out, and which vanishes with the process.
     """
     shape = (count, size, size, channels)
@@ -39,7 +39,7 @@ def allocate(count: int, channels: int, size: int) -> Tensor:
         return torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
     handle, path = tempfile.mkstemp(suffix=".images")
     try:
-        if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
+        if hasattr(os, "posix_fallocate"):  # else a full disk kills the process later
             os.posix_fallocate(handle, 0, needed)
     except OSError as error:
         os.unlink(path)
@@ -69,11 +69,11 @@ def fill(
     """Convert `items` chunk by chunk into one tensor, with a progress bar if it takes a second.
 
     Args:
-        items: Anything that can be sliced: paths, or images `[N, ...]`.
-        convert: Makes uint8 `[n, channels, size, size]` of a slice of `n` items.
-        channels: Of the result.
-        size: Height and width of the result in pixels.
-        description: Stands before the progress bar.
+        items: anything that can be sliced: paths, or images `[N, ...]`.
+        convert: makes uint8 `[n, channels, size, size]` from a slice of `n` items.
+        channels: channels of the result.
+        size: height and width of the result in pixels.
+        description: text before the progress bar.
 
     Returns:
         uint8 `[len(items), channels, size, size]`, channels last in memory.
@@ -91,8 +91,8 @@ def fill(
 def to_grayscale(images: Tensor) -> Tensor:
     """Return the ITU-R 601 luma of uint8 `[N, 3, H, W]` as uint8 `[N, 1, H, W]`.
 
-    In integers, bit for bit as Pillow does it: torchvision's weights sum to 0.9999 and its
-    cast truncates, which turns white into 254.
+    It computes in integers, bit for bit as Pillow does. torchvision's weights sum to 0.9999, and
+    its cast truncates, which turns white into 254.
     """
     red, green, blue = images.to(torch.int32).unbind(1)
     luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) // 65536

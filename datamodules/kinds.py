@@ -1,15 +1,15 @@
-"""The kinds of image file that are read."""
+"""The kinds of image files that are read."""
 
 from PIL import Image, ImageFile
 
 
 def _readable() -> dict[str, str]:
-    """Suffixes in lower case and Pillow's names of their formats."""
+    """Suffixes in lower case, each with Pillow's name of its format."""
     found = {}
     for suffix, kind in Image.registered_extensions().items():
         reader = Image.OPEN.get("JPEG" if kind == "MPO" else kind, (None,))[0]
         stub = isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile)
-        # Ghostscript reads EPS, and runs what stands in it; of films Pillow knows the size alone.
+        # Pillow reads EPS by Ghostscript, which runs its code, and of films only the size.
         if reader is not None and not stub and kind not in ("EPS", "MPEG"):
             found[suffix] = "JPEG" if kind == "MPO" else kind
     return found
@@ -17,7 +17,7 @@ def _readable() -> dict[str, str]:
 
 READABLE = _readable()
 FORMATS = [kind for kind in Image.ID if kind in READABLE.values()]
-"""What a file may hold, whatever its suffix, in the order in which Pillow tries them."""
+"""Formats that a file may have, whatever its suffix, in the order in which Pillow tries them."""
 UNREADABLE = {
     f".{name}"
     for names in (
@@ -27,7 +27,7 @@ UNREADABLE = {
     )
     for name in names.split()
 } - READABLE.keys()
-"""Suffixes of images that this Pillow can't read: some only because of how it was built."""
+"""Suffixes of images that this Pillow can't read; another build may read some of them."""
 
 
 def suffix_of(name: str) -> str:

@@ -8,7 +8,7 @@ NAMED = 5
 
 
 class LeftOut:
-    """What is not read: counted by its kind, and named."""
+    """Files and folders that are not read, counted by kind and named."""
 
     def __init__(self) -> None:
         self._names: defaultdict[str, Counter[str]] = defaultdict(Counter)

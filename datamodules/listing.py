@@ -1,4 +1,4 @@
-"""Lists the images of a folder by split and class."""
+"""Listing the images of a folder by split and class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ class Listing:
     """What a folder holds.
 
     Attributes:
-        names: of all classes.
-        train_folder: of the images to train on.
-        train: those of the classes that were asked for.
-        held_out_folder: the same folder if there are no splits.
-        held_out: the same images then.
+        names: names of all classes.
+        train_folder: folder of the images to train on.
+        train: training images of the selected classes.
+        held_out_folder: folder of the held-out images; `train_folder` if there are no splits.
+        held_out: held-out images of the selected classes; `train` if there are no splits.
     """
 
     names: list[str]
@@ -37,15 +37,15 @@ class Listing:
 
 
 def list_images(root: Path, classes: Classes) -> Listing:
-    """Find splits, classes and images, and say in a line what was left out.
+    """Find splits, classes and images; print in a line what was left out.
 
     Args:
         root: the folder.
-        classes: those asked for, all where None.
+        classes: the selected classes; None means all.
 
     Raises:
-        MissingError: no images.
-        UserError: folders that can't be told apart, or no such classes.
+        MissingError: there are no images.
+        UserError: it is unclear what is a split or a class, or a class is unknown.
     """
     left_out = LeftOut()
     place = Place(root, search(root, left_out))

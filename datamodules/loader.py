@@ -1,9 +1,9 @@
 """A loader over images that are already in memory, and the order it visits them in.
 
-Images stay uint8 in one tensor (on the GPU where they fit) and become float batches by
+Images stay uint8 in one tensor (on the GPU if they fit) and become float batches by
 indexing, which costs 10 to 100 times less per image than decoding files in workers.
-The order is a pure function of (seed, epoch), so a resumed run sees what an
-uninterrupted one would have seen, and two ranks see together what one rank sees alone.
+The order depends on (seed, epoch) alone. So a resumed run sees the images of an
+uninterrupted one, and two ranks together see those of a single rank.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from torch.utils.data import Sampler
 class EpochShuffle(Sampler[int]):
     """One rank's share of the image indices, in an order given by (seed, epoch).
 
-    Batch `i` of all ranks together holds exactly the images which a single rank with a
-    batch `world_size` times as large would get as its batch `i`.
+    The batches `i` of all ranks together hold exactly the images of batch `i` of a single rank
+    whose batches are `world_size` times as large.
 
     Args:
-        size: Number of images in the data set.
-        batch_size: Images per batch and rank.
+        size: number of images in the data set.
+        batch_size: images per batch and rank.
         shuffle: True (training): a new order each epoch, and only whole batches, equally
             many on every rank. False (evaluation): every image once, in the stored order.
-        seed: Of the order. Must be the same on every rank.
-        rank: This process, from 0.
-        world_size: Number of processes.
+        seed: seed of the order, the same on every rank.
+        rank: this process, from 0.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class EpochShuffle(Sampler[int]):
         """Return this rank's indices for the current epoch, int64 `[N]`, on the CPU.
 
         Args:
-            start: Images of the epoch's order, over all ranks, that were seen before; those that
-                follow are shared anew.
-            seed: Of the order, if it isn't the sampler's.
+            start: number of images that all ranks together have seen of this epoch; the others
+                are shared out anew.
+            seed: seed of the order; None means the sampler's.
         """
         if self.shuffle:
-            # A pair as seed: with `seed + epoch`, run 0's epoch 1 would be run 1's epoch 0.
+            # A pair: with `seed + epoch`, epoch 1 of seed 0 would be epoch 0 of seed 1.
             pair = (self.seed if seed is None else seed, self.epoch)
             order = numpy.random.default_rng(pair).permutation(self.size)[start:]
         else:
@@ -77,7 +77,7 @@ class EpochShuffle(Sampler[int]):
         return self._share(self.size)
 
     def _share(self, images: int) -> int:
-        """Number of images that this rank visits of so many."""
+        """Number of images that this rank visits out of `images`."""
         if self.shuffle:
             return images // (self.batch_size * self.world_size) * self.batch_size
         return len(range(self.rank, images, self.world_size))
@@ -88,18 +88,18 @@ class ResidentLoader:
 
     Yields `(images, labels)`: float32 `[B, C, H, W]` with `images = uint8 / 127.5 - 1`
     (channels_last) and int64 `[B]`, both on `device`. In the middle of an epoch `state_dict`
-    holds the position. Lightning stores it in checkpoints, and the next iteration after
-    `load_state_dict` yields only the rest of that epoch: the images that follow in the order of
-    the seed it began with, whatever the batch size, the number of ranks and the seed are now.
+    holds the position, which Lightning stores in checkpoints. The next iteration after
+    `load_state_dict` yields only the rest of that epoch, in the order of the seed it began with.
+    Batch size, number of ranks and seed may have changed since.
 
     Args:
         images: uint8 `[N, C, H, W]`, on `device` or on the CPU; not copied if its memory is
             channels_last (or `C` is 1).
         labels: int64 `[N]`.
-        batch_size: Images per batch on this rank.
-        sampler: The order; all images in the stored order where None.
-        device: Where batches are wanted; where `images` are, if None.
-        current_epoch: Asked for the epoch when one begins; if None, the sampler's own counts.
+        batch_size: images per batch on this rank.
+        sampler: the order; None means all images in the stored order.
+        device: device of the batches; None means that of `images`.
+        current_epoch: returns the epoch when one begins; None means the sampler's own.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class ResidentLoader:
         device: torch.device | None = None,
         current_epoch: Callable[[], int] | None = None,
     ) -> None:
-        # Stored with the channels last, so that an image is one run of bytes in the order its
-        # batch needs: on a CPU half to a third of the time of reordering each batch.
+        # Channels last: an image is then one run of bytes in the order that its batch needs. On a
+        # CPU that takes a half to a third of the time of reordering each batch.
         self._pixels = images.permute(0, 2, 3, 1).contiguous()
         self.labels = labels
         self.batch_size = batch_size
@@ -140,7 +140,7 @@ class ResidentLoader:
             self.sampler.set_epoch(self.current_epoch())
         epoch = self.sampler.epoch
         resume, self._resume = self._resume, None
-        # A position belongs to its epoch: a checkpoint from an epoch's end skips nothing.
+        # A position counts in its own epoch only: one from an epoch's end skips nothing.
         if resume is None or resume["epoch"] != epoch:
             resume = {"images": 0, "seed": self.sampler.seed}
         first, seed = resume["images"], resume["seed"]
@@ -152,7 +152,7 @@ class ResidentLoader:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images float32 `[B, C, H, W]` and labels int64 `[B]` of the indices, int64 `[B]`."""
-        # To the device as uint8 and in float only there: a quarter of the bytes to copy.
+        # Copied to the device as uint8, and float only there: a quarter of the bytes.
         pixels = self._pixels.index_select(0, indices).to(self.device, non_blocking=True)
         images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         return images, self.labels.index_select(0, indices).to(self.device, non_blocking=True)
@@ -162,9 +162,9 @@ class ResidentLoader:
         return dict(self._resume or self._position)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue, at the next iteration, behind the images which `state_dict` counted.
+        """Let the next iteration continue after the images that `state_dict` counted.
 
-        Earlier versions counted batches: they are taken for batches of today's size.
+        Earlier versions counted batches; these are taken to have today's size.
         """
         images = state_dict.get("images")
         if images is None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
-    """Text in which a terminal finds nothing to obey: such characters stand as Python escapes.
+    """Text without characters that a terminal obeys: they are written as Python escapes.
 
-    Escape codes, line breaks, marks that turn the direction of writing, and bytes that are not
-    UTF-8 can all be in the name of a file.
+    The name of a file can hold escape codes, line breaks, marks that turn the direction of
+    writing, and bytes that are not UTF-8.
     """
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
@@ -19,6 +19,6 @@ def few(names: Sequence[str], most: int = 3) -> str:
 
 
 def short(name: str, longest: int = 200) -> str:
-    """A name without its middle if it is longer."""
+    """A name, without its middle if it is longer than `longest`."""
     half = longest // 2
     return name if len(name) <= longest else f"{name[:half]}...{name[-half:]}"

@@ -1,4 +1,4 @@
-"""Each real file once, by however many paths it can be reached."""
+"""Reading each real file once, however many paths it has."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ Group = tuple[Path, int]
 
 
 def each_once(groups: Mapping[Group, list[Found]], left_out: LeftOut) -> dict[Group, list[Found]]:
-    """The groups without links to files that are in them, or in other groups, already.
+    """The groups without links to files that a group holds already.
 
     Raises:
-        UserError: two groups have equal claims to a file.
+        UserError: two groups hold the same file, both by a link or both without.
     """
     identities = [file.identity for files in groups.values() for file in files]
     if len({*identities}) == len(identities):

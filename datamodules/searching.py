@@ -1,4 +1,4 @@
-"""Finds the image files below a folder: each real folder is read once, however links run."""
+"""Finding the image files below a folder; each real folder is read once, whatever links it has."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ SYSTEM = frozenset(
         *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
     }
 )
-"""What systems leave beside a user's files, some of it with small copies of all images."""
+"""Names that systems leave beside a user's files; some hold small copies of all images."""
 
 Identity = tuple[int, int]
 
@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
     Attributes:
         path: below the folder that was searched, with slashes.
-        identity: device and inode, the same by whatever path; None of a link to nowhere.
+        identity: device and inode, the same for every path; None if the file can't be reached.
         linked: whether a link is on the path.
     """
 
@@ -48,8 +48,8 @@ class Folder:
     """A real folder.
 
     Attributes:
-        images: name, identity, and whether it is a link, of each image in it.
-        folders: its folders by name, and whether each is a link.
+        images: of each image its name, its identity, and whether it is a link.
+        folders: its folders by name, each with whether it is a link.
     """
 
     images: list[tuple[str, Identity | None, bool]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Folder:
 def search(root: Path, left_out: LeftOut) -> Folder:
     """Read all folders below `root`, with a progress bar if it takes a second.
 
-    No file is opened. Links that lead back to a folder they are in are not followed.
+    No file is opened. A link to a folder that it lies in is not followed.
     """
     top, status = Folder(), root.stat()
     known = {(status.st_dev, status.st_ino): top}
@@ -93,7 +93,7 @@ def search(root: Path, left_out: LeftOut) -> Folder:
 def _look(
     entry: os.DirEntry[str], below: str, left_out: LeftOut
 ) -> tuple[Literal["image", "folder", "neither"], Identity | None]:
-    """What something is, and its device and inode."""
+    """What an entry is, and its device and inode."""
     name, suffix = entry.name, suffix_of(entry.name)
     if name.startswith("."):
         left_out.add("hidden", name)
@@ -146,15 +146,14 @@ def images_below(
 ) -> list[Found]:
     """All images below a folder, in the order of `os.walk` with sorted names.
 
-    A real folder that can be reached in several ways is gone through once, if possible without
-    a link.
+    A real folder with several paths is visited once, if possible by one without a link.
 
     Args:
         folder: where to begin.
         linked: whether it was reached by a link.
-        left_out: learns of links to folders that were gone through already.
-        place: what paths count from, for that.
-        prefix: of all paths.
+        left_out: receives links to folders that were visited already.
+        place: start of the paths in `left_out`.
+        prefix: start of the paths in the result.
     """
     found: list[Found] = []
     seen, links = {folder}, deque[tuple[str, Folder]]()

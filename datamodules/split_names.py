@@ -1,11 +1,11 @@
-"""Names that folders of splits have."""
+"""Names of folders that mean splits."""
 
 import re
 from collections import defaultdict
 from collections.abc import Collection
 
 _BESIDE = r"(?:images?|imgs?|pictures?|photos?|data|datasets?|sets?|splits?|seg|public|private|\d+)"
-WORDS = {  # in the order in which one is chosen to be held out
+WORDS = {  # the first one that exists is held out
     "train": r"train(?:ing)?|trn|train_?val",
     "val": "val",
     "valid": "valid",
@@ -21,10 +21,10 @@ _NAMES = {
 
 
 def split_of(name: str) -> str | None:
-    """What a folder's name means as a split (`train`, or one to hold out), None if nothing.
+    """The split that a folder's name means (`train`, or one to hold out); None if it means none.
 
-    The case of the letters, and what is often put beside the word, is ignored: `Train`,
-    `training_set`, `val2017`, `seg_test`, `trainA`.
+    Case and common additions are ignored: `Train`, `training_set`, `val2017`, `seg_test`,
+    `trainA`.
     """
     name = re.sub(r"(?:[\W_][ABab]|(?<=[a-z])[AB])$", "", name)
     plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
@@ -32,9 +32,9 @@ def split_of(name: str) -> str | None:
 
 
 def splits_among(names: Collection[str]) -> dict[str, str]:
-    """The names that mean splits, with what they mean.
+    """The names that mean splits, each with its split.
 
-    Also of `cats_train` and `cats_test`, which differ in the words of splits alone.
+    Names that differ only in the word for a split, as `cats_train` and `cats_test`, are included.
     """
     splits = {name: word for name in names if (word := split_of(name)) is not None}
     alike = defaultdict[str, dict[str, str]](dict)

@@ -45,15 +45,15 @@ class Place:
 def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place, Place] | None:
     """The folders of the images to train on and of those held out; None if there are no splits.
 
-    Where there is but one to train on, it is both.
+    A single one to train on is both.
 
     Args:
-        root: where to look; if it holds a single folder, then in that.
-        classes: those asked for. If they are all folders there, none of these is a split.
-        left_out: learns of splits and folders that are not used.
+        root: where to look; if it holds a single folder, that one is searched.
+        classes: the selected classes. If all of them are folders there, there are no splits.
+        left_out: receives splits and folders that are not used.
 
     Raises:
-        UserError: folders whose names are splits' beside others, or that contradict each other.
+        UserError: splits lie beside other folders or images, or contradict each other.
     """
     for _ in range(DEEPEST):
         splits = _splits_in(root, classes)
@@ -72,8 +72,8 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
         also = f" beside {few(beside)}" if beside else ""
         raise UserError(
             f"`root` leads to {root.path}, which holds {few([*splits], 9)}{also}:"
-            " by their names they are splits, of which there must be one to train on, at most one"
-            " of a kind to hold out, and nothing beside. Move the others away,"
+            " these names mean splits, and there must be one to train on, at most one of a kind to"
+            " hold out, and nothing beside them. Move the others away,"
             f" {_as_classes(root)}"
         )
     for name in held_out[1:]:
@@ -85,7 +85,7 @@ def find_splits(root: Place, classes: Classes, left_out: LeftOut) -> tuple[Place
 
 
 def _splits_in(place: Place, classes: Classes) -> dict[str, str]:
-    """The folders that have the names of splits and can't be classes, with what they mean."""
+    """The folders that have names of splits and can't be classes, each with its split."""
     names = place.filled
     if classes and all(called(value, names) for value in classes):
         return {}
@@ -93,7 +93,7 @@ def _splits_in(place: Place, classes: Classes) -> dict[str, str]:
     inner = [place.folder.folders[name][0] for name in names]
     alike = all(folder.images and not folder.folders for folder in inner)
     trains = [name.lower() for name in splits] == ["train"] and len(names) > 1 and alike
-    return {} if trains else splits  # trains are a class of many data sets
+    return {} if trains else splits  # many data sets have a class of trains
 
 
 def _as_classes(place: Place) -> str:
@@ -102,7 +102,7 @@ def _as_classes(place: Place) -> str:
 
 
 def _narrowed(place: Place) -> Place:
-    """The same split's folder in a split's folder, as archives often have it."""
+    """The folder of the same split within a folder of a split: archives often have it."""
     for _ in range(DEEPEST):
         if place.folder.images or len(place.filled) != 1:
             break
@@ -120,13 +120,13 @@ def find_classes(
 
     Args:
         place: the split's folder.
-        classes: those asked for.
-        left_out: learns of links to what was read already.
-        known: names of classes in another split, and so no splits' names.
+        classes: the selected classes.
+        left_out: receives links to what was read already.
+        known: names of the classes in the other split, which are not taken for splits.
 
     Raises:
-        MissingError: there are none.
-        UserError: images beside folders, folders without images, or splits.
+        MissingError: there are no images.
+        UserError: images lie beside folders, a folder has no images, or a folder is a split.
     """
     direct, shown = place.folder.images, f"`root` leads to {place.path.absolute()},"
     besides = f" Left out: {left_out}." if str(left_out) else ""
@@ -164,7 +164,7 @@ def find_classes(
 
 
 def _refuse_splits_in(folder: Path, images: list[Found]) -> None:
-    """Refuse splits in a class: what they hold out would be trained on."""
+    """Refuse splits in a class: their held-out images would be trained on."""
     inner = defaultdict[str, set[str]](set)
     for path in {file.path.rpartition("/")[0] for file in images}:
         parts = path.split("/")

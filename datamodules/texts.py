@@ -6,9 +6,9 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 
 
 def without_texts(path: str) -> BytesIO:
-    """A PNG file without its texts and colour profile, in which Pillow refuses a megabyte or more.
+    """A PNG file without its texts and colour profile, of which Pillow refuses a megabyte or more.
 
-    Programs that generate images store how they did it there. No pixel depends on them.
+    Programs that generate images store their settings in these texts. No pixel depends on them.
     """
     kept = BytesIO()
     with open(path, "rb") as file:

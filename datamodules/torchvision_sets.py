@@ -1,7 +1,7 @@
 """Data sets that torchvision can read and download.
 
-All of them expect torchvision's own folder layout below `root`, so data which another
-project has downloaded through torchvision is found.
+They expect torchvision's own folder layout below `root`, so that data which another project
+has downloaded by torchvision is found.
 """
 
 from pathlib import Path

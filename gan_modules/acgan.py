@@ -4,8 +4,8 @@ https://arxiv.org/abs/1610.09585, section 3. The discriminator maximises L_S + L
 generator L_C - L_S: here both minimise the mean of the two cross entropies.
 
 Deviations from the paper: the class enters as a one-hot vector beside the latent. The
-source's class loss takes probabilities for log-probabilities and turns negative; this one
-is a cross entropy.
+source's class loss takes probabilities for log-probabilities and turns negative; here it is
+a cross entropy.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from minmax.errors import UserError
 
 
 def accuracy(class_logits: Tensor, classes: Tensor) -> Tensor:
-    """Share of class logits `[N, K]` whose greatest is that of the class `[N]`."""
+    """Share of images whose greatest class logit `[N, K]` is that of their class `[N]`."""
     return (class_logits.argmax(dim=1) == classes).float().mean()
 
 
@@ -35,13 +35,13 @@ class ACGAN(GANModule):
     """Class-conditional generator against a discriminator with two heads.
 
     Args:
-        discriminator: builds one with a head for the classes.
+        discriminator: builds a discriminator with a class head.
         class_weight: weight of the class loss beside the adversarial loss. Paper: 1.
         fake_class_weight: weight of generated images beside real ones in the discriminator's
-            class loss. Paper: 1. At 0 it learns the classes from real images alone, and the two
-            networks can't agree on a texture for each class.
+            class loss. Paper: 1. At 0 the discriminator learns the classes from real images
+            alone; then the two networks can't agree on a texture for each class.
         game: the adversarial losses of both networks; none means the cross entropy.
-        augment: what the discriminator sees of images, in both updates; none means the images.
+        augment: change of all images that the discriminator sees; none means no change.
         **shared: options of all variants.
     """
 
@@ -69,7 +69,7 @@ class ACGAN(GANModule):
         self.augment = augment or Unchanged()
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
-        """Cross entropy of class logits `[N, K]`, logged with their accuracy as of `images`."""
+        """Cross entropy of class logits `[N, K]`; it and the accuracy are logged under `images`."""
         loss = F.cross_entropy(wide(class_logits), classes)
         self.observed[f"loss_class/{images}"] = loss
         if self.logging_due:
@@ -77,7 +77,7 @@ class ACGAN(GANModule):
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the discriminator, then, when its turn has come, the generator."""
+        """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         asked = self.sample_labels(len(real))

@@ -23,14 +23,14 @@ from minmax.errors import UserError
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
 
 OptimizerFactory = Callable[[Any], Optimizer]
-"""Makes an optimizer of an iterable of parameters."""
+"""Makes an optimizer for an iterable of parameters."""
 
 
 class UncountedOptimizer:
     """An optimizer whose steps don't raise `trainer.global_step`.
 
-    Lightning counts every step of every optimizer; with only the discriminator's counted, one
-    a batch, `global_step`, `max_steps` and `every_n_train_steps` count batches.
+    Lightning counts the steps of all optimizers. Here it counts only the discriminator's, one per
+    batch, so that `global_step`, `max_steps` and `every_n_train_steps` count batches.
     """
 
     def __init__(self, optimizer: LightningOptimizer) -> None:
@@ -50,25 +50,25 @@ class UncountedOptimizer:
 class GANModule(Bookkeeping, Kept):
     """Base of all variants.
 
-    A variant declares the options that it alone has, and passes the others on as `**shared`.
+    A variant declares only its own options and passes the others on as `**shared`.
 
     Args:
-        generator: builds the generator of (latent_dim, channels, image_size, num_classes).
-        discriminator: builds the discriminator of (channels, image_size, num_classes).
-        generator_optimizer: makes the generator's of its parameters. Paper of DCGAN: Adam, learning
-            rate 2e-4, betas (0.5, 0.999); of WGAN-GP: 1e-4, betas (0, 0.9).
-        discriminator_optimizer: likewise.
-        channels: of the images; linked to the data.
+        generator: builds the generator from (latent_dim, channels, image_size, num_classes).
+        discriminator: builds the discriminator from (channels, image_size, num_classes).
+        generator_optimizer: makes the optimizer of the generator's parameters. DCGAN's paper: Adam,
+            learning rate 2e-4, betas (0.5, 0.999). WGAN-GP's paper: 1e-4, betas (0, 0.9).
+        discriminator_optimizer: the same for the discriminator.
+        channels: channels of the images; linked to the data.
         image_size: side of the images in pixels; linked to the data.
-        num_classes: of the data; linked to it.
-        latent_dim: length of a latent. Paper of DCGAN: 100.
-        discriminator_steps: discriminator updates, one a batch, for each turn of the generator.
-        generator_steps: generator updates in its turn.
-        ema_half_life_images: number of images after which the generator's old weights
-            count half in its exponential moving average, less at the start; 0 is off.
-        generator_clip_norm: greatest norm of all the generator's gradients together; longer ones
-            are shortened to it before each of its updates. 0 is off.
-        discriminator_clip_norm: likewise of the discriminator's.
+        num_classes: number of classes; linked to the data.
+        latent_dim: length of a latent. DCGAN's paper: 100.
+        discriminator_steps: discriminator updates, one per batch, for each turn of the generator.
+        generator_steps: generator updates per turn.
+        ema_half_life_images: half-life, in images, of the generator's weights in their exponential
+            moving average; shorter at the start. 0 is off.
+        generator_clip_norm: greatest L2 norm of all the generator's gradients together; they are
+            scaled down to it before each update. 0 is off.
+        discriminator_clip_norm: the same for the discriminator.
     """
 
     generator: Generator
@@ -92,7 +92,7 @@ class GANModule(Bookkeeping, Kept):
         discriminator_clip_norm: float = 0.0,
     ) -> None:
         super().__init__(discriminator_steps, (generator_clip_norm, discriminator_clip_norm))
-        with warnings.catch_warnings():  # of parts, which a checkpoint describes
+        with warnings.catch_warnings():  # about parts, which are modules
             warnings.simplefilter("ignore")
             self.save_hyperparameters()
         at_least(1, latent_dim=latent_dim, generator_steps=generator_steps)
@@ -113,7 +113,7 @@ class GANModule(Bookkeeping, Kept):
         self._check_classes()
 
     def _check_classes(self) -> None:
-        """Refuse networks that want classes of data or of a generator that has none."""
+        """Refuse networks that need classes if the data or the generator has none."""
         if not self.conditional and self.discriminator.conditional:
             raise UserError(
                 f"`discriminator` {type(self.discriminator).__name__} judges images by their "
@@ -132,7 +132,7 @@ class GANModule(Bookkeeping, Kept):
 
     @property
     def conditional(self) -> bool:
-        """Whether images are drawn of a class: what the generator says of itself."""
+        """Whether the generator draws by class."""
         return self.generator.conditional
 
     @property
@@ -144,7 +144,7 @@ class GANModule(Bookkeeping, Kept):
         return torch.randn(count, self.latent_dim, dtype=self._weight_type, device=self.device)
 
     def seeded_latents(self, count: int, seed: int = 0) -> Tensor:
-        """Latents `[count, latent_dim]` that are the same ones for a seed, on every machine."""
+        """Latents `[count, latent_dim]` that depend on the seed alone, on every machine."""
         random = torch.Generator().manual_seed(seed)
         latents = torch.randn(count, self.latent_dim, generator=random, dtype=torch.float32)
         return latents.to(self.device)
@@ -156,7 +156,7 @@ class GANModule(Bookkeeping, Kept):
         return torch.randint(self.num_classes, (count,), device=self.device)
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` of the generator as it is being trained."""
+        """Images `[N, C, H, W]` of the generator itself, not of its average."""
         images: Tensor = self.generator(latent.to(self._weight_type), classes)
         return images
 
@@ -193,12 +193,12 @@ class GANModule(Bookkeeping, Kept):
         ]
 
     def both_optimizers(self) -> tuple[UncountedOptimizer, LightningOptimizer]:
-        """The generator's and the discriminator's; only the latter's steps are counted."""
+        """The generator's and the discriminator's optimizer; only steps of the second count."""
         generator, discriminator = cast(list[LightningOptimizer], self.optimizers())
         return UncountedOptimizer(generator), discriminator
 
     def generator_updates_due(self) -> int:
-        """Generator updates after the discriminator's update of this batch."""
+        """Number of generator updates that follow the discriminator's in this batch."""
         return 0 if self.trainer.global_step % self.discriminator_steps else self.generator_steps
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -226,10 +226,10 @@ class GANModule(Bookkeeping, Kept):
 
 
 def at_least(least: Literal[0, 1], **options: float) -> None:
-    """Refuse options that are smaller, or no finite numbers.
+    """Refuse options that are less than `least` or not finite.
 
     Raises:
-        UserError: there is one.
+        UserError: an option is.
     """
     for name, value in options.items():
         if not least <= value < math.inf:

@@ -3,8 +3,8 @@
 Algorithm 1, with any game, penalty and augmentation, each a part. With the cross entropy and
 convolutional networks this is DCGAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434).
 
-Deviation from the paper: one generator update may follow one discriminator update on the same
-latents, whose images are reused.
+Deviation from the paper: the generator's first update in a batch reuses the latents and images of
+the discriminator's update.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ class GAN(GANModule):
 
     Args:
         game: the losses of both networks; none means the cross entropy.
-        penalty: of the discriminator's loss; none means none.
-        augment: what the discriminator sees of images, in both updates; none means the images.
+        penalty: term added to the discriminator's loss; none means no term.
+        augment: change of all images that the discriminator sees; none means no change.
         batches: how real and generated images reach the discriminator; none means separately.
         **shared: options of all variants.
     """
@@ -48,7 +48,7 @@ class GAN(GANModule):
         self.penalty.check(self.discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the discriminator, then, when its turn has come, the generator."""
+        """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         asked = self.sample_labels(len(real))

@@ -1,4 +1,4 @@
-"""Ways among the latents: between two of them, and nearer to where most of them lie."""
+"""Changes of latents: interpolation between two, and truncation."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from torch import Tensor
 def slerp(start: Tensor, end: Tensor, steps: int) -> Tensor:
     """Spherical interpolation between latents (White 2016, https://arxiv.org/abs/1609.04468).
 
-    The latents between keep the length that latents from N(0, 1) have; on a straight line
-    they would be shorter, which the generator has never seen.
+    The latents in between are as long as latents from N(0, 1). On a straight line they would be
+    shorter, and the generator has never seen such latents.
 
     Args:
         start: latents `[N, latent_dim]`.
         end: latents `[N, latent_dim]`.
-        steps: number of latents on each way, both ends included.
+        steps: number of latents on each path, both ends included.
 
     Returns:
         Latents `[N, steps, latent_dim]`.
@@ -26,12 +26,12 @@ def slerp(start: Tensor, end: Tensor, steps: int) -> Tensor:
 
 
 def truncate(latents: Tensor, limit: float) -> Tensor:
-    """Bring latents from N(0, 1) to the same distribution without what lies beyond a limit.
+    """Map latents from N(0, 1) to the normal distribution truncated at a limit.
 
-    What BigGAN gets by drawing numbers beyond the limit again (Brock et al. 2019, section 3.1,
-    https://arxiv.org/abs/1809.11096), here by the quantile of each number, so that a latent has
-    the same image, nearer to the middle, at every limit. The lower the limit, the better and the
-    less varied are the images of a generator that has learned N(0, 1).
+    BigGAN draws numbers beyond the limit again (Brock et al. 2019, section 3.1,
+    https://arxiv.org/abs/1809.11096). Here each number keeps its quantile, so that a latent keeps
+    its image at every limit, only nearer to the middle. A lower limit gives better and less varied
+    images if the generator has learned N(0, 1).
 
     Args:
         latents: `[N, latent_dim]`.

@@ -21,20 +21,20 @@ from minmax.errors import UserError
 
 
 def summed(part: Tensor) -> Tensor:
-    """Sum over all ranks, which can be differentiated."""
+    """Differentiable sum over all ranks."""
     total: Tensor = collective.all_reduce(part)  # type: ignore[no-untyped-call]
     return total
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batches of all ranks, on CPUs (which torch's own refuses) and GPUs alike.
+    """Batch norm over the batches of all ranks, on GPUs and on CPUs (which torch's own refuses).
 
-    The mean first, then the variance around it, both in float32 at least: in one pass the
-    difference of two large numbers would lose digits.
+    It computes the mean first, then the variance around it, in float32 at least. A single pass
+    would subtract two large numbers and lose digits.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any with the channels second."""
+        """Accept any input whose channels come second."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps `[N, C, ...]`; each rank may have its own N."""
@@ -82,26 +82,26 @@ class JointBatchNorm(LayerSync):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Nothing: without other ranks these layers are torch's own."""
+        """Do nothing: without other ranks these layers do what torch's own do."""
         return model
 
 
 REFUSED = ("static_graph", "find_unused_parameters", "model_averaging_period")
-"""Options of DDP's that networks which take turns can't have."""
+"""Options of DDP that don't work for networks that take turns."""
 
 
 class GANDDP(DDPStrategy):
     """Distributed data parallel with a reducer for each network: `--trainer.strategy gan_ddp`.
 
-    Lightning's has one for the whole model, which waits for gradients of the network that is
-    frozen. Here a backward pass sends those of the network that is updated, and no others.
+    Lightning's DDP has one reducer for the whole model, which waits for gradients of the frozen
+    network. Here a backward pass sends only the gradients of the network that is updated.
 
     Raises:
-        UserError: options or models with which gradients would silently not be shared.
+        UserError: with an option or a model, gradients would silently not be shared.
     """
 
     def setup(self, trainer: Trainer) -> None:
-        """Put the joint batch norm in the place of torch's."""
+        """Replace torch's joint batch norm by this one."""
         if self._layer_sync is not None:
             self._layer_sync = JointBatchNorm()
         super().setup(trainer)
@@ -130,9 +130,9 @@ class GANDDP(DDPStrategy):
                 self._reducers.append(
                     DistributedDataParallel(network, device_ids=devices, **self._ddp_kwargs)
                 )
-        _sync_module_states(model)  # the average, which has no reducer, starts as rank 0's too
+        _sync_module_states(model)  # for the average, which has no reducer
         self._synchronising = True
-        return model  # itself: the checkpoint's keys stay
+        return model  # not wrapped: the checkpoint's keys stay
 
     def _register_ddp_hooks(self) -> None:
         if self._ddp_comm_hook is not None:
@@ -149,7 +149,7 @@ class GANDDP(DDPStrategy):
 
     @contextmanager
     def block_backward_sync(self) -> Iterator[None]:
-        """Keep the gradients of backward passes to this rank."""
+        """Share no gradients of backward passes in this block."""
         self._synchronising = False
         try:
             yield

@@ -1,4 +1,4 @@
-"""In which number types the variants compute."""
+"""The number types in which variants compute."""
 
 import torch
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch import Tensor
 from minmax.errors import UserError
 
 PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
-"""Those of the trainer that a GAN learns in."""
+"""The trainer's precisions in which a GAN learns."""
 
 
 def refuse_precision(precision: str) -> None:
-    """Refuse weights in half precision, with which a training runs and hardly learns.
+    """Refuse weights in half precision: with them a training runs, but hardly learns.
 
-    Between 0.5 and 1 neighbours in bfloat16 are 2^-8 apart: Adam's second moment, which is
-    multiplied by 0.999, never falls, and weights of that size ignore steps of 0.001. In float16 the
+    In bfloat16 neighbours between 0.5 and 1 are 2^-8 apart. So Adam's second moment never falls
+    when it is multiplied by 0.999, and weights of that size ignore steps of 0.001. In float16 the
     moments of small gradients are 0. Mixed precision keeps weights and moments in float32.
 
     Raises:
-        UserError: it is such a one.
+        UserError: the precision is not in `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise UserError(
@@ -27,10 +27,10 @@ def refuse_precision(precision: str) -> None:
 
 
 def widened(dtype: torch.dtype) -> torch.dtype:
-    """The type in which values of this type are summed and compared: float32, or float64."""
+    """The type for sums and comparisons of this type: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def wide(values: Tensor) -> Tensor:
-    """The same values in float32, or float64 if they are in it."""
+    """The same values in float32; float64 stays."""
     return values.to(widened(values.dtype))

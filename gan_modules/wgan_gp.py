@@ -3,8 +3,8 @@
 https://arxiv.org/abs/1704.00028. Each batch is one update of the discriminator (the paper's critic)
 on its own real images; every `discriminator_steps` batches the generator is updated once.
 
-Deviations from the paper: the generator's update reuses the images of the discriminator's last one,
-where the paper draws new latents. An average of the generator may be kept.
+Deviations from the paper: the generator's update reuses the images of the discriminator's last
+update; the paper draws new latents. An average of the generator may be kept.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from gan_modules.parts import GradientPenalty, Penalty, Wasserstein
 
 
 class WGANGP(GANModule):
-    """Generator against a discriminator whose logits have no sigmoid, no 0 and no 1.
+    """Generator against a discriminator that scores images, without sigmoid and labels.
 
     Args:
-        penalty: bounds the discriminator's slope; none means the gradient penalty, weight 10. Its
-            networks must have no batch norm.
+        penalty: bounds the discriminator's slope; none means the gradient penalty with weight
+            10, which refuses batch norm in the discriminator.
         discriminator_steps: discriminator updates for each generator update. Paper: 5.
         **shared: options of all variants.
     """
@@ -32,7 +32,7 @@ class WGANGP(GANModule):
         self.penalty.check(self.discriminator)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the discriminator; after every `discriminator_steps` of these, the generator."""
+        """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         asked = self.sample_labels(len(real))

@@ -25,10 +25,10 @@ class Bookkeeping(LightningModule):
     """Counts images, seeds each batch, keeps the generator's average, and logs.
 
     Attributes:
-        observed: the newest scalars of the step by log name, logged at the interval.
-        logging_due: whether this batch is logged; what only the log needs can wait for it.
+        observed: the step's newest scalars by log name, logged at the logging interval.
+        logging_due: whether this batch is logged. What only the log needs is computed if so.
         images_seen: real images trained on so far, the current batch included, all ranks.
-        game: what the logits are worth; a variant's own if it has one.
+        game: says which accuracies are logged; a variant may set its own.
     """
 
     generator: nn.Module
@@ -53,7 +53,7 @@ class Bookkeeping(LightningModule):
         self.register_buffer("ema_share", torch.tensor(0.0), persistent=False)
 
     def on_fit_start(self) -> None:
-        """Take the seed of all random numbers; let logs fall on the generator's turns."""
+        """Read the seed; round the logging interval up to the generator's turns."""
         refuse_precision(str(self.trainer.precision))
         turns = math.ceil(self.trainer.log_every_n_steps / self.discriminator_steps)  # type: ignore[attr-defined]
         self.trainer.log_every_n_steps = turns * self.discriminator_steps  # type: ignore[attr-defined]
@@ -65,9 +65,9 @@ class Bookkeeping(LightningModule):
         self._clock = perf_counter(), self.images_seen
 
     def on_validation_start(self) -> None:
-        """Take rank 0's running statistics of batch norm, so that all ranks draw with the same.
+        """Give all ranks the running statistics of rank 0, so that they draw the same images.
 
-        In manual optimization nothing else shares them. Trainings don't use them.
+        In manual optimization nothing else shares them. Training steps don't use them.
         """
         if self.trainer.world_size > 1:
             for buffer in self.buffers():
@@ -78,7 +78,7 @@ class Bookkeeping(LightningModule):
         self._clock = perf_counter(), self.images_seen
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Count the batch, seed its random numbers, and have all parts get ready."""
+        """Count the batch, prepare all parts, and seed the random numbers."""
         self.begin_batch(len(batch[0]) * self.trainer.world_size)
         reseed(self._seed, self.images_seen, self.global_rank, self.device)
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ class Bookkeeping(LightningModule):
         """Set all that changes from step to step.
 
         Args:
-            images: of the batch, all ranks together.
+            images: number of images of the batch, over all ranks.
         """
         self.images_seen += images
         for part in self.parts():
@@ -132,14 +132,14 @@ class Bookkeeping(LightningModule):
             self.log(name, value, in_progress_bar, sync_dist=self.trainer.world_size > 1)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Note the norm of the gradients, their scaling undone; then clip them."""
+        """Unscale the gradients, note their norm, and clip them."""
         index = self.trainer.optimizers.index(optimizer)
         limit = self.clip_norms[index]
         if not (limit or self.logging_due):
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)  # which a fused optimizer would do in its step only
+            scaler.unscale_(optimizer)  # a fused optimizer does it in its step only
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
         if self.logging_due:

@@ -1,4 +1,4 @@
-"""Python objects as the command line describes them, for checkpoints that need no pickles."""
+"""Python objects described as the command line does it, so that checkpoints need no pickles."""
 
 import inspect
 from functools import partial
@@ -10,11 +10,12 @@ from torch import nn
 
 
 def described(value: Any) -> Any:
-    """The same as plain values: numbers, texts, lists, dicts of `class_path` and `init_args`.
+    """Describe a value by numbers, texts, lists, and dicts of `class_path` and `init_args`.
 
     Args:
-        value: plain, or a class or function (with an annotated result) of a module's top level, a
-            partial of such a class, or an object that holds its class' arguments by their names.
+        value: a plain value; a class, or a function with an annotated result, at the top of a
+            module; a partial of such a class; or an object whose attributes hold the arguments
+            of its constructor.
 
     Raises:
         ValueError: it is none of these.
@@ -34,7 +35,7 @@ def described(value: Any) -> Any:
     if isinstance(value, type):
         return {"class_path": path_of(value)}
     if inspect.isfunction(value):
-        if "return" not in value.__annotations__:  # without it the command line takes none either
+        if "return" not in value.__annotations__:  # the command line needs it as well
             raise ValueError(f"{value} doesn't say what it returns")
         return path_of(value)
     return {"class_path": path_of(type(value)), "init_args": arguments_of(value)}
@@ -44,13 +45,13 @@ def path_of(value: Any) -> str:
     """Where a class or function is imported from.
 
     Raises:
-        ValueError: nowhere, since it was made within a function or in the script itself, say.
+        ValueError: it can't be imported: it was made in a function or in the script, say.
     """
     path = get_import_path(value)
-    if value.__module__ == "__main__":  # which is another one in each process
+    if value.__module__ == "__main__":  # another module in each process
         raise ValueError(f"{value.__qualname__} stands in the script itself, not in a module")
     try:
-        found = import_object(str(path), check_path=False)  # it comes from code
+        found = import_object(str(path), check_path=False)  # the path comes from code
     except (ImportError, AttributeError, ValueError):
         found = None
     if found is not value:
@@ -59,10 +60,10 @@ def path_of(value: Any) -> str:
 
 
 def arguments_of(value: Any) -> dict[str, Any]:
-    """The described arguments with which an equal object is made.
+    """Describe the arguments that build an equal object.
 
     Raises:
-        ValueError: its attributes don't say.
+        ValueError: its attributes don't hold them.
     """
     held = attributes_of(value)
     arguments: dict[str, Any] = described(held)
@@ -74,7 +75,7 @@ def arguments_of(value: Any) -> dict[str, Any]:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """What an object holds: a part of a step, which may remember more, what its arguments name."""
+    """An object's attributes; of a module, which holds more, those named as its arguments."""
     if isinstance(value, nn.Module):
         names = inspect.signature(type(value)).parameters
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
@@ -82,14 +83,14 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 
 def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of a model built in Python: the same as of the command line's.
+    """Options of a model built in Python, as a checkpoint of the command line holds them.
 
     Args:
         variant: the model's class.
-        arguments: of its constructor, by name.
+        arguments: those of its constructor, by name.
 
     Returns:
-        Plain values, and `_undescribed`: the names of those that are none.
+        Plain values by name, and under `_undescribed` the arguments that have no description.
     """
     held: dict[str, Any] = {
         "_class_path": get_import_path(variant),
@@ -104,7 +105,7 @@ def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, An
 
 
 def parameters_of(variant: type) -> list[str]:
-    """The arguments of a class by name, those that it passes on to its base included."""
+    """Names of the arguments of a class, with those that it passes on to its base."""
     names: dict[str, None] = {}
     for base in variant.__mro__:
         if "__init__" not in vars(base):

@@ -1,4 +1,4 @@
-"""What a variant adds to Lightning's checkpoints, and how it goes on from one."""
+"""What a variant adds to Lightning's checkpoints, and how it loads them."""
 
 import io
 from typing import Any, Self
@@ -14,7 +14,7 @@ from minmax.errors import UserError
 
 
 class Kept(LightningModule):
-    """A module whose checkpoints hold plain values, how many images it saw, and its classes' names.
+    """A module whose checkpoints hold plain options, the count of images and the class names.
 
     Attributes:
         images_seen: real images trained on so far, the current batch included, all ranks.
@@ -23,7 +23,7 @@ class Kept(LightningModule):
     images_seen: int
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of images, what the classes are called, and options as plain values."""
+        """Save the count of images, the class names, and the options as plain values."""
         checkpoint["images_seen"] = self.images_seen
         arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if "_instantiator" not in arguments:  # built in Python, not by the command line
@@ -45,10 +45,10 @@ class Kept(LightningModule):
         weights_only: bool | None = None,
         **kwargs: Any,
     ) -> Self:
-        """As Lightning's; it asks for what was given in Python and a checkpoint can't hold.
+        """Load as Lightning does, but ask for Python objects that no checkpoint can hold.
 
         Raises:
-            UserError: such an argument is missing.
+            UserError: such an object is missing.
         """
         held = torch.load(checkpoint_path, map_location="cpu", weights_only=weights_only)
         missing = held.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}).get("_undescribed", [])
@@ -69,9 +69,9 @@ class Kept(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the count of images; have the training go on where it stands.
+        """Restore the count of images, and the position in the epoch.
 
-        Weights are taken as they are, float64 not by way of float32.
+        The model takes its precision first, so that float64 weights are not rounded to float32.
         """
         renew(checkpoint)
         if self._trainer is not None:

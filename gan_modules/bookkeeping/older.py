@@ -1,7 +1,7 @@
 """Options and checkpoints of earlier versions, in today's words.
 
-Until 0.2 WGAN-GP's second network was called `critic`, the options of the cross entropy were the
-variants' own, and networks were built without the number of classes.
+Until 0.2 WGAN-GP's second network was called `critic`, the variants themselves had the
+options of the cross entropy, and networks were built without the number of classes.
 """
 
 from typing import Any
@@ -14,19 +14,19 @@ LOSSES = {"gan_modules.losses.bce_mean": 0.5, "gan_modules.losses.bce_sum": 1.0}
 
 
 def renew(checkpoint: dict[str, Any]) -> bool:
-    """Bring a checkpoint into today's words; whether it was one of before."""
+    """Bring a checkpoint into today's words, and tell whether that changed it."""
     options = checkpoint.get("hyper_parameters", {})
     changed: dict[str, Any] = renewed(options, str(options.get("_class_path")))
     checkpoint["hyper_parameters"] = changed
     weights = checkpoint.get("state_dict", {})
     old = [name for name in weights if name.startswith("critic.")]
-    for name in list(weights) if old else []:  # in their order
+    for name in list(weights) if old else []:  # one by one, which keeps their order
         weights[name.replace("critic.", "discriminator.", 1)] = weights.pop(name)
     return bool(old) or changed != options
 
 
 def renewed_config(config: Any) -> Any:
-    """The options of a run in today's words; anything else as it is."""
+    """The options of a run in today's words; anything else is returned unchanged."""
     model = config.get("model") if isinstance(config, dict) else None
     if isinstance(model, dict) and isinstance(model.get("init_args"), dict):
         named = renewed(model["init_args"], str(model.get("class_path")))
@@ -38,8 +38,8 @@ def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
     """The options of a variant in today's words.
 
     Args:
-        options: of its constructor.
-        class_path: of the variant.
+        options: those of its constructor.
+        class_path: that of the variant.
     """
     variant = class_path.rpartition(".")[2]
     new = {str(name).replace("critic", "discriminator"): value for name, value in options.items()}
@@ -67,7 +67,7 @@ def part(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def moved(value: Any) -> Any:
-    """A part that was found in another module then."""
+    """A part with the path of the module where it is today."""
     if isinstance(value, str):
         return value.replace(TRICKS, PARTS)
     if isinstance(value, dict) and isinstance(value.get("class_path"), str):

@@ -1,10 +1,10 @@
-"""Where in its epochs a training stands, so that Lightning goes on exactly there.
+"""Where in its epochs a training stands, so that Lightning resumes exactly there.
 
-Lightning (2.6) keeps counters of what was begun and what was done, and guesses from them, when a
-checkpoint is loaded, at which hook it was saved. Saved with an epoch's last batch, or where
-`max_steps` or `max_time` cut an epoch short, it guesses wrong: batches are trained twice, or left
-out. Two forms of the counters are gone on with rightly, within an epoch and between two, and a
-position has one of them: `tests/callbacks/test_interruptions.py` notices when that changes.
+Lightning (2.6) counts what was begun and what was done. From these counters it guesses at which
+hook a checkpoint was saved. It guesses wrong after the last batch of an epoch, and where
+`max_steps` or `max_time` cut an epoch short: batches are then trained twice or left out. It resumes
+correctly from two forms of the counters, one within an epoch and one between two epochs. `settle`
+writes one of these; `tests/callbacks/test_interruptions.py` notices when Lightning changes.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Position:
     """How far a training has come.
 
     Attributes:
-        epochs: that are whole.
-        batches: trained in all.
-        of_epoch: those of the epoch that is not whole; 0 between two epochs.
+        epochs: number of whole epochs.
+        batches: number of batches trained in all.
+        of_epoch: batches trained in the unfinished epoch; 0 between two epochs.
     """
 
     epochs: int
@@ -41,9 +41,9 @@ def position_of(fit_loop: dict[str, Any]) -> Position:
 
 
 def settle(fit_loop: dict[str, Any]) -> None:
-    """Bring a checkpoint's counters into the form that its position is gone on from with."""
+    """Rewrite a checkpoint's counters so that Lightning resumes at their position."""
     at = position_of(fit_loop)
-    within = int(at.of_epoch > 0)  # an epoch that is begun, and a batch whose end is to be done
+    within = int(at.of_epoch > 0)  # an epoch that has begun, and a batch that has to end
     fit_loop["epoch_progress"] = _counters(at.epochs + within, at.epochs, at.epochs)
     fit_loop["epoch_loop.batch_progress"] = {
         "total": _counter(at.batches, at.batches, at.batches - within),
@@ -56,13 +56,13 @@ def settle(fit_loop: dict[str, Any]) -> None:
 
 
 def begin_epoch(trainer: Trainer) -> None:
-    """Begin an epoch like any other, if that is what a checkpoint goes on with.
+    """After a resume between two epochs, begin the next one like any other.
 
-    Lightning would take the counters of the epoch before for those of this one.
+    Lightning would take the counters of the last epoch for those of this one.
     """
     loop = trainer.fit_loop
     if loop.restarting and not loop.restarted_mid_epoch:
-        # Past FitLoop's own setter, by which a training with `max_steps` always restarts.
+        # Not by FitLoop's own setter, which always restarts a training with `max_steps`.
         _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
 
 

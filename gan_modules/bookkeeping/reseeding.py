@@ -1,7 +1,7 @@
 """Random numbers of a batch as a function of where the training stands.
 
-A training that goes on from a checkpoint then draws what one that was never interrupted draws, and
-no device's random state has to be saved: `tests/gan_modules/test_reproducibility.py`.
+A resumed training then draws the same numbers as an uninterrupted one, and no device's random state
+has to be saved (`tests/gan_modules/test_reproducibility.py`).
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ def reseed(seed: int, images_seen: int, rank: int, device: torch.device) -> None
     """Seed this process's generators of random numbers for a batch.
 
     Args:
-        seed: of the training.
-        images_seen: real images trained on so far, the batch included, of all ranks.
-        rank: of this process.
-        device: on which the model draws.
+        seed: seed of the training.
+        images_seen: real images trained on so far, the batch included, over all ranks.
+        rank: rank of this process.
+        device: device of the model.
     """
     entropy = np.random.SeedSequence([seed, images_seen, rank])
     state = int(entropy.generate_state(1, np.uint64)[0])

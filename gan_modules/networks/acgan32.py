@@ -1,8 +1,8 @@
 """Class-conditional networks for 32x32 images.
 
-The generator follows the source's print of it; ReLU stands behind every layer but the
-last, behind the linear one by choice. The source's discriminator is lost, so this is the
-paper's own for 32x32 images (Odena et al. 2017, appendix A, table 2, https://arxiv.org/abs/1610.09585).
+The generator follows the source's printout. ReLU follows every layer but the last; after
+the linear layer it is optional. The source's discriminator is lost, so this one is the
+paper's for 32x32 images (Odena et al. 2017, appendix A, table 2, https://arxiv.org/abs/1610.09585).
 """
 
 from itertools import pairwise
@@ -26,12 +26,12 @@ class ACGAN32Generator(Generator):
 
     Args:
         latent_dim: length of the latents, without the class.
-        channels: of the images.
+        channels: channels of the images.
         image_size: side of the images in pixels.
-        num_classes: of the data.
-        project_relu: ReLU behind the linear layer, as in the paper. Its positive mean reaches
-            the first transposed convolution the same for all latents, and training makes it
-            drown them: each class collapses into one image. Without it the mean is near zero.
+        num_classes: number of classes.
+        project_relu: ReLU after the linear layer, as in the paper. Its outputs have a positive
+            mean, the same for all latents. In training the first transposed convolution amplifies
+            this mean until each class collapses into one image. Without ReLU it is near zero.
     """
 
     image_sizes = (32,)

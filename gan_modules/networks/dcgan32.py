@@ -1,9 +1,9 @@
 """Small convolutional networks for 32x32 images.
 
-The generator follows the source's print of it. The source's discriminator is lost; this is
-its usual companion. Its last convolution leaves a 2x2 map of logits, whose mean is the
-image's logit. The critic is ours: WGAN-GP wants no batch norm (Gulrajani et al. 2017,
-section 4).
+The generator follows the source's printout. The source's discriminator is lost; this one is
+its usual companion. Its last convolution leaves a 2x2 map of logits; their mean is the
+image's logit. `Critic32` is ours: WGAN-GP needs a discriminator without batch norm
+(Gulrajani et al. 2017, section 4).
 """
 
 from torch import Tensor, nn
@@ -80,8 +80,8 @@ class DCGAN32Discriminator(Discriminator):
 class Critic32(Discriminator):
     """Two convolutions without batch norm: 32 -> 16 -> 8 pixels, then one linear logit.
 
-    It may serve as a discriminator too. Unlike the source's, it sees brightness, contrast and
-    the last two rows and columns.
+    It has the name of WGAN-GP's critic, and serves every variant. Unlike the source's
+    discriminator it sees brightness, contrast and the last two rows and columns.
     """
 
     image_sizes = (32,)

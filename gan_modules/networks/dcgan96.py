@@ -1,7 +1,7 @@
 """Large convolutional networks for 96x96 images, as the source's tables print them.
 
-Deviations: the source gives no dropout rate (0.3 here), no slope (0.2 here), and puts a
-sigmoid behind the discriminator's last layer, which here belongs to the loss.
+Deviations: the source gives no dropout rate (0.3 here) and no slope (0.2 here). It puts a
+sigmoid after the discriminator's last layer; here the sigmoid belongs to the loss.
 """
 
 from torch import Tensor, nn

@@ -1,6 +1,6 @@
-"""torch's own layers, faster: the same functions of the same parameters.
+"""Faster versions of torch's layers: the same functions of the same parameters.
 
-On CPUs above all, where they were measured (benchmarks/README.md).
+They gain most on CPUs, where they were measured (minmax/benchmarks/README.md).
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """torch's transposed convolution, with the bias added in an operation of its own.
+    """torch's transposed convolution, with the bias added in a separate operation.
 
     The same function of the same parameters. On a CPU torch's own addition costs as much as half
     the convolution in float32, and several convolutions in bfloat16.
@@ -25,14 +25,14 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def convolve(self, input: Tensor) -> Tensor:
         """The same without the bias."""
-        padding: Any = self.padding  # never a word, which only Conv2d takes
+        padding: Any = self.padding  # never a text, which only Conv2d takes
         return nn.functional.conv_transpose2d(
             input, self.weight, None, self.stride, padding, self.output_padding
         )
 
 
 class ConvTranspose1x1(ConvTranspose2d):
-    """Transposed convolution of 1x1 maps without padding, as the matrix product that it is.
+    """Transposed convolution of 1x1 maps without padding, computed as a matrix product.
 
     The same function of the same parameters, several times faster on a CPU.
     """
@@ -58,16 +58,15 @@ class _LeakyReLU(torch.autograd.Function):
         if gradient is None:
             return None, None
         (outputs,) = ctx.saved_tensors
-        # Detached, since the slope at a point doesn't change with the point.
+        # Detached: the slope is constant on each side of zero.
         backward = torch.ops.aten.leaky_relu_backward
         return backward(gradient, outputs.detach(), ctx.slope, True), None
 
 
 class LeakyReLU(nn.LeakyReLU):
-    """Leaky ReLU for critics, whose double backward takes no detour.
+    """Leaky ReLU whose double backward skips the second derivative, which is zero.
 
-    The second derivative is zero. torch's own sends these zeros through all layers before, a
-    third of a gradient penalty's work.
+    torch's own sends these zeros through all earlier layers: a third of a gradient penalty's work.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -77,7 +76,7 @@ class LeakyReLU(nn.LeakyReLU):
 
 
 class Dropout(nn.Dropout):
-    """torch's dropout, whose zeros and ones are drawn four at a time on a CPU.
+    """torch's dropout; on a CPU it draws its zeros and ones four at a time.
 
     The rate is rounded to a multiple of 2**-16.
     """

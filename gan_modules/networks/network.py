@@ -15,7 +15,7 @@ class Network(nn.Module, ABC):
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
-        conditional: whether the classes make a difference to the network. All are given them.
+        conditional: whether the network uses the classes; all networks are given them.
     """
 
     image_sizes: ClassVar[tuple[int, ...]] = ()
@@ -73,7 +73,7 @@ class Discriminator(Network):
 
 
 class ClassifyingDiscriminator(Discriminator):
-    """A discriminator that tells of each class how likely it is: it looks at no given ones."""
+    """A discriminator that predicts the class; it ignores the classes it is given."""
 
     @abstractmethod
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,8 +103,8 @@ def initialize_dcgan(network: nn.Module) -> None:
 
 
 def one_hot(classes: Tensor, num_classes: int, like: Tensor) -> Tensor:
-    """Classes `[N]` to `[N, num_classes]` in another tensor's type.
+    """Classes `[N]` to one-hot vectors `[N, num_classes]` of another tensor's type.
 
-    torch's own looks for the least and the greatest class, and waits for the device.
+    torch's own searches the least and the greatest class, for which it waits for the device.
     """
     return like.new_zeros(classes.shape[0], num_classes).scatter_(1, classes[:, None], 1.0)

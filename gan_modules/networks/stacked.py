@@ -1,7 +1,7 @@
-"""Convolutional networks of any depth, to ask what another layer does (docs/studies.md).
+"""Convolutional networks of any depth, to measure what a layer does (docs/studies.md).
 
-Each layer doubles or halves the side of the images, and halves or doubles the width, so that a
-generator without a layer starts from larger and narrower maps.
+Each layer of a generator doubles the side of the maps and halves the width; a discriminator's does
+the reverse. So a generator with one layer less starts from larger and narrower maps.
 """
 
 from itertools import pairwise
@@ -17,12 +17,12 @@ def side(image_size: int, depth: int) -> int:
     """Side of the smallest maps of a network.
 
     Raises:
-        UserError: the images can't be halved as often.
+        UserError: the side of the images can't be halved `depth` times.
     """
     if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
         raise UserError(
-            f"`depth` {depth} needs images whose side can be halved as often, at least once: "
-            f"{image_size} can't. Choose another depth, or another `image_size`"
+            f"`depth` is {depth}, but must be at least 1, and a side of {image_size} pixels must "
+            "stay whole when halved so often. Choose another depth, or another `image_size`"
         )
     return int(image_size // 2**depth)
 
@@ -36,7 +36,7 @@ class StackedGenerator(Generator):
         image_size: side of the images in pixels, a multiple of 2^depth.
         num_classes: of the data; unused.
         depth: number of transposed convolutions.
-        width: channels before the last of them.
+        width: channels before the last transposed convolution.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class StackedDiscriminator(Discriminator):
         image_size: side of the images in pixels, a multiple of 2^depth.
         num_classes: of the data; unused.
         depth: number of convolutions.
-        width: channels behind the first of them. With depth 2 this is `Critic32`.
-        batch_norm: behind all convolutions but the first.
+        width: channels after the first convolution. With depth 2 this is `Critic32`.
+        batch_norm: batch norm after all convolutions but the first.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Terms of training steps; each can serve any variant that asks for its kind."""
+"""Terms of training steps; each can serve any variant that has an option of its kind."""
 
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches

@@ -1,4 +1,4 @@
-"""What is done to images before the discriminator sees them, in both updates."""
+"""Changes of images before the discriminator sees them, in both updates."""
 
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -13,7 +13,7 @@ from minmax.errors import UserError
 class Augment(Part):
     """A differentiable change of images `[N, C, H, W]`, which keeps their shape.
 
-    A subclass writes `forward`; one that treats the two kinds differently writes `real` and `fake`.
+    A subclass has `forward`, or `real` and `fake` if it treats the two kinds differently.
     """
 
     def real(self, images: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Augment(Part):
 
 
 class Unchanged(Augment):
-    """Nothing is done."""
+    """No change."""
 
     def forward(self, images: Tensor) -> Tensor:
         """The same images."""
@@ -42,7 +42,7 @@ class InOrder(Augment):
     """One change after another.
 
     Args:
-        changes: the first one first.
+        changes: the changes, in the order in which they are made.
     """
 
     def __init__(self, changes: list[Augment]) -> None:
@@ -62,7 +62,7 @@ class InOrder(Augment):
         return images
 
     def adapt(self, real_logits: Tensor) -> None:
-        """Let each learn."""
+        """Let each change learn."""
         for change in self._each():
             change.adapt(real_logits)
 
@@ -76,7 +76,7 @@ class InstanceNoise(Augment):
     https://arxiv.org/abs/1610.04490
 
     Args:
-        std: standard deviation at the start, in units of the pixel range [-1, 1]. 0 is off.
+        std: standard deviation at the start; pixels lie in [-1, 1]. 0 is off.
         anneal_images: number of images over which the noise falls to 0 linearly; 0 means
             that it stays constant.
         on_real: whether real images get the noise too. The source: no; the paper: yes.
@@ -105,5 +105,5 @@ class InstanceNoise(Augment):
         return images + self.level * torch.randn_like(images) if self.std else images
 
     def real(self, images: Tensor) -> Tensor:
-        """Real images, with noise if they get any."""
+        """Real images, with noise if `on_real`."""
         return self.fake(images) if self.on_real else images

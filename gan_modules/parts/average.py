@@ -17,22 +17,22 @@ def ema_copy(network: nn.Module) -> nn.Module:
 
 
 def ema_half_lives(batch_images: int, images_seen: int, half_life_images: int) -> float:
-    """Half-lives that pass with a batch.
+    """Number of half-lives that a batch takes.
 
-    The half-life grows with the training until it reaches its length, so that the average
-    doesn't hold on to the first weights: it is at most a twentieth of the images seen (the
-    ramp-up of Karras et al. 2020, https://github.com/NVlabs/stylegan2-ada-pytorch).
+    The half-life is at most a twentieth of the images seen, so that the average soon forgets the
+    first weights (the ramp-up of Karras et al. 2020,
+    https://github.com/NVlabs/stylegan2-ada-pytorch).
 
     Args:
         batch_images: images of the batch.
         images_seen: images of the training so far, the batch included.
-        half_life_images: the half-life in the end.
+        half_life_images: half-life after the ramp-up, in images.
     """
     return batch_images / min(half_life_images, images_seen / 20)
 
 
 def ema_share(half_lives: float) -> float:
-    """Share of the way to the network that the average goes in this time."""
+    """How far the average moves towards the network in this time, from 0 to 1."""
     share: float = 1 - 0.5**half_lives
     return share
 
@@ -44,7 +44,7 @@ def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
     Args:
         average: what `ema_copy` made of the network; changed in place.
         network: the network in training.
-        share: of the way, a tensor without dimensions.
+        share: how far, from 0 to 1; a 0-dim tensor.
     """
     averages: list[Tensor] = [*average.parameters()]
     shares: Any = [share] * len(averages)

@@ -1,7 +1,7 @@
-"""Games: what the discriminator's logits are worth to each network.
+"""Games: the losses of both networks.
 
-Their losses are pure functions of logits, each a scalar in float32 (of float64, in float64). Logits
-are cast first: autocast on a CPU would keep them in bfloat16.
+Each loss is a pure function of logits: a scalar in float32, or in float64 if the logits are. Logits
+are cast first, since autocast on a CPU would keep them in bfloat16.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from minmax.errors import UserError
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean binary cross entropy of logits `[N]` against targets `[N]`.
 
-    Targets may be soft, also slightly outside [0, 1]: softplus(x) - targets * x is linear
+    Targets may be soft, and slightly outside [0, 1]: softplus(x) - targets * x is linear
     in the targets, so nothing needs clipping.
     """
     logits = wide(logits)
@@ -26,28 +26,28 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class Game(Part, ABC):
-    """A loss of each network.
+    """A loss for each network.
 
     Attributes:
-        has_zero: whether a logit's sign says what the discriminator holds an image for. Where a
-            constant can be added to all logits, only differences say something.
+        has_zero: whether a logit above 0 means "real", and below 0 "generated". If a
+            constant can be added to all logits, only their differences have a meaning.
     """
 
     has_zero = True
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss of real logits `[N]` and generated ones `[M]`."""
+        """The discriminator's loss, from logits `[N]` of real and `[M]` of generated images."""
 
     @abstractmethod
     def generator(self, fake: Tensor) -> Tensor:
-        """The generator's loss of the logits `[M]` of its images."""
+        """The generator's loss, from logits `[M]` of its images."""
 
     def accuracies(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """How often the discriminator is right, by log name.
 
-        By the sign of the logits `[N]` and `[M]` if they have a zero, else the share of pairs of a
-        real and a generated image that are ranked right.
+        With `has_zero` the share of logits `[N]` and `[M]` with the right sign; otherwise the share
+        of pairs in which the real image has the higher logit.
         """
         if self.has_zero:
             return {
@@ -58,16 +58,16 @@ class Game(Part, ABC):
 
 
 class CrossEntropy(Game):
-    """The first game, with the non-saturating generator loss (Goodfellow et al. 2014).
+    """Cross entropy, with the non-saturating generator loss (Goodfellow et al. 2014).
 
     https://arxiv.org/abs/1406.2661, equation 1 and section 3: the discriminator minimises the cross
     entropy of its logits, the generator -log D(G(z)). Chance level is log 2 = 0.693 for both.
 
     Args:
         labels: targets of the discriminator's update; none means 1 and 0.
-        label_flips: exchange of some of these targets; none means none.
-        discriminator_weight: of the sum of the cross entropies of real and of generated images:
-            0.5 is their mean. Paper: 1, with which chance level is 1.386.
+        label_flips: exchange of some of these targets; none means no exchange.
+        discriminator_weight: factor of the discriminator's loss, the sum of the cross entropies of
+            real and generated images; 0.5 gives their mean. Paper: 1 (chance level 1.386).
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class CrossEntropy(Game):
 
 
 class Wasserstein(Game):
-    """Distance of the mean logits (Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875).
+    """Difference of the mean logits (Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875).
 
-    It measures one only of a discriminator whose slope is bounded, by a gradient penalty say.
+    It is a distance only if the discriminator's slope is bounded, by a gradient penalty say.
     """
 
     has_zero = False

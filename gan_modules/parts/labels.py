@@ -1,4 +1,4 @@
-"""Targets of the discriminator's cross entropy, and what the source does to them."""
+"""Targets of the discriminator's cross entropy, and the source's changes of them."""
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class OneSidedSmoothing(HardLabels):
 
 
 class SoftLabels(HardLabels):
-    """Targets drawn at random for each image, around 1 for real and above 0 for generated.
+    """Random targets for each image, around 1 for real and above 0 for generated ones.
 
     Args:
         real_range: least and greatest target of real images.
@@ -76,10 +76,10 @@ class SoftLabels(HardLabels):
 
 
 class LabelFlips(Part):
-    """Exchange the targets of a real and a generated image, for the discriminator's update.
+    """Exchange some targets of real and generated images in the discriminator's update.
 
     Args:
-        probability: of each image's flip, in [0, 1]. 0 is off.
+        probability: probability of a flip for each image, in [0, 1]. 0 is off.
     """
 
     def __init__(self, probability: float = 0.0) -> None:
@@ -89,7 +89,7 @@ class LabelFlips(Part):
         self.probability = probability
 
     def forward(self, real_targets: Tensor, fake_targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Both targets `[N]`, each image flipped or not on its own."""
+        """Both targets `[N]`; each image is flipped independently."""
         if self.probability == 0:
             return real_targets, fake_targets
         flip_real = torch.rand_like(real_targets) < self.probability

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 class Part(nn.Module):
     """A term of a training step: an object that a configuration names by its class.
 
-    What a part remembers from step to step stands in its buffers. Then checkpoints, exact resume,
-    devices and ranks follow. What changes between steps is a tensor without dimensions that `begin`
-    sets; a step itself reads nothing from the device, and neither branches nor has shapes that
-    depend on data. A part that is off is the identity.
+    A part keeps in buffers what it remembers from step to step: then checkpoints, exact resume,
+    devices and ranks work. What changes between steps is a 0-dim tensor that `begin` sets. A step
+    itself reads nothing from the device, and its branches and shapes don't depend on data. A part
+    that is off is the identity.
 
-    Each argument of a part's constructor stands in the attribute of its name.
+    The constructor keeps each argument in the attribute of the same name.
 
     Attributes:
         observed: the newest scalars by log name, logged with those of the step.
@@ -26,9 +26,9 @@ class Part(nn.Module):
         """Get ready for a step.
 
         Args:
-            images_seen: real images trained on so far, the step's included, of all ranks.
+            images_seen: real images trained on so far, the step's included, over all ranks.
         """
 
     def constant(self, name: str, value: float) -> None:
-        """Hold a number as a tensor without dimensions, on the device, in no checkpoint."""
+        """Keep a number as a 0-dim tensor on the device, outside of checkpoints."""
         self.register_buffer(name, torch.tensor(value), persistent=False)

@@ -18,21 +18,21 @@ class Penalty(Part, ABC):
     def forward(
         self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """The term, with its weight in it: a scalar in float32, in float64 if the images are.
+        """The term times its weight: a scalar in float32, or in float64 if the images are.
 
         Args:
             discriminator: images `[N, C, H, W]` and classes `[N]` to logits `[N]`.
-            real: images, and
-            classes: theirs.
+            real: real images.
+            classes: classes of the real images.
             fake: generated images; no gradient flows into them.
-            asked: the classes that were asked for.
+            asked: classes that the generator was asked for.
         """
 
     def check(self, discriminator: nn.Module) -> None:
-        """Refuse a network that the penalty has no meaning for.
+        """Refuse a discriminator for which the penalty has no meaning.
 
         Raises:
-            UserError: it is such a one.
+            UserError: the penalty has no meaning for it.
         """
 
 
@@ -56,13 +56,13 @@ class GradientPenalty(Penalty):
     """E[(|grad_x D(x)| - 1)^2] between real and fake images (Gulrajani et al. 2017, eq. 3).
 
     Each image has its own epsilon from U[0, 1] and its own norm, over all its pixels.
-    Computed in float32 (float64 if the images are), whatever the precision around it: the double
-    backward loses percents in bfloat16. https://arxiv.org/abs/1704.00028
+    It is computed in float32, or in float64 if the images are: in bfloat16 the double backward is
+    wrong by percents. https://arxiv.org/abs/1704.00028
 
-    Logs the penalty without its weight, and the mean norm, which ought to be 1.
+    Logs the penalty without its weight, and the mean norm, which should be 1.
 
     Args:
-        weight: of the term. Paper: 10.
+        weight: weight of the term. Paper: 10.
     """
 
     def __init__(self, weight: float = 10.0) -> None:
@@ -74,7 +74,7 @@ class GradientPenalty(Penalty):
     def forward(
         self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """The term; both batches have the same number of images."""
+        """The term; both batches must have the same number of images."""
         with torch.autocast(real.device.type, enabled=False):
             dtype = widened(real.dtype)
             real, fake = real.detach().to(dtype), fake.detach().to(dtype)
