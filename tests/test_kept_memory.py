@@ -34,9 +34,11 @@ print(faults() - before)
 def test_freed_memory_is_mapped_anew_by_default_alone() -> None:
     """Page faults of 20 batches of 48 MiB; else `minmax/kept_memory.py` is needed no longer."""
     folder = Path(cli.__file__).parent
-    by_default, kept = (
-        int(subprocess.check_output([sys.executable, "-c", MEASURED, name], cwd=folder))
-        for name in ("default", "kept")
-    )
-    assert kept < 100
-    assert by_default > 20 * 1000
+
+    def faults(name: str) -> int:
+        """In a process of its own."""
+        return int(subprocess.check_output([sys.executable, "-c", MEASURED, name], cwd=folder))
+
+    assert faults("kept") < 100
+    # By chance something may lie at the heap's end, and then nothing below it is given back.
+    assert any(faults("default") > 20 * 1000 for _ in range(4))

@@ -29,6 +29,7 @@ class Command:
         arguments: of the command line.
         environment: of the process.
         script: another file of Python to run with these arguments.
+        folder: where it runs.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Command:
         arguments: list[str],
         environment: dict[str, str],
         script: str = str(ROOT / "cli.py"),
+        folder: Path = ROOT,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._streams = [str(Path(self._folder.name) / name) for name in ("output", "errors")]
-        given = {"GIVEN": ([script, *arguments], environment, self._streams)}
+        given = {"GIVEN": ([script, *arguments], environment, self._streams, folder)}
         # By its path: another package of dependencies has the name `tests`.
         self._process = FORKED.Process(target=runpy.run_path, args=(__file__, given, "command"))
         self._process.start()
@@ -68,14 +70,16 @@ class Command:
         return output, errors
 
 
-def run(arguments: list[str], environment: dict[str, str], streams: list[str]) -> None:
+def run(
+    arguments: list[str], environment: dict[str, str], streams: list[str], folder: Path
+) -> None:
     """Become the command, whose file is the first of its arguments."""
     os.environ.clear()
     os.environ.update(environment)
     for descriptor, stream in enumerate(streams, start=1):
         file = os.open(stream, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, descriptor)
-    os.chdir(ROOT)
+    os.chdir(folder)
     sys.modules["__main__"].__spec__ = None  # so that further ranks are started as this is one
     sys.argv = arguments
     if arguments[0] == str(ROOT / "cli.py"):

@@ -129,6 +129,7 @@ def test_ratios_are_those_of_the_rounds() -> None:
         (["--trainer.nothing", "1"], "nothing"),
     ],
 )
+@pytest.mark.usefixtures("forked")
 def test_wrong_input(
     arguments: list[str],
     error: str,

@@ -2,14 +2,15 @@
 
 import errno
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.multiprocessing.spawn import start_processes
 
 import cli
 import datamodules
@@ -19,6 +20,7 @@ import minmax.generation.writing
 import minmax.training.parsing
 from minmax import callbacks
 from minmax.errors import UserError
+from tests.cli.processes import FORKED, Command
 
 ROOT = Path(cli.__file__).parent
 MODEL = "--model.init_args"
@@ -247,6 +249,9 @@ class TestInOurCode:
         )
         given = ["--trust", "mylab", "--checkpoint", str(copy_of(trained, tmp_path, "mylab.GAN"))]
         monkeypatch.setenv("FAILS", "1")
+        # Of processes that begin with all imported, which takes others seconds.
+        forked = partial(start_processes, start_method=FORKED.get_start_method())
+        monkeypatch.setattr(minmax.generation.writing, "spawn", forked)
         with pytest.raises(Exception, match="invalid literal") as caught:
             cli.main(["sample", *given, "--output", "x", "--devices", str(devices)])
         shown = "".join(format_exception(caught.value))
@@ -285,17 +290,12 @@ def test_a_users_variant_in_a_checkpoint(kind, mylab, trained, tmp_path, monkeyp
 def test_a_process_writes_the_traceback(options, line, mylab, config, tmp_path):
     given = ["fit", "--config", config("dcgan_digits"), "--trainer.accelerator", "cpu"]
     given += ["--trainer.default_root_dir", str(tmp_path / "run"), "--trust", "mylab", *options]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "cli.py"), *given],
-        env=os.environ | {"FAILS": "ValueError", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "Traceback (most recent call last)" in done.stderr
+    process = Command(given, os.environ | {"FAILS": "ValueError"}, folder=mylab)
+    stderr = process.communicate()[1]
+    assert process.returncode == 1
+    assert "Traceback (most recent call last)" in stderr
     number = MYLAB.splitlines().index(next(li for li in MYLAB.splitlines() if line in li)) + 1
-    assert f'File "{mylab}/mylab/__init__.py", line ' in done.stderr
-    assert f"line {number}, in" in done.stderr or line == "fail()"
-    assert line in done.stderr
-    assert not done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert f'File "{mylab}/mylab/__init__.py", line ' in stderr
+    assert f"line {number}, in" in stderr or line == "fail()"
+    assert line in stderr
+    assert not stderr.strip().splitlines()[-1].startswith("error: ")
