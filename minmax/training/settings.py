@@ -97,7 +97,7 @@ class SaveConfig(KeepConfig, SaveConfigCallback):
 
     def write(self, file: Path) -> None:
         """Write the options into a file."""
-        self.parser.save(self.config, str(file), skip_none=False)
+        self.parser.save(self.config, str(file), skip_none=False, skip_validation=True)
 
     def text(self) -> str:
         """The options that are set, as YAML."""
