@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,21 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def classifier_of_digits(_cache: Path) -> None:
-    """Half a minute's training, by one process; the others wait for what it keeps."""
+def classifier_of_digits(_cache: Path) -> Path:
+    """The cache with it: half a minute's training, by one process; the others wait for it."""
     import torch
 
     from datamodules import Digits
     from minmax.metrics.scorer import make_scorer
 
-    with (_cache / "classifier.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(_cache, "classifier"):
         make_scorer(Digits(), "domain", None, torch.device("cpu"))
+    return _cache
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Have one of the processes make something in a folder while the others wait."""
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,11 +1,13 @@
 """Runs the command line in this process, which saves the seconds that importing torch takes."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cli
+from tests.conftest import alone
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -40,15 +42,17 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, classifier_of_digits: None) -> Path:
-    """A run of the digits: two epochs, scored after each."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    cli.main(
-        [
-            *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml")),
-            *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
-            *("--trainer.check_val_every_n_epoch", "1", "--quality.count", "200"),
-            *("--trainer.default_root_dir", str(folder), "--pictures.every_images", "1000"),
-        ]
-    )
-    return folder
+def trained(tmp_path_factory: pytest.TempPathFactory, classifier_of_digits: Path) -> Path:
+    """A run of the digits: two epochs, scored after each; made by one process, copied by all."""
+    made, copy = classifier_of_digits / "run", tmp_path_factory.mktemp("trained") / "run"
+    with alone(classifier_of_digits, "run"):
+        if not made.exists():
+            cli.main(
+                [
+                    *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml")),
+                    *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
+                    *("--trainer.check_val_every_n_epoch", "1", "--quality.count", "200"),
+                    *("--trainer.default_root_dir", str(made), "--pictures.every_images", "1000"),
+                ]
+            )
+    return Path(shutil.copytree(made, copy))
