@@ -14,15 +14,16 @@ if WORKER:  # before torch is imported: processes that share cores would wait fo
 
 HERE = Path(__file__).parent
 FIRST = (
-    *("cli/test_survival.py", "cli/test_run.py", "gan_modules/test_parallel.py"),
-    *("cli/test_resume.py", "cli/test_benchmark.py", "cli/test_export.py", "cli/test_scores.py"),
-    *("cli/test_untrusted.py", "cli/test_errors.py", "callbacks/test_interruptions.py"),
-    *("callbacks/test_diagnosis.py", "cli/test_study.py", "cli/test_explore_visitors.py"),
-    *("benchmarks/test_work.py", "cli/test_explore.py"),
+    *("cli/test_run.py", "callbacks/test_interruptions.py", "callbacks/test_diagnosis.py"),
+    *("benchmarks/test_work.py", "gan_modules/test_parallel.py", "gan_modules/test_parts.py"),
+    *("cli/test_survival.py", "cli/test_resume.py", "cli/test_benchmark.py", "cli/test_export.py"),
+    *("cli/test_scores.py", "cli/test_untrusted.py", "cli/test_errors.py", "cli/test_study.py"),
+    *("outside/test_outside.py", "metrics/test_features.py", "cli/test_explore_visitors.py"),
+    *("cli/test_explore.py", "callbacks/test_quality.py", "cli/test_bugs.py"),
 )
 """The slowest files, so that none of them is begun when all else is done.
 
-The second one has the classifier trained, which the first one asks for when that is over.
+The first one has the classifier and a run trained, which those behind the first six ask for.
 """
 
 

@@ -4,13 +4,11 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from traceback import format_exception
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from torch.multiprocessing.spawn import start_processes
 
 import cli
 import datamodules
@@ -20,7 +18,7 @@ import minmax.generation.writing
 import minmax.training.parsing
 from minmax import callbacks
 from minmax.errors import UserError
-from tests.cli.processes import FORKED, Command
+from tests.cli.processes import Command
 
 ROOT = Path(cli.__file__).parent
 MODEL = "--model.init_args"
@@ -249,9 +247,6 @@ class TestInOurCode:
         )
         given = ["--trust", "mylab", "--checkpoint", str(copy_of(trained, tmp_path, "mylab.GAN"))]
         monkeypatch.setenv("FAILS", "1")
-        # Of processes that begin with all imported, which takes others seconds.
-        forked = partial(start_processes, start_method=FORKED.get_start_method())
-        monkeypatch.setattr(minmax.generation.writing, "spawn", forked)
         with pytest.raises(Exception, match="invalid literal") as caught:
             cli.main(["sample", *given, "--output", "x", "--devices", str(devices)])
         shown = "".join(format_exception(caught.value))
