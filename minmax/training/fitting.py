@@ -67,11 +67,11 @@ def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: 
     if any(is_finished(held, trainer, asked.goes_on) for held in begins_with):
         return
     make(folder)
-    before = set(folder.iterdir())
     begun = max((held.batches for held in begins_with), default=0)
     if trainer.is_global_zero:
-        events.date_back(folder)
+        events.date_back(folder)  # which may rename what is there
         say_what_begins(folder, begins_with, trainer, given["model"])
+    before = set(folder.iterdir())
     try:
         with ranks_end_together(trainer), events.written_in(folder):
             Trainer.fit(trainer, **given)  # not that of a subclass, which calls this
