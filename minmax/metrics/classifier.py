@@ -24,7 +24,7 @@ class Recipe:
     widths: tuple[int, ...] = (64, 128, 128, 128)
     strides: tuple[int, ...] = (2, 2, 1, 2)
     images: int = 75_000
-    most_epochs: int = 20
+    most_epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 0.003
     weight_decay: float = 0.05
