@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_modules.bookkeeping.older import renew
 from minmax.scalars import read_scalars
 
-RENAMED = {"critic": "discriminator", "adversary": "discriminator"}
-"""Words of earlier versions, and today's."""
 CLOCK = "time/"
 """Begins the names of values that no two trainings share."""
 
@@ -33,20 +32,16 @@ class Recorded:
 def read(run: Path) -> Recorded:
     """Read a run's folder, under today's names."""
     values = {
-        today(name): dict(zip(*series, strict=True))
+        name: dict(zip(*series, strict=True))
         for name, series in read_scalars(run).items()
         if not name.startswith(CLOCK)
     }
     saved = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-    tensors = {today(name): tensor for name, tensor in saved["state_dict"].items()}
+    renew(saved)
+    tensors = dict(saved["state_dict"])
     for number, optimizer in enumerate(saved["optimizer_states"]):
         tensors |= dict(_flat(optimizer["state"], f"optimizer{number}"))
     return Recorded(values, tensors)
-
-
-def today(name: str) -> str:
-    """A name with the words of today."""
-    return re.sub("|".join(RENAMED), lambda found: RENAMED[found[0]], name)
 
 
 def differences(old: Recorded, new: Recorded, batch_size: int, ignored: str = "") -> list[str]:

@@ -1,6 +1,5 @@
 """Writes images as they are drawn: as a grid, a film, a folder of files, or arrays."""
 
-import errno
 import os
 import re
 import zipfile
@@ -17,7 +16,7 @@ from torch.multiprocessing.spawn import (
 
 from gan_modules import GANModule
 from minmax.checkpoints.reading import load_model
-from minmax.errors import UserError
+from minmax.errors import FULL, UserError
 from minmax.files import whole
 from minmax.generation.drawing import Job, all_drawn, drawn
 from minmax.generation.films import write_gif, write_mp4
@@ -98,8 +97,7 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
             spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]
     except ProcessException as error:
         reason = str(error).strip().splitlines()[-1]
-        full = re.search(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG})\]", reason)
-        if full:
+        if full := re.search(rf"\[Errno ({'|'.join(map(str, FULL))})\]", reason):
             raise OSError(int(full[1]), os.strerror(int(full[1]))) from error
         kind, _, said = reason.partition(": ")
         wrong_input: list[type] = [UserError, *UserError.__subclasses__()]
