@@ -16,10 +16,11 @@ LOSSES = {"gan_modules.losses.bce_mean": 0.5, "gan_modules.losses.bce_sum": 1.0}
 def renew(checkpoint: dict[str, Any]) -> bool:
     """Bring a checkpoint into today's words, and tell whether that changed it."""
     options = checkpoint.get("hyper_parameters", {})
-    changed: dict[str, Any] = renewed(options, str(options.get("_class_path")))
+    class_path = str(options.get("_class_path"))
+    changed: dict[str, Any] = renewed(options, class_path)
     checkpoint["hyper_parameters"] = changed
     weights = checkpoint.get("state_dict", {})
-    old = [name for name in weights if name.startswith("critic.")]
+    old = [n for n in weights if n.startswith("critic.")] if is_ours(class_path) else []
     for name in list(weights) if old else []:  # one by one, which keeps their order
         weights[name.replace("critic.", "discriminator.", 1)] = weights.pop(name)
     return bool(old) or changed != options
@@ -41,9 +42,10 @@ def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
         options: those of its constructor.
         class_path: that of the variant.
     """
-    variant = class_path.rpartition(".")[2]
+    if not is_ours(class_path):
+        return dict(options)
     new = {str(name).replace("critic", "discriminator"): value for name, value in options.items()}
-    if variant == "WGANGP" and "penalty_weight" in new:
+    if "penalty_weight" in new:
         weight = new.pop("penalty_weight")
         new["penalty"] = part("GradientPenalty", weight=weight)
     if "instance_noise" in new:
@@ -59,6 +61,12 @@ def renewed(options: dict[str, Any], class_path: str) -> dict[str, Any]:
     if game:
         new["game"] = part("CrossEntropy", **game)
     return new
+
+
+def is_ours(class_path: str) -> bool:
+    """Whether a class path, or a class name alone, is that of a variant of earlier versions."""
+    package, _, variant = class_path.rpartition(".")
+    return package in ("", "gan_modules") and variant in ("GAN", "ACGAN", "WGANGP")
 
 
 def part(name: str, **arguments: Any) -> dict[str, Any]:

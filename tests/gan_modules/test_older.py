@@ -253,3 +253,13 @@ def test_an_acgan_whose_generator_was_given_the_class_beside_the_latent(tmp_path
     with pytest.raises(ValueError, match="FCGenerator draws without classes, and ACGAN") as refused:
         load_model(path)
     assert "\n" not in str(refused.value)
+
+
+def test_what_a_users_own_variant_calls_so_is_left() -> None:
+    """Its options and weights may have any name."""
+    options = {"critic_width": 3, "labels": "mine", "batches": None, "_class_path": "mylab.GAN"}
+    checkpoint = {"hyper_parameters": dict(options), "state_dict": {"critic.weight": 1}}
+    assert not renew(checkpoint)
+    assert checkpoint == {"hyper_parameters": options, "state_dict": {"critic.weight": 1}}
+    config = {"model": {"class_path": "mylab.GAN", "init_args": {"critic_width": 3}}}
+    assert renewed_config({"model": dict(config["model"])}) == config
