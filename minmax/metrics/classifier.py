@@ -74,7 +74,7 @@ class DomainClassifier(FeatureNetwork):
 def train_classifier(
     images: Tensor, labels: Tensor, num_classes: int, device: torch.device
 ) -> DomainClassifier:
-    """Train by the recipe; about half a minute on two CPU cores, and the same each time there.
+    """Train by the recipe; at most half a minute on two CPU cores, and the same each time there.
 
     Args:
         images: training images uint8 `[N, C, 32, 32]`.
