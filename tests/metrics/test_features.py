@@ -151,12 +151,13 @@ class TestOrder:
         def of_classes(count: int) -> Tensor:
             return images[labels < count]
 
+        whole = self.value(digits, scorer, images)
         for damaged in (
-            [images, noisy(0.2), noisy(0.4), noisy(0.8)],
-            [images, blurred(1), blurred(3), blurred(9)],
-            [images, of_classes(8), of_classes(4), of_classes(1)],
+            [noisy(0.2), noisy(0.4), noisy(0.8)],
+            [blurred(1), blurred(3), blurred(9)],
+            [of_classes(8), of_classes(4), of_classes(1)],
         ):
-            values = [self.value(digits, scorer, part) for part in damaged]
+            values = [whole, *(self.value(digits, scorer, part) for part in damaged)]
             for name in ("fid_d", "kid_d"):
                 found = [value[name] for value in values]
                 assert found == sorted(found)
