@@ -1,4 +1,4 @@
-"""What the tests share: a cache of their own, its one slow entry, and the order of the files."""
+"""Shared by the tests: a cache of their own, its one slow entry, and the order of the files."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ The second one has the classifier trained, which the first one asks for when tha
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Files are given to processes in the order that is made here."""
+    """Distribute the files to the processes in the order of this module."""
     config.option.loadscopereorder = False
 
 
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keeps what the scores need in one folder for all tests, and out of the user's."""
+    """Use one cache folder for all tests, separate from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.getbasetemp()
         folder = (base.parent if WORKER else base) / "cache"
@@ -49,7 +49,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def classifier_of_digits(_cache: Path) -> None:
-    """Half a minute's training, by one process; the others wait for what it keeps."""
+    """One process trains it for half a minute; the others wait for the cached result."""
     import torch
 
     from datamodules import Digits
