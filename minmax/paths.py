@@ -18,7 +18,9 @@ def expanded(text: str) -> str:
     place = os.path.expanduser(os.path.expandvars(text))
     unknown = re.match("(~[^/]*)/", place) or re.search(r"(?:^|/)(\$\w+|\$\{.*)", place)
     if unknown and "/" in place:
-        raise UserError(f"{text}: {unknown[1]} is not known on this machine. Give the path itself")
+        raise UserError(
+            f"{text}: nothing is known here that {unknown[1]} could stand for. Give the path itself"
+        )
     return place
 
 

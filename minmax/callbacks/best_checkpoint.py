@@ -76,7 +76,7 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
     except MissingError:
         return None
     except UserError as error:
-        warnings.warn(f"{error}. The run's next score replaces it", stacklevel=2)
+        warnings.warn(f"{error}. The next score of this run replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")
     return score

@@ -97,8 +97,8 @@ def kind_of(output: str) -> str:
     if suffix in KINDS or not re.fullmatch(r"\.[a-z]{2,4}\d?", suffix):  # samples_v1.0 is a folder
         return suffix if suffix in KINDS else ""
     raise UserError(
-        f"--output {output} must end in {', '.join(KINDS)}, or be a folder (add a slash to a new "
-        "folder with such a name)"
+        f"--output {output} must end in {', '.join(KINDS)}, or be a folder (a new one with such a "
+        "name needs a slash at its end)"
     )
 
 
