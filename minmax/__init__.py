@@ -1,6 +1,6 @@
-"""What the command line needs besides the variants (`gan_modules`) and the data (`datamodules`).
+"""Everything but the variants (`gan_modules`) and the data (`datamodules`).
 
-In Python, `minmax.trainer(folder)` is a Trainer with all that the command line's has.
+In Python, `minmax.trainer(folder)` makes a Trainer that works as the command line's does.
 """
 
 import sys
@@ -15,19 +15,19 @@ from typing import Any
 from minmax.parent import end_with_parent
 
 OWN = ("cli", "datamodules", "gan_modules")
-"""Names beside this package's own that the project has at the top level."""
+"""The project's other top-level modules."""
 
 
 class OwnFirst(MetaPathFinder):
-    """Finds the project's own modules beside this package, whatever else has their names.
+    """Finds the project's own modules before others of the same name.
 
-    A user's `PYTHONPATH` may well hold a `datamodules` of theirs.
+    A user's `PYTHONPATH` may hold another `datamodules`.
     """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The specification of one of them, None of all others."""
+        """The specification of such a module; None for any other name."""
         if name not in OWN:
             return None
         return PathFinder.find_spec(name, [str(Path(__file__).parents[1])])
@@ -38,7 +38,7 @@ end_with_parent()  # before anything is imported that takes seconds
 
 
 def __getattr__(name: str) -> Any:
-    """`trainer`, when it is asked for: Lightning alone takes seconds to import."""
+    """Import `trainer` on first use: importing Lightning takes seconds."""
     if name != "trainer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module("minmax.training.in_python").trainer

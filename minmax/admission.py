@@ -1,7 +1,7 @@
 """`--trust PACKAGE`: packages whose code a config or a checkpoint may name.
 
-It is the user's decision: what is admitted is imported, and called with whatever a config or a
-checkpoint says. So it comes from the command line, or from the environment, and from no file.
+Admitted code is imported and called with whatever a config or a checkpoint says. So the user must
+decide, on the command line or in the environment; a file can't.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from minmax.errors import UserError
 
 OPTION, VARIABLE = "--trust", "MINMAX_TRUST"
 COMMANDS = ("fit", "validate", "test", "sample", "export", "explore", "study", "benchmark")
-"""Those that have the option."""
+"""The commands that have the option."""
 HELP = (
     f"a package of yours whose classes and functions may be named (also from {VARIABLE}, names "
     "with spaces between); its code is run. Repeat it for more"
@@ -28,41 +28,40 @@ NEVER = sys.stdlib_module_names | {
     *("numpy", "pip", "pytorch_lightning", "setuptools", "sklearn", "torch", "torchmetrics"),
     *("torchvision", "yaml"),
 }
-"""What anyone has, and can run anything."""
+"""Packages that everyone has and that can run any code."""
 
 
 def admitted() -> tuple[str, ...]:
     """The packages that the user has admitted.
 
     Raises:
-        UserError: there is a name that can't be.
+        UserError: a name is not that of a package, or can't be admitted.
     """
     names = os.environ.get(VARIABLE, "").split()
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(f"{OPTION} {name}: give the name of a package of yours, mylab say")
+            raise UserError(f"{OPTION} {name}: give the name of your package, for example mylab")
         if not admissible(name):
             raise UserError(
-                f"{OPTION} {name}: code of {name.partition('.')[0]} can do anything, and is never "
-                "admitted as a whole. Put a class or function of your own around what you need, "
-                "into a package of yours"
+                f"{OPTION} {name}: {name.partition('.')[0]} can run any code, and is never "
+                "admitted as a whole. Wrap what you need in a class or function of your own package"
             )
     return tuple(names)
 
 
 def admissible(path: str) -> bool:
-    """Whether a package, or that of an import path, may be admitted at all."""
+    """Whether the package of an import path may be admitted at all."""
     return path.partition(".")[0] not in NEVER
 
 
 @contextmanager
 def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
-    """The arguments without `--trust`, whose packages are admitted while the block runs.
+    """Admit the packages of `--trust` while the block runs; yield the other arguments.
 
-    They stand in the environment, so that processes that the command starts admit them, too.
+    The names stand in the environment, so that child processes admit them too.
 
     Raises:
-        UserError: a name is missing, or can't be one.
+        UserError: a name is missing, or can't be admitted.
     """
     before = os.environ.get(VARIABLE)
     if not arguments or arguments[0] not in COMMANDS:
@@ -75,7 +74,7 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
         if option == OPTION:
             names.append(name if equals else next(rest, ""))
             if not names[-1] or names[-1].startswith("-"):
-                raise UserError(f"{OPTION} wants the name of a package of yours, mylab say")
+                raise UserError(f"{OPTION} needs the name of your package, for example mylab")
         else:
             left.append(argument)
     os.environ[VARIABLE] = " ".join(names)
@@ -92,12 +91,12 @@ def admitting(arguments: Sequence[str]) -> Iterator[list[str]]:
 
 
 def add_option(options: argparse.ArgumentParser) -> None:
-    """Show the option in a command's help; `admitting` has taken it from the arguments."""
+    """Show the option in a command's help; `admitting` reads its values."""
     options.add_argument(OPTION, action="append", metavar="PACKAGE", help=HELP)
 
 
 def refuse_in_config(value: object) -> NoReturn:
-    """Refuse the option, which the parser sees in a config alone.
+    """Refuse the option in a config; `admitting` has removed it from the arguments.
 
     Raises:
         UserError: always.
@@ -112,8 +111,8 @@ class InWorkingFolder(MetaPathFinder):
     """Finds admitted packages in the working folder, however the command was started.
 
     Attributes:
-        folder: where the command was given that runs now, if one does: jsonargparse goes into a
-            config's own folder while it reads it.
+        folder: where the running command was started; None outside of a command. jsonargparse
+            changes into a config's folder while it reads the config.
     """
 
     folder: str | None = None
@@ -121,7 +120,7 @@ class InWorkingFolder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The specification of one of them, None of all others."""
+        """The specification of an admitted package; None for any other name."""
         names = os.environ.get(VARIABLE, "").split()
         if name not in {admitted.partition(".")[0] for admitted in names}:
             return None

@@ -1,4 +1,4 @@
-"""How many images of which classes there are, and whether they suffice."""
+"""How many images each class has, and whether they are enough to score."""
 
 from datamodules import ImageDataModule
 from datamodules.names import few, short
@@ -6,11 +6,11 @@ from minmax.errors import UserError
 
 SHOWN = 20
 FEWEST = 2
-"""Images that have a spread, which the Frechet distance compares."""
+"""The Frechet distance needs a variance, so two images."""
 
 
 def class_line(data: ImageDataModule) -> str:
-    """The classes, each with its training and held-out images; of many classes the first."""
+    """Training and held-out images by class; of many classes only the first are listed."""
     train, held_out = data.counts(train=True), data.counts(train=False)
     rows = [
         f"{short(name, 60)} {trained:,} + {held:,}"
@@ -27,7 +27,7 @@ def class_line(data: ImageDataModule) -> str:
 
 
 def refuse_few(data: ImageDataModule) -> None:
-    """Refuse data that are too few to be scored.
+    """Refuse data with too few images to score.
 
     Raises:
         UserError: fewer than two training or held-out images.

@@ -1,4 +1,4 @@
-"""Calls the constructors that options name, and tells wrong options from bugs."""
+"""Calls the constructors that options name, and distinguishes wrong options from bugs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ Made = TypeVar("Made")
 
 
 class Constructors:
-    """An instantiator of jsonargparse's, which keeps what a constructor raised.
+    """An instantiator for jsonargparse that keeps the constructor's exception.
 
-    jsonargparse makes errors of its own of much of that, and the line is lost with it.
+    jsonargparse wraps most exceptions in its own, which hides the failing line.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class Constructors:
         """Make an object of the class.
 
         Raises:
-            UserError: a class of a library refuses its options.
-            Exception: what a constructor of ours, or of the user's, raises.
+            UserError: a library's class refuses its options.
+            Exception: whatever the project's or the user's constructor raises.
         """
         try:
             return class_(*args, **kwargs)
@@ -46,7 +46,7 @@ class Constructors:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Raise what a constructor raised in place of what jsonargparse made of it."""
+        """Raise the constructor's exception in place of jsonargparse's."""
         self._raised = None
         try:
             yield
@@ -62,18 +62,18 @@ class Constructors:
 
 
 def refuses_options(class_: type, error: Exception, options: dict[str, Any]) -> bool:
-    """Whether a constructor failed for what it was given, and not for a bug.
+    """Whether a constructor failed because of its options, and not because of a bug.
 
     Args:
-        class_: what was to be made.
-        error: what its constructor raised.
-        options: by name; what code adds to them stands before, without names.
+        class_: whose constructor was called.
+        error: its exception.
+        options: keyword arguments, as the user gave them.
     """
-    if lies_in(class_.__module__, (*OWN, *admitted())):  # which hands options on to Lightning
+    if lies_in(class_.__module__, (*OWN, *admitted())):  # these pass options on to Lightning
         return isinstance(error, MisconfigurationException) and not passes_through(
             error, admitted()
         )
-    if issubclass(class_, Optimizer):  # of what code has given it
+    if issubclass(class_, Optimizer):  # do the options fail even with valid parameters?
         try:
             class_([torch.nn.Parameter(torch.zeros(1))], **options)
         except Exception:

@@ -1,4 +1,4 @@
-"""Whose an exception is: a library's that was given wrong options, or a bug in code of ours."""
+"""What caused an exception: the user's options, or a bug in the project's code."""
 
 import yaml
 from jsonargparse import ArgumentError
@@ -11,26 +11,26 @@ from minmax.trust import lies_in
 OWN = ("minmax", "gan_modules", "datamodules")
 TRAINER = "lightning.pytorch.trainer.trainer"
 OF_STEPS = "lightning.pytorch.loops.optimization"
-"""What Lightning says of a step's result comes from there."""
+"""Where Lightning checks the result of a step."""
 INPUT = (UserError, UnicodeDecodeError, yaml.YAMLError, ArgumentError)
-"""What a parser says of its input, whoever called it."""
+"""A parser's errors about its input, whoever called the parser."""
 
 
 def raised_in(error: BaseException, package: str) -> bool:
-    """Whether an exception was raised by a package itself."""
+    """Whether a package's own code raised an exception."""
     return lies_in(["", *modules_of(error)][-1], (package,))
 
 
 def innermost(error: BaseException, packages: tuple[str, ...]) -> str:
-    """The last module of these packages on the way to an exception; empty without any."""
+    """The innermost module of these packages in an exception's traceback; empty if none."""
     return next((m for m in reversed(modules_of(error)) if lies_in(m, packages)), "")
 
 
 def bug_in_parsing(error: BaseException | None) -> BaseException | None:
-    """What failed in our code, or in a module of the user's, while jsonargparse read options.
+    """The exception of the project's or the user's code behind an error of jsonargparse; or None.
 
     Args:
-        error: jsonargparse's, which may have been made from that.
+        error: jsonargparse's, whose causes are searched.
     """
     while error is not None:
         last = innermost(error, (*OWN, *admitted(), "jsonargparse"))
@@ -41,9 +41,9 @@ def bug_in_parsing(error: BaseException | None) -> BaseException | None:
 
 
 def about_options(error: BaseException) -> bool:
-    """Whether the Trainer refuses what it was given: no code of ours was running in it.
+    """Whether the Trainer refuses its options: neither the project's nor the user's code ran in it.
 
-    What Lightning says in the midst of a hook or a step, or of a step's result, is about that.
+    An error in a hook or a step, or about a step's result, is not about options.
     """
     modules = modules_of(error)
     if TRAINER not in modules or lies_in(modules[-1], (OF_STEPS,)):
@@ -56,7 +56,7 @@ def about_options(error: BaseException) -> bool:
 
 
 def about_files(error: BaseException) -> bool:
-    """Whether it is about a file that a command has to do with, not a variant, data or a hook."""
+    """Whether a command's own file failed, not one that a variant, data or a hook opened."""
     own = ("gan_modules", "datamodules", *admitted())
     return (
         isinstance(error, OSError)

@@ -9,11 +9,11 @@ import yaml
 from minmax.errors import UserError
 
 CHARACTERS = 2**20
-"""Of a document at most; a configuration has some 3,000."""
+"""At most in a document; a configuration has some 3,000."""
 SCALAR = 10_000
-"""Characters of one value at most: numbers as long as that take seconds to read."""
+"""Characters of one value at most: such long numbers take seconds to read."""
 NODES = 50_000
-"""Values of a document at most, each as often as an alias repeats it."""
+"""Values of a document at most, counted as often as aliases repeat them."""
 DEPTH = 30
 Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -23,9 +23,9 @@ class Excessive(yaml.YAMLError):  # type: ignore[misc]
 
 
 def check(text: str) -> None:
-    """Refuse a document that is too large, or would be when its aliases are replaced.
+    """Refuse a document that is too large, or would be with its aliases expanded.
 
-    The parser's events are counted one by one, so that nothing is built and each is seen once.
+    It counts the parser's events, and so builds nothing and expands nothing.
 
     Raises:
         Excessive: it is too large, too deep, or contains itself.
@@ -33,7 +33,7 @@ def check(text: str) -> None:
     """
     if len(text) > CHARACTERS:
         raise Excessive(f"it has more than {CHARACTERS:,} characters")
-    sizes: dict[str, int] = {}  # by anchor, when all of it has been seen
+    sizes: dict[str, int] = {}  # by anchor, once its value is complete
     open_: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and count so far
     for event in yaml.parse(text, Loader):
         size, anchor = 0, getattr(event, "anchor", None)
@@ -61,7 +61,7 @@ def check(text: str) -> None:
 
 
 def load(text: str) -> Any:
-    """What a document says, in plain values.
+    """Parse a document into plain values.
 
     Raises:
         yaml.YAMLError: it is no YAML, names Python objects, or is too large.
@@ -69,12 +69,12 @@ def load(text: str) -> Any:
     check(text)
     try:
         return yaml.load(text, Loader)
-    except (ValueError, RecursionError) as error:  # of a number or a date that is none
+    except (ValueError, RecursionError) as error:  # an invalid number or date
         raise yaml.YAMLError(str(error)) from error
 
 
 def read(file: str | Path) -> Any:
-    """What a file says, in plain values.
+    """Read a file into plain values.
 
     Raises:
         OSError: it can't be read.
@@ -85,24 +85,24 @@ def read(file: str | Path) -> Any:
 
 
 def read_own(file: Path, *wanted: str) -> dict[str, Any]:
-    """What a file says that a command has written.
+    """Read a file that a command has written.
 
     Raises:
-        UserError: it is damaged, or lacks something that is wanted.
+        UserError: it is damaged, or lacks a wanted key.
     """
     try:
-        held: dict[str, Any] = read(file)
+        content: dict[str, Any] = read(file)
         for name in wanted:
-            held[name]
+            content[name]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(
             f"{file} is damaged ({error}): put a copy in its place, or delete its folder"
         ) from error
-    return held
+    return content
 
 
 def check_size(file: str | Path) -> None:
-    """Refuse a file that is too large before it is read, and what is no file.
+    """Refuse, before reading, a file that is too large or not a regular file.
 
     Raises:
         OSError: it isn't there.

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and not a bug."""
+"""The one kind of error that the user can fix; all others are bugs."""
 
 import errno
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from traceback import walk_tb
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-"""What the system says of a disk, whatever a program does."""
+"""The system's errors about the disk, which are no bug of the program."""
 
 
 class UserError(ValueError):
     """Wrong input: the command line shows its message in one line, without a traceback.
 
     The message says what was given, what is allowed, and what to change. It names arguments as
-    Python does, between backticks (`` `image_size` ``); the command line puts its options there.
+    Python does, between backticks (`` `image_size` ``); the command line replaces them by options.
     """
 
 
@@ -22,12 +22,12 @@ class MissingError(UserError, FileNotFoundError):
 
 
 class UnreachableError(UserError, ConnectionError):
-    """What is to be downloaded can't be reached."""
+    """A download can't be reached."""
 
 
 @contextmanager
 def files_named() -> Iterator[None]:
-    """Turn what the system says of a file into a line, where all files are those the user named.
+    """Turn the system's errors about files into one line, in code that opens only user files.
 
     Raises:
         UserError: a file is missing, or can't be read or written.
@@ -41,10 +41,10 @@ def files_named() -> Iterator[None]:
 
 
 def modules_of(error: BaseException) -> list[str]:
-    """The modules of the calls that led to an exception, the outermost first."""
+    """The modules in an exception's traceback, outermost first."""
     return [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
 
 
 def passes_through(error: BaseException, packages: tuple[str, ...]) -> bool:
-    """Whether code of one of these packages was running when an exception was raised."""
+    """Whether an exception's traceback passes through one of these packages."""
     return any(f"{module}.".startswith(f"{p}.") for module in modules_of(error) for p in packages)

@@ -1,4 +1,4 @@
-"""A run's logger of TensorBoard: its files keep their order, and say so when the disk is full."""
+"""A run's TensorBoard logger: its files keep their order, and a full disk is reported."""
 
 import os
 import threading
@@ -17,11 +17,11 @@ from minmax.scalars import start_of
 
 
 class Events(TensorBoardLogger):
-    """A run's logger, whose files know which start of the run has written them.
+    """A run's logger; each file's name says which start of the run has written it.
 
     Args:
         folder: of the run.
-        purge_step: images seen from which on a run that goes on replaces what was logged.
+        purge_step: images seen from which a resumed run replaces what was logged.
     """
 
     def __init__(self, folder: Path, purge_step: int | None) -> None:
@@ -36,7 +36,7 @@ class Events(TensorBoardLogger):
         )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log values; Lightning takes a full disk for a value that can't be logged."""
+        """Log values; raise Lightning's error about a full disk as the OSError that it is."""
         try:
             super().log_metrics(metrics, step)
         except ValueError as error:
@@ -53,14 +53,18 @@ class Events(TensorBoardLogger):
                 save_hparams_to_yaml(str(part), self.hparams)
 
     def finalize(self, status: str) -> None:
-        """Write what is left; what ended the run comes before what can't be written then."""
+        """Write what is left; the error that ended the run is not hidden by a failure here."""
         with suppress(*([] if status == "success" else [OSError])):
             super().finalize(status)
 
 
 @contextmanager
 def written_in(folder: Path) -> Iterator[None]:
-    """Name the run's folder where the disk of its events is full, in place of a traceback."""
+    """Name the run's folder when its events can't be written.
+
+    Raises:
+        UserError: the disk is full or fails.
+    """
     hook = threading.excepthook
 
     def said_once(arguments: threading.ExceptHookArgs) -> None:
@@ -83,9 +87,9 @@ def written_in(folder: Path) -> Iterator[None]:
 
 
 def date_back(folder: Path) -> None:
-    """Name all files as if they were older than now, since TensorBoard reads them by their names.
+    """Rename event files dated in the future, since TensorBoard reads files in order of name.
 
-    A clock that was set back would have it read what a resumed run logs before what it replaces.
+    After a clock was set back, it would read a resumed run's values before those that they replace.
     """
     limit = int(time.time())
     for file in sorted(folder.glob("events.out.tfevents.*"), reverse=True):

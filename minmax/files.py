@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written whole or not at all."""
 
 import os
 import re
@@ -18,30 +18,30 @@ except ImportError:  # Windows has no such locks
 
 PARTS = ".part-"
 TORCH = "PytorchStreamWriter|inline_container|open file failed"
-"""What torch's own writer says, in a RuntimeError, where others raise an OSError."""
+"""What torch's writer says in a RuntimeError, where others raise an OSError."""
 REMEDY = "Make room, or choose a place that can be written"
 
 
 @contextmanager
 def whole(file: str | Path, kept: str = "", remedy: str = REMEDY) -> Iterator[Path]:
-    """A place to write a file or a folder at, which is moved to its own when all is written.
+    """Yield a temporary path to write to, and move it to `file` when the block ends.
 
-    The place has the same name, in a hidden folder beside its own, which no other process uses. A
-    file is on the disk before it is moved, and the move before this returns, so that a crash
-    leaves the one of before, or this one whole. What the block raises leaves the one of before,
-    and no folder that was not there. A file keeps its permissions, and what a link leads to is
-    replaced, not the link.
+    The temporary path has the same name, in a hidden folder beside `file` that no other process
+    uses. The content is synchronised to the disk before the move, and the move before this
+    returns. So a crash leaves the old file or the whole new one. If the block raises, the old file
+    stays, and new folders are removed. The old file's permissions are kept. If `file` is a link,
+    its target is replaced.
 
     Args:
         file: where it belongs; its folder is made.
-        kept: the name under which the file of before stays beside it; if empty, it goes.
+        kept: name for the old file, which then stays in the same folder; if empty, it is removed.
         remedy: what to do if it can't be written.
 
     Raises:
-        UserError: it can't be written: no room, no right to, or something else is there.
+        UserError: no room, no permission, or `file` is a device or a pipe.
     """
     file, place = Path(file), Path(os.path.realpath(file))
-    made = [folder for folder in place.parents if not folder.exists()]
+    new_folders = [folder for folder in place.parents if not folder.exists()]
     try:
         with _named(file, remedy):
             if place.exists() and not (place.is_file() or place.is_dir()):
@@ -59,7 +59,7 @@ def whole(file: str | Path, kept: str = "", remedy: str = REMEDY) -> Iterator[Pa
             if lock is not None:
                 os.close(lock)
     except BaseException:
-        for folder in made:
+        for folder in new_folders:
             with suppress(OSError):
                 folder.rmdir()
         raise
@@ -67,9 +67,9 @@ def whole(file: str | Path, kept: str = "", remedy: str = REMEDY) -> Iterator[Pa
 
 @contextmanager
 def _named(file: Path, remedy: str, within: Path | None = None) -> Iterator[None]:
-    """Turn what the system says into a line that names the file.
+    """Turn the system's errors into one line that names the file.
 
-    What is said of files that lie elsewhere than `within` is about something else.
+    Errors about files outside of `within` pass unchanged.
     """
     try:
         yield
@@ -84,15 +84,14 @@ def _named(file: Path, remedy: str, within: Path | None = None) -> Iterator[None
             raise
         reason = getattr(error, "strerror", "torch can't write: no room, most likely")
         raise UserError(
-            f"{file} can't be written ({reason}); what was there is as it was. {remedy}"
+            f"{file} can't be written ({reason}); what was there is unchanged. {remedy}"
         ) from error
 
 
 def _own_folder(parent: Path) -> tuple[Path, int | None]:
-    """A new folder in another, and the lock by which others see that it is in use.
+    """A new hidden folder in `parent`, and its lock, which shows others that it is in use.
 
-    Those that processes left that were killed, and that nobody holds, are removed. Where there are
-    no locks, they stay.
+    Folders that killed processes left there are removed; on systems without locks they stay.
     """
     if fcntl is None:
         return Path(tempfile.mkdtemp(prefix=PARTS, dir=parent)), None
@@ -106,7 +105,7 @@ def _own_folder(parent: Path) -> tuple[Path, int | None]:
                 os.close(lock)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PARTS, dir=parent))
-        with suppress(FileNotFoundError):  # taken for a killed process's
+        with suppress(FileNotFoundError):  # another process has removed it as unlocked
             lock = os.open(folder, os.O_RDONLY)
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -116,13 +115,13 @@ def _own_folder(parent: Path) -> tuple[Path, int | None]:
 
 
 def _move(part: Path, place: Path, kept: str) -> None:
-    """Put a file or a folder in its place; one that is there stays until then."""
+    """Move a file or a folder to its place; the old one stays until then."""
     before = None
     if place.exists():
         shutil.copymode(place, part)
         if kept:
             before = place.with_name(kept)
-        elif part.is_dir() and place.is_dir():  # no folder can take the place of a filled one
+        elif part.is_dir() and place.is_dir():  # a folder can't replace one with content
             before = Path(tempfile.mkdtemp(dir=part.parent)) / "before"
     if part.is_file():
         synchronise(part)
@@ -146,8 +145,8 @@ def discard(file: Path) -> None:
 
 
 def synchronise(place: Path) -> None:
-    """Have the system bring a file's content, or a folder's list of names, to the disk."""
-    if os.name == "nt" and place.is_dir():  # it opens no folders
+    """Flush a file's content, or a folder's list of names, to the disk."""
+    if os.name == "nt" and place.is_dir():  # Windows can't open folders
         return
     descriptor = os.open(place, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
@@ -157,12 +156,12 @@ def synchronise(place: Path) -> None:
 
 
 def check_archive(file: Path) -> None:
-    """Read a zip archive (what `torch.save` writes), and compare what it holds with its checksums.
+    """Check the checksums of a zip archive, the format that `torch.save` writes.
 
-    `torch.load` doesn't: a bit that has flipped on the disk would become another weight.
+    `torch.load` doesn't: a bit that flipped on the disk would change a weight.
 
     Raises:
-        UserError: something in it has changed since it was written, or it is no archive.
+        UserError: a checksum is wrong, or it is no archive.
     """
     try:
         with zipfile.ZipFile(file) as archive:

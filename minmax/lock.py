@@ -20,19 +20,19 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
-"""Of a run's lock file, which lies in the run's folder while a process works there."""
+"""Name of the lock file, which lies in a run's folder while a process works there."""
 INHERITED = "MINMAX_LOCK"
-"""Environment variable: the descriptor of a lock that the parent process has handed on."""
+"""Environment variable: the descriptor of a lock inherited from the parent process."""
 SOMEBODY = "another process"
 MOMENT = 0.5
-"""Seconds for which a lock may be held by a process that only looks whether it is free."""
+"""Seconds to retry: a process that only tests the lock holds it for a moment."""
 
 
 class InOtherHandsError(UserError):
     """Another process holds the lock.
 
     Attributes:
-        owner: which one.
+        owner: the process.
     """
 
     def __init__(self, file: Path, owner: str) -> None:
@@ -54,13 +54,13 @@ class Lock:
     descriptor: int
 
     def note(self, process: int) -> None:
-        """Say which process works under it."""
+        """Write into the lock file which process works under it."""
         with suppress(OSError):  # a full disk
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, f"pid {process} on {socket.gethostname()}".encode(), 0)
 
     def handed_on(self) -> dict[str, Any]:
-        """Arguments of `subprocess.Popen` with which the new process holds it too."""
+        """Arguments of `subprocess.Popen` that make the child hold the lock too."""
         if fcntl is None:
             return {}
         environment = os.environ | {INHERITED: str(self.descriptor)}
@@ -69,23 +69,23 @@ class Lock:
 
 @contextmanager
 def locked(file: Path, wait: bool = False) -> Iterator[Lock]:
-    """Hold the lock of this name: a file that is made for it, and removed afterwards.
+    """Hold the lock of a lock file, which is made for it and removed afterwards.
 
     The lock is `flock`'s: the system releases it when the last process that has inherited it
-    ends, however that ends, and a file that is left has no meaning. On Linux it also holds
-    between machines that share a folder by NFS. Where there are no locks, a warning says so.
+    ends, even by a crash, so a leftover file doesn't matter. On Linux it also works
+    between machines that share a folder by NFS. Without locks, a warning says so.
 
-    A folder that is made for the file is removed as well if nothing else is in it.
+    A folder made for the file is removed too if it is empty.
 
     Args:
         file: in the folder that it protects.
-        wait: for another process, instead of raising an error.
+        wait: wait for the other process instead of raising an error.
 
     Raises:
         InOtherHandsError: another process holds it.
         OSError: the file can't be made.
     """
-    made = not file.parent.exists()
+    is_new_folder = not file.parent.exists()
     descriptor = _inherited(file)
     own = descriptor is None
     if descriptor is None:
@@ -98,13 +98,13 @@ def locked(file: Path, wait: bool = False) -> Iterator[Lock]:
         with suppress(OSError):
             if own:
                 file.unlink()
-            if made:
+            if is_new_folder:
                 file.parent.rmdir()
         os.close(descriptor)
 
 
 def owner(file: Path) -> str | None:
-    """The process that holds the lock of this name; None if it is free."""
+    """The process that holds the lock of this file; None if it is free."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except OSError:
@@ -116,7 +116,7 @@ def owner(file: Path) -> str | None:
 
 
 def _inherited(file: Path) -> int | None:
-    """The descriptor of this lock, if the parent process has handed it on."""
+    """The descriptor of this lock if inherited from the parent process, else None."""
     number = os.environ.get(INHERITED, "")
     try:
         return int(number) if os.path.samestat(os.fstat(int(number)), file.stat()) else None
@@ -125,7 +125,7 @@ def _inherited(file: Path) -> int | None:
 
 
 def _acquired(file: Path, wait: bool) -> int:
-    """The descriptor of the lock, as soon as it is held."""
+    """Take the lock; its descriptor."""
     start, told = time.monotonic(), False
     while isinstance(other := _taken(file), str):
         if time.monotonic() - start > MOMENT:
@@ -139,14 +139,14 @@ def _acquired(file: Path, wait: bool) -> int:
 
 
 def _taken(file: Path) -> int | str:
-    """The descriptor of the lock, which is held now; the process that holds it if it can't be."""
+    """Try to take the lock: its descriptor, or the name of the process that holds it."""
     with suppress(FileNotFoundError), ExitStack() as opened:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         opened.callback(os.close, descriptor)
         if not _try(descriptor):
             return _noted(descriptor)
-        # The process before may just have removed the file, and a third one have made another.
+        # The previous owner may just have removed the file, and a third process made a new one.
         if os.path.samestat(os.fstat(descriptor), file.stat()):
             opened.pop_all()
             return descriptor
@@ -171,6 +171,6 @@ def _try(descriptor: int, exclusive: bool = True) -> bool:
 
 
 def _noted(descriptor: int) -> str:
-    """What the process that holds the lock has noted of itself."""
+    """The process that holds the lock, as it has noted itself."""
     text = os.pread(descriptor, 300, 0).decode(errors="replace")
     return f"{SOMEBODY} ({text})" if re.fullmatch(r"pid \d+ on [\w.-]+", text) else SOMEBODY

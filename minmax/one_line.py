@@ -1,4 +1,4 @@
-"""jsonargparse's messages, which list all that a value is not, in one line that helps."""
+"""Shortens jsonargparse's long messages to one helpful line."""
 
 import re
 from difflib import get_close_matches
@@ -15,13 +15,13 @@ CLASSES = [
     for module in (datamodules, gan_modules, networks, parts)
     for name, _ in getmembers(module, isclass)
 ]
-"""Those that need no import path."""
+"""Classes that can be named without an import path."""
 LONGEST = 4000
-"""Characters of a message: it may hold a whole value that was given."""
+"""Characters of a message at most: it may repeat the user's whole value."""
 
 
 def one_line(message: str) -> str:
-    """What a person needs of jsonargparse's messages, which list all that a value is not."""
+    """The useful part of a message of jsonargparse, which lists every type that didn't fit."""
     noise = (
         "Does not validate against|Subtypes:|Errors:|Expected a <class 'NoneType'>|Given value|"
         "Expected a path but"
@@ -43,7 +43,7 @@ def one_line(message: str) -> str:
 
 
 def likely(wrong: str, known: list[str]) -> str:
-    """A question for the most similar of the known names, if there is one."""
+    """A question with the most similar known name; empty if none is similar."""
     by_lower = {name.lower(): name for name in known}
     similar = get_close_matches(wrong.lower(), by_lower, 1)
     return f". Did you mean {by_lower[similar[0]]}?" if similar else ""

@@ -1,6 +1,6 @@
-"""Processes that work for another one end with it, whatever they are doing.
+"""Ends child processes together with their parent.
 
-A rank whose first process is killed would wait for it: for minutes at the rendezvous, for half an
+If rank 0 is killed, the other ranks would wait for it: for minutes at the rendezvous, for half an
 hour in a collective operation.
 """
 
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NAME = "MINMAX_PARENT"
-"""Environment variable: the process that its children work for."""
+"""Environment variable: the parent's process id."""
 LOOKED_EVERY = 1.0
-"""Seconds."""
+"""Seconds between two looks at the parent."""
 
 
 @contextmanager
 def children_follow() -> Iterator[None]:
-    """Let the processes that are started meanwhile end with this one."""
+    """Have processes started in the block end with this one."""
     os.environ[NAME] = str(os.getpid())
     try:
         yield
@@ -28,9 +28,9 @@ def children_follow() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Watch the process that this one works for, if there is one, from a thread.
+    """Watch the parent from a thread, if there is one, and exit when it ends.
 
-    Nothing is cleaned up at the end: files are written beside their places and then moved.
+    No clean-up is needed: files are written beside their places and then moved.
     """
     parent = os.environ.pop(NAME, "")
     if not parent or int(parent) == os.getpid():

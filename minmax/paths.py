@@ -1,4 +1,4 @@
-"""Places as people write them: `~` for the home folder, `$NAME` for a variable."""
+"""Expands paths: `~` is the home folder, `$NAME` an environment variable."""
 
 import os
 import re
@@ -10,10 +10,10 @@ from minmax.errors import UserError
 
 
 def expanded(text: str) -> str:
-    """The text with its `~` and its variables of the environment replaced.
+    """Replace `~` and environment variables in a text.
 
     Raises:
-        UserError: it is a path, and names a variable that is not set, or an unknown user.
+        UserError: it is a path with an unset variable or an unknown user.
     """
     place = os.path.expanduser(os.path.expandvars(text))
     unknown = re.match("(~[^/]*)/", place) or re.search(r"(?:^|/)(\$\w+|\$\{.*)", place)
@@ -25,7 +25,7 @@ def expanded(text: str) -> str:
 
 
 def expanded_argument(argument: str) -> str:
-    """An argument of a command, or the value in `--option=VALUE`, expanded; not lists of names."""
+    """Expand an argument, or the value of `--option=VALUE`; lists stay unchanged."""
     option, equals, value = "", "", argument
     if argument.startswith("--"):
         option, equals, value = argument.partition("=")
@@ -33,14 +33,14 @@ def expanded_argument(argument: str) -> str:
 
 
 def mapped(options: Any, change: Callable[[str], str]) -> Any:
-    """Nested options with all texts changed, but for those in lists, which are names.
+    """Nested options with every text changed, except in lists, which hold names.
 
     Namespaces and dictionaries are changed in place.
     """
     if isinstance(options, Namespace | dict):
-        held = options if isinstance(options, dict) else vars(options)
-        for name, value in held.items():
-            held[name] = mapped(value, change)
+        values = options if isinstance(options, dict) else vars(options)
+        for name, value in values.items():
+            values[name] = mapped(value, change)
     elif isinstance(options, list):
         return [value if isinstance(value, str) else mapped(value, change) for value in options]
     elif isinstance(options, str):

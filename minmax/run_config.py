@@ -1,4 +1,4 @@
-"""A run's `config.yaml`: it is about the folder that it lies in, wherever that was copied to."""
+"""A run's `config.yaml`, whose paths follow the run's folder when it is moved or copied."""
 
 import os
 import warnings
@@ -15,36 +15,36 @@ OPENING = "# lightning.pytorch=="
 
 
 def read_run_config(file: Path) -> dict[str, Any]:
-    """The options of a run, about the folder of the file."""
+    """The options of a run, with paths in the folder where the file lies now."""
     options: dict[str, Any] = about_its_folder(documents.read(file), file)
     return options
 
 
 def config_of(run: Path) -> dict[str, Any] | None:
-    """What the run was given, by its config.yaml; None but a warning if that is damaged."""
+    """The options in the run's config.yaml; None and a warning if it is damaged."""
     try:
-        held = documents.read_own(run / FILE)
-        if isinstance(held, dict):
-            options: dict[str, Any] = about_its_folder(held, run / FILE)
+        content = documents.read_own(run / FILE)
+        if isinstance(content, dict):
+            options: dict[str, Any] = about_its_folder(content, run / FILE)
             return options
         raise UserError(f"{run / FILE} is damaged: it holds no options")
     except UserError as error:
-        warnings.warn(f"{error}; what it says is left out", stacklevel=2)
+        warnings.warn(f"{error}; its options are left out", stacklevel=2)
         return None
 
 
 def run_folder(checkpoint: Path) -> Path:
-    """The run that a checkpoint belongs to."""
+    """The folder of the run that a checkpoint belongs to."""
     folder = checkpoint.absolute().parent
     return folder.parent if folder.name == "checkpoints" else folder
 
 
 def about_its_folder(options: Any, file: Path) -> Any:
-    """Nested options; if a run wrote the file, the folder they speak of is the file's own.
+    """Nested options; in a run's own file, paths in its old folder now lead to the file's folder.
 
     Args:
         options: read from the file.
-        file: a configuration; a run's own lies beside the other files of the run.
+        file: a configuration; a run's own lies beside the run's other files.
     """
     folder = file.absolute().parent
     beside = any((folder / name).exists() for name in RUN_FILES if name != FILE)

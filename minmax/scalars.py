@@ -1,4 +1,4 @@
-"""Scalars of a run, read from TensorBoard's files in the order of the run's starts."""
+"""Reads a run's scalars from its TensorBoard files, in the order of the run's starts."""
 
 import re
 import warnings
@@ -12,16 +12,16 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from minmax.errors import UserError
 
 Scalars = dict[str, dict[int, float]]
-"""By log name: the values by the images seen."""
+"""For each log name: images seen to value."""
 
 FRAME = 16
-"""Bytes of a record beside its content."""
+"""Bytes of a record besides its content."""
 
 
 def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """Every scalar of a run by log name: the images seen, and the values, each once.
+    """Every scalar of a run, by log name: images seen, and values.
 
-    What a run logged that went on replaces what was logged before. What can't be read of a
+    Values of a resumed run replace earlier values at the same images. The unreadable rest of a
     damaged file is left out, with a warning.
 
     Raises:
@@ -32,8 +32,8 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
     files = sorted(run.glob("*tfevents*"))
     read = [(start_of(file), *_read(file)) for file in files]
     held: Scalars = {}
-    # A file that doesn't know its start comes after those that it can't have replaced.
-    for _, since, scalars in sorted(read, key=lambda one: one[:2]):
+    # Files without a number of their start are sorted by the first image that they replace.
+    for _, since, scalars in sorted(read, key=lambda item: item[:2]):
         for name in held:
             held[name] = {n: value for n, value in held[name].items() if n < since or since < 0}
         for name, values in scalars.items():
@@ -45,18 +45,18 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def start_of(file: Path) -> int:
-    """Which start of the run has written a file; 0 if it doesn't say."""
+    """Number of the run's start that wrote a file; 0 if the name doesn't say."""
     found = re.search(r"\.start(\d+)$", file.name)
     return int(found[1]) if found else 0
 
 
 def of_today(name: str) -> str:
-    """A log name in today's words: runs of versions before 0.2 may have had a critic."""
+    """A log name in today's words: versions before 0.2 logged a `critic`."""
     return re.sub(r"/critic\b", "/discriminator", name)
 
 
 def _read(file: Path) -> tuple[float, Scalars]:
-    """The images seen from which on a file replaces what was logged before, and its scalars."""
+    """A file's scalars, and the images seen from which they replace earlier ones."""
     since, scalars, size = -inf, Scalars(), 0
     with suppress(Exception):  # a damaged file can make the parser raise anything
         for record in RawEventFileLoader(str(file)).Load():
@@ -69,7 +69,7 @@ def _read(file: Path) -> tuple[float, Scalars]:
                     scalars.setdefault(of_today(value.tag), {})[event.step] = value.simple_value
     if size != file.stat().st_size:
         warnings.warn(
-            f"{file} is damaged after {size:,} bytes: what it holds behind them is left out",
+            f"{file} is damaged after {size:,} bytes: the rest is left out",
             stacklevel=2,
         )
     return since, scalars

@@ -1,4 +1,4 @@
-"""JSON that every parser reads: numbers that JSON doesn't know become null."""
+"""JSON that every parser reads: NaN and infinity become null."""
 
 import json
 from math import isfinite
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def finite(values: Any) -> Any:
-    """The same, with None in place of numbers that are not finite."""
+    """Replace numbers that are not finite by None."""
     if isinstance(values, dict):
         return {key: finite(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
@@ -20,7 +20,7 @@ def dumps(values: Any, indent: int | None = None) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """Values of a text, also of one that holds NaN or Infinity.
+    """Parse a text, in which NaN and Infinity may occur.
 
     Raises:
         ValueError: it is no JSON.

@@ -1,20 +1,19 @@
 """Whose code a config or a checkpoint may name: this file is the whole rule.
 
-A class path, or the path of a function, is followed only into `ALLOWED` and what the user has
-admitted (`--trust`), and no other module is imported. What it leads to must be a class or a
-function that stands at the top of the module that it names as its own: so neither what a module
-has imported (`torch.os.system`) nor a method, an instance or a partial. And it must be of a kind
-that belongs where it is named:
+Import paths are followed only into `ALLOWED` and the packages that the user has admitted
+(`--trust`); no other module is imported. A path must lead to a class or a function that is defined
+at the top level of its own module. This excludes what a module has imported (`torch.os.system`),
+methods, instances and partials. And its kind must fit the place:
 
 | where | what |
 | --- | --- |
 | `model` | a variant: a subclass of `GANModule`, from `gan_modules` |
 | below it | what `gan_modules` defines; optimizers and schedules of `torch.optim` |
 | `data`, and below it | a subclass of `ImageDataModule`, from `datamodules` |
-| elsewhere | what the Trainer takes of Lightning and `minmax.callbacks`; what `gan_modules` has |
+| elsewhere | services of Lightning and `minmax.callbacks`; what `gan_modules` defines |
 
-Admitted packages stand beside `gan_modules` everywhere. jsonargparse checks the annotated types of
-all arguments on top of this (a generator is a `Generator`), before anything is built.
+Admitted packages are allowed wherever `gan_modules` is. In addition, jsonargparse checks the
+annotated types of all arguments (a generator is a `Generator`) before anything is built.
 """
 
 import re
@@ -58,7 +57,7 @@ ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
 
 
 class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
-    """jsonargparse's reader of YAML, for configs, options, and texts in these."""
+    """jsonargparse's YAML loader with limits on size, for configs and option values."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -68,15 +67,15 @@ class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
         super().__init__(text)
 
     def get_single_data(self) -> Any:
-        """What the text says; a run's options of an earlier version in today's words."""
+        """Parse the text; options of an earlier version are renamed to today's."""
         return renewed_config(super().get_single_data())
 
 
 @contextmanager
 def enforced() -> Iterator[None]:
-    """Have jsonargparse import what is allowed or admitted, and read no endless YAML.
+    """Have jsonargparse import only what is allowed or admitted, and refuse huge YAML.
 
-    Until the block ends: a notebook that gives a command may do other things as well.
+    The settings are restored afterwards: a notebook may use jsonargparse for other things.
     """
     loader, settings = _loaders_dumpers.yaml_default_loader, dict(_common.parsing_settings)
     _loaders_dumpers.yaml_default_loader = Bounded  # type: ignore[assignment]
@@ -94,7 +93,7 @@ def lies_in(path: str, packages: tuple[str, ...]) -> bool:
 
 
 def imported(path: str, place: str) -> Any:
-    """What an import path leads to, if it may be named at this place.
+    """Import what a path names, if it may be named at this place.
 
     Args:
         path: `gan_modules.GAN`, say.
@@ -116,9 +115,9 @@ def imported(path: str, place: str) -> Any:
 
 
 def import_own(text: str) -> None:
-    """Import what a text names of the admitted packages, so that their own errors are raised.
+    """Import the admitted modules that a text names, so that their own errors are raised.
 
-    Those that import them later make other errors of these.
+    jsonargparse, which imports them later, would replace these errors.
     """
     for path in re.findall(r"[\w.]+", text):
         if lies_in(path, admitted()):
@@ -140,7 +139,7 @@ def check_object(thing: Any, path: str, place: str) -> None:
     home, name = thing.__module__, thing.__qualname__
     standing: object = getattr(sys.modules.get(home), name, None)
     if standing is not thing:
-        raise UserError(f"{path} is refused: it doesn't stand at the top of a module")
+        raise UserError(f"{path} is refused: it isn't defined at the top of a module")
     if not lies_in(home, (*ALLOWED, *admitted())):
         raise UserError(refusal(f"{home}.{name}"))
     if place == "model":
@@ -181,11 +180,11 @@ def check_config(values: Any, place: str = "") -> None:
     """Refuse a configuration that names what may not be named, before any of it is built.
 
     Args:
-        values: what jsonargparse has made of it, which has imported it.
-        place: of the values among the options.
+        values: as jsonargparse has parsed them; classes are imported by then.
+        place: full name of the option that holds the values.
 
     Raises:
-        UserError: there is such a name.
+        UserError: it names something that isn't allowed.
     """
     if isinstance(values, Namespace):
         values = vars(values)
@@ -203,7 +202,7 @@ def check_config(values: Any, place: str = "") -> None:
 
 
 def refusal(path: str) -> str:
-    """What is said of an import path that may not be named."""
+    """The message about an import path that may not be named."""
     package = path.partition(".")[0]
     if admissible(path):
         return (
@@ -217,7 +216,7 @@ def refusal(path: str) -> str:
 
 
 def reworded(message: str) -> str:
-    """A message of jsonargparse's about a name that `enforce` denies, with the way out."""
+    """A message of jsonargparse in which `refusal` replaces its text about a denied import."""
     return re.sub(
         r"Importing '(\S+)' is not allowed, denied by .*? to allow it\.",
         lambda found: refusal(found[1]),

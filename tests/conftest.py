@@ -1,4 +1,4 @@
-"""What the tests share: a cache of their own, its one slow entry, and the order of the files."""
+"""Shared by the tests: a cache of their own, its one slow entry, and the order of the files."""
 
 import fcntl
 import os
@@ -28,7 +28,7 @@ The first one has the classifier and a run trained, which those behind the first
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Files are given to processes in the order that is made here."""
+    """Distribute the files to the processes in the order of this module."""
     config.option.loadscopereorder = False
 
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keeps what the scores need in one folder for all tests, and out of the user's."""
+    """Use one cache folder for all tests, separate from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         base = tmp_path_factory.getbasetemp()
         folder = (base.parent if WORKER else base) / "cache"
@@ -51,7 +51,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def classifier_of_digits(_cache: Path) -> Path:
-    """The cache with it: half a minute's training, by one process; the others wait for it."""
+    """The cache; one process trains the classifier in it, the others wait for that."""
     import torch
 
     from datamodules import Digits

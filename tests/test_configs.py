@@ -1,4 +1,4 @@
-"""The heads of configs/ say what was measured, and their commands train in folders of their own."""
+"""The heads of configs/ state measured results, and their commands use different run folders."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ FIGURE = re.compile(r"\d[\d.,]*\d|\d")
 
 
 def head(path: Path) -> tuple[list[str], dict[str, str]]:
-    """The commands in a file's first lines, and what follows them by its name."""
+    """The commands in a file's first lines, and the named entries after them."""
     lines = path.read_text().splitlines()
     commands = [line[len("# python cli.py ") :] for line in lines if "# python cli.py " in line]
     said = [line[2:].partition(": ") for line in lines[len(commands) : len(commands) + 3]]
@@ -104,7 +104,7 @@ def test_a_data_file_changes_the_data_and_keeps_the_networks_size(
 def test_no_two_commands_train_into_the_same_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not even if the folder is left out behind a data file."""
+    """Not even if a command with a data file names no folder."""
     folders = [yaml.safe_load(p.read_text())["trainer"]["default_root_dir"] for p in COMPLETE]
     for path in DATA:
         folders.append(yaml.safe_load(path.read_text())["trainer"]["default_root_dir"])

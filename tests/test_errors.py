@@ -1,4 +1,4 @@
-"""What is wrong input, and where it stands."""
+"""Which errors are wrong input, and which option they name."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A file or folder is written whole, or the one of before stays, whatever fails and whenever."""
+"""A file or folder is written whole, or the old one stays, whatever fails at any time."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Imports point one way: from commands down to variants and data; and none goes in a circle."""
+"""Imports point one way, from commands down to variants and data, and there are no cycles."""
 
 import ast
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ MODULES = modules()
 
 
 def imported(name: str) -> Iterator[str]:
-    """The project's modules that a module imports, at once or in its functions.
+    """The project's modules that a module imports, at the top or in functions.
 
-    Not what it imports for a type checker alone.
+    Imports for type checkers only are left out.
     """
     tree = ast.parse(MODULES[name].read_text())
     tree.body = [node for node in tree.body if not is_for_types(node)]
@@ -52,12 +52,12 @@ def imported(name: str) -> Iterator[str]:
 
 
 def is_for_types(node: ast.stmt) -> bool:
-    """Whether a statement is run by a type checker alone."""
+    """Whether only a type checker runs a statement."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def level(name: str) -> int | None:
-    """Of a module, from above; None for the single files of minmax."""
+    """A module's level, from the top; None for the single files of minmax."""
     for number, rooms in enumerate(LEVELS):
         if any(name == room or name.startswith(f"{room}.") for room in rooms):
             return number
@@ -86,7 +86,7 @@ def test_no_circles() -> None:
 
 
 def test_what_is_read_of_an_import() -> None:
-    """Modules and names, of a package and out of a function."""
+    """Imports of modules and of names, from packages and inside functions."""
     assert set(imported("minmax.callbacks")) >= {
         "minmax.callbacks.finite",
         "minmax.callbacks.hooks",

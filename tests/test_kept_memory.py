@@ -1,4 +1,4 @@
-"""glibc keeps freed memory, and would not by itself."""
+"""glibc keeps freed memory, which it doesn't by default."""
 
 import platform
 import subprocess
@@ -32,7 +32,7 @@ print(faults() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 def test_freed_memory_is_mapped_anew_by_default_alone() -> None:
-    """Page faults of 20 batches of 48 MiB; else `minmax/kept_memory.py` is needed no longer."""
+    """Page faults of 20 batches of 48 MiB; if it fails, `minmax/kept_memory.py` isn't needed."""
     folder = Path(cli.__file__).parent
 
     def faults(name: str) -> int:

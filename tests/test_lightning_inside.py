@@ -1,4 +1,4 @@
-"""Which of Lightning's private names are used, that they are there, and still needed."""
+"""The private names of Lightning that are used exist, and are still needed."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""Locks of folders: who holds them, who is told so, and what is left of them."""
+"""Locks of folders: who holds them, what others are told, and what is left afterwards."""
 
 import errno
 import fcntl
@@ -55,7 +55,7 @@ def test_a_file_that_was_left_means_nothing(file, content):
 
 
 def test_it_is_handed_on(file, monkeypatch):
-    """The child holds it as well, and may lock it; with its parent dead, it alone holds it."""
+    """The child holds it too, and may lock it; after its parent's death it holds it alone."""
     with locked(file) as held:
         arguments = held.handed_on()
         child = subprocess.Popen(["sleep", "60"], **arguments)
@@ -100,7 +100,7 @@ def test_waiting_for_it(file, capsys):
 
 @pytest.mark.parametrize("remade", [True, False])
 def test_a_file_that_another_one_removes_just_then(file, monkeypatch, remade):
-    """Opened before, and locked after: nobody else would see that lock."""
+    """The file is opened before its removal and locked after: nobody else would see that lock."""
     lock_it = lock._try
 
     def late(descriptor: int, exclusive: bool = True) -> bool:

@@ -1,4 +1,4 @@
-"""The README's two commands come first; docs/add_a_variant.md does what it says."""
+"""The README begins with its two commands; docs/add_a_variant.md works as described."""
 
 import inspect
 import json
@@ -37,7 +37,7 @@ def test_two_commands_come_first():
 
 
 def test_commands_of_the_notebook(capsys, monkeypatch):
-    """As far as the parser sees them; a Jupyter runs it whole."""
+    """The parser accepts them; only Jupyter can run the whole notebook."""
     notebook = json.loads((ROOT / "docs" / "first_hour.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     commands: list[list[str]] = []
@@ -80,7 +80,7 @@ def test_files_to_touch_are_there():
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with the page's files where it puts them; its modules are found by their names."""
+    """A folder with the page's files in their places; its modules can be imported."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for name, text in re.findall(r"`(\w+/\S+\.\w+)`\W[^`]*```\w+\n(.*?)```", PAGE, re.DOTALL):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def project(tmp_path, monkeypatch):
 
 
 def test_commands_of_the_page(project):
-    """Each fit, in three batches and of the digits where it wants MNIST, and what follows it."""
+    """Each `fit`, with three batches and digits instead of MNIST, and the commands after it."""
     commands = re.findall(r"^python cli\.py (.*)$", PAGE, re.MULTILINE)
     assert [command.split()[0] for command in commands] == [
         "fit",
@@ -140,7 +140,7 @@ def test_the_data_of_the_page(project):
 
 
 def options_of(class_: type) -> list[tuple[str, str]]:
-    """Options with their defaults, but those taken from the data."""
+    """Options with their defaults, except those taken from the data."""
     linked = {"channels", "image_size", "num_classes", "latent_dim", "available_classes"}
     linked = {"available_classes"} if issubclass(class_, ImageDataModule) else linked
     return [
@@ -161,7 +161,7 @@ def rows_of(page: str) -> list[tuple[str, list[str]]]:
 
 
 def test_every_option_of_a_variant_stands_in_its_page():
-    """The shared ones once, a variant's own under its name."""
+    """Shared options once, a variant's own options under its name."""
     rows = rows_of("docs/options.md")
     variants = [getattr(gan_modules, name) for name in gan_modules.__all__]
     variants = [kind for kind in variants if issubclass(kind, GANModule) and kind is not GANModule]

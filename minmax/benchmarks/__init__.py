@@ -1,1 +1,1 @@
-"""What the project's speed is measured against, and how work is counted."""
+"""Measures the project's speed against other loops, and counts its work."""

@@ -10,16 +10,16 @@ from torch.utils.flop_counter import flop_registry
 
 
 class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts all that is dispatched to a device while it is entered.
+    """Counts everything that is dispatched to a device inside the context.
 
-    torch's own FlopCounterMode can't be entered around a gradient penalty's double backward.
+    torch's own FlopCounterMode doesn't support a gradient penalty's double backward.
 
     Attributes:
-        operations: how often each operation ran, by its name (`aten.convolution`), each of them
-            one kernel or a few; without views, which run none.
-        flop: floating point operations of matrix products and convolutions, a
-            multiply-and-add as two.
-        allocations: tensors that were given memory of their own.
+        operations: how often each operation ran, by name (`aten.convolution`); each runs one
+            kernel or a few. Views, which run none, are not counted.
+        flop: floating point operations of matrix products and convolutions; a multiply-add
+            counts as two.
+        allocations: number of tensors with newly allocated memory.
     """
 
     def __init__(self) -> None:

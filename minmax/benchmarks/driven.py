@@ -17,11 +17,11 @@ from gan_modules.base import Batch
 
 
 class NoTrainer:
-    """What a step and its hooks read of a trainer.
+    """The attributes of a trainer that a step and its hooks read.
 
     Attributes:
-        optimizers: the generator's first, the discriminator's second.
-        global_step: steps of the discriminator's.
+        optimizers: the generator's, then the discriminator's.
+        global_step: number of the discriminator's steps.
     """
 
     world_size = 1
@@ -41,34 +41,34 @@ class NoTrainer:
 
 
 class WithoutTrainer(GANModule):
-    """Mixed into a variant, does what a step asks of its trainer."""
+    """A mixin for a variant, whose step then needs no trainer."""
 
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:
-        """Those of torch."""
+        """The optimizers of torch, without Lightning's wrappers."""
         return self.trainer.optimizers
 
     def both_optimizers(self) -> Any:
-        """Those of torch: `NoTrainer` counts the steps."""
+        """The optimizers of torch; `NoTrainer` counts their steps."""
         return self.trainer.optimizers
 
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Differentiate, with the hooks around it."""
+        """Run the backward pass with its hooks."""
         self.on_before_backward(loss)
         self.backward(loss, *args, **kwargs)
         self.on_after_backward()
 
     def log(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def without_trainer(module: GANModule) -> GANModule:
-    """A copy of a variant whose step needs no trainer; its optimizers are new."""
+    """A copy of a variant whose step needs no trainer, with new optimizers."""
     memo: dict[int, Any] = {}
     for part in module.modules():
         for value in tree_leaves(vars(part)):
-            if isinstance(value, Tensor) and not value.is_leaf:  # of the last step's graph
+            if isinstance(value, Tensor) and not value.is_leaf:  # has the last step's graph
                 memo[id(value)] = value.detach().clone()
-            elif isinstance(value, partial):  # a factory, with all that the command line has read
+            elif isinstance(value, partial):  # a factory, which holds the parsed command line
                 memo[id(value)] = value
     driven = copy.deepcopy(module, memo)
     variant = type(module)
@@ -82,14 +82,14 @@ def without_trainer(module: GANModule) -> GANModule:
 
 
 class Driven:
-    """Trains a copy of a variant by its own step, and by nothing else of a training.
+    """Trains a copy of a variant by its own step alone.
 
-    Of the hooks, those of the backward pass and the optimizers are called, and `begin_batch`. No
-    batch is logged, nor has random numbers of its own.
+    Only `begin_batch` and the hooks of the backward pass and the optimizers are called. Nothing is
+    logged, and random numbers are not seeded for each batch.
 
     Args:
-        module: what is copied.
-        loader: the images, batches by index from one tensor.
+        module: the variant to copy.
+        loader: of the images.
         bfloat16: run the forward passes under autocast to bfloat16.
 
     Attributes:
@@ -101,13 +101,13 @@ class Driven:
         self.module = without_trainer(module)
         self.bfloat16 = bfloat16
         self.format = torch.preserve_format
-        loader = copy.copy(loader)  # the trainer's stays where it is
+        loader = copy.copy(loader)  # so that the trainer's own loader doesn't advance
         loader.sampler = copy.copy(loader.sampler)
         loader.current_epoch = count().__next__
         self.batches = endless(loader)
 
     def step(self) -> int:
-        """Train on a batch; its number of images."""
+        """Train on a batch; return its number of images."""
         index, (images, classes) = next(self.batches)
         device = self.module.device
         batch = images.to(device, memory_format=self.format), classes.to(device)
@@ -117,17 +117,17 @@ class Driven:
 
     def train(self, batch: Batch, index: int) -> None:
         """Update the networks."""
-        with self.autocast(cache_enabled=False):  # as the trainer: an update makes it stale
+        with self.autocast(cache_enabled=False):  # like Lightning: updates make the cache stale
             self.module.training_step(batch, index)
 
     def use_format(self, memory_format: torch.memory_format) -> None:
-        """Keep networks and images in a memory format."""
+        """Put networks and images into a memory format."""
         self.format = memory_format
         for network in self.module.children():
             network.to(memory_format=memory_format)
 
     def autocast(self, cache_enabled: bool = True) -> torch.autocast:
-        """Where forward passes run."""
+        """The context of forward passes."""
         kind, dtype = self.module.device.type, torch.bfloat16
         return torch.autocast(kind, dtype, enabled=self.bfloat16, cache_enabled=cache_enabled)
 

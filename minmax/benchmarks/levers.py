@@ -1,7 +1,7 @@
-"""What makes a step fast, changed one by one in a step that is driven without a trainer.
+"""Levers, which make a step fast: each is switched in a step that is driven without a trainer.
 
-Each lever is taken from a step that has it, or given to one that doesn't. It changes the speed, and
-nothing that is computed.
+A lever is turned off in a step that uses it, and on in a step that doesn't. It changes the speed,
+but no result.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
 from minmax.benchmarks.driven import Driven
 
 Lever = Callable[[Driven], None]
-"""Changes a step; a RuntimeError says that it can't be done to this one."""
+"""Switches a lever of a step; raises a RuntimeError if this step can't."""
 
 
 def freeze(driven: Driven) -> None:
-    """Let a backward pass make gradients of the network that is not updated, too."""
+    """Compute gradients of the network that is not updated, too."""
     module: Any = driven.module
     module.updating = lambda network: nullcontext()
 
 
 def channels_last(driven: Driven) -> None:
-    """Keep the channels first in networks and images; last where weights have them first."""
+    """Switch networks and images from channels_last to contiguous format, or back."""
     module = driven.module
     last = torch.channels_last
     kernels = [weight for weight in module.parameters() if weight.dim() == 4]
@@ -34,13 +34,13 @@ def channels_last(driven: Driven) -> None:
 
 
 def layers(driven: Driven) -> None:
-    """Put torch's own layers in the place of the project's faster ones."""
+    """Replace the project's faster layers by torch's own."""
     if not use_torchs_layers(driven.module.generator, driven.module.discriminator):
         raise RuntimeError("the networks have none of the project's layers")
 
 
 def use_torchs_layers(*networks: nn.Module) -> int:
-    """Put torch's own layers in the place of the project's faster ones; how many there were."""
+    """Replace the project's faster layers by torch's own; return how many there were."""
     changed = 0
     for layer in nn.ModuleList(networks).modules():
         for own in (ConvTranspose2d, Dropout, LeakyReLU):
@@ -51,7 +51,7 @@ def use_torchs_layers(*networks: nn.Module) -> int:
 
 
 def fused(driven: Driven) -> None:
-    """Take the optimizers' fused form, or another if the configuration has chosen it."""
+    """Switch the optimizers' fused implementation on or off."""
     for optimizer in driven.module.trainer.optimizers:
         for group in optimizer.param_groups:
             if "fused" not in group:
@@ -65,7 +65,7 @@ def compiled_generator(driven: Driven) -> None:
 
 
 def compiled_discriminator(driven: Driven) -> None:
-    """Compile the discriminator: its forward pass, if it has other methods."""
+    """Compile the discriminator's forward pass."""
     driven.module.discriminator.compile()
 
 

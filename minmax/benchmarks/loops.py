@@ -1,7 +1,6 @@
-"""Two variants' steps as others write them: the loops that the project's speed is measured against.
+"""Plain loops of two variants, against which the project's speed is measured.
 
-They train copies of a module's networks, with its losses, parts, optimizers and average, on its
-images.
+They train copies of a module's networks, with its losses, parts, optimizers, average and images.
 """
 
 from typing import Any
@@ -21,13 +20,13 @@ from minmax.benchmarks.levers import use_torchs_layers
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
-    """Images as PIL ones, each transformed when it is asked for.
+    """A data set of PIL images, each transformed when it is read.
 
     Args:
-        images: uint8 `[N, C, H, W]`, in the size that their files have.
+        images: uint8 `[N, C, H, W]`, in their files' size.
         labels: int64 `[N]`.
-        channels: 1 or 3, of what is given out.
-        image_size: side in pixels of what is given out.
+        channels: of the transformed images, 1 or 3.
+        image_size: side of the transformed images in pixels.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, channels: int, image_size: int) -> None:
@@ -54,17 +53,16 @@ class PILImages(Dataset[tuple[Tensor, int]]):
 
 
 class Loop(Driven):
-    """A step as a good engineer writes it, without what only measuring tells.
+    """A step as a good engineer writes it, without tuning by measurements.
 
-    It has torch's own layers in their usual memory format, and no network is frozen.
+    It uses torch's own layers in the default memory format, and freezes no network.
 
     Args:
-        module: what is copied.
-        loader: the images, batches by index from one tensor.
+        module: the variant to copy.
+        loader: of the images.
         bfloat16: run the forward passes under autocast to bfloat16.
-        images: the same one by one, if batches are to be made of these, as in most public code.
-        reuse: the discriminator's generated images serve the generator's update too; else it draws
-            anew.
+        images: the same images as a data set, to be loaded one by one as in most public code.
+        reuse: use the images of the discriminator's update in the generator's, instead of new ones.
     """
 
     def __init__(
@@ -84,7 +82,7 @@ class Loop(Driven):
             self.batches = endless(shuffled)
 
     def train(self, batch: Batch, index: int) -> None:
-        """Update the discriminator, then, when its turn has come, the generator."""
+        """Update the discriminator, then the generator if its update is due."""
         module = self.module
         real, classes = batch
         optimizer_g, optimizer_d = module.both_optimizers()
@@ -111,23 +109,23 @@ class Loop(Driven):
     def discriminator_loss(
         self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """What the discriminator minimises."""
+        """The discriminator's loss."""
         raise NotImplementedError
 
     def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
-        """What the generator minimises."""
+        """The generator's loss."""
         raise NotImplementedError
 
 
 class GANLoop(Loop):
-    """Of `GAN`."""
+    """The loop of `GAN`."""
 
     module: GAN
 
     def discriminator_loss(
         self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """The game's, with the penalty."""
+        """The game's loss and the penalty."""
         module = self.module
         seen = module.augment.real(real), classes, module.augment.fake(fake), asked
         real_logits, fake_logits = module.batches(module.discriminator, *seen)
@@ -137,20 +135,20 @@ class GANLoop(Loop):
         return loss
 
     def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
-        """The game's."""
+        """The game's loss."""
         module = self.module
         return module.game.generator(module.discriminator(module.augment.fake(fake), asked))
 
 
 class WGANGPLoop(Loop):
-    """Of `WGANGP`."""
+    """The loop of `WGANGP`."""
 
     module: WGANGP
 
     def discriminator_loss(
         self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> Tensor:
-        """The Wasserstein distance's estimate, with the penalty."""
+        """The negative estimate of the Wasserstein distance, and the penalty."""
         module = self.module
         logits = module.discriminator(real, classes), module.discriminator(fake, asked)
         penalty = module.penalty(module.discriminator, real, classes, fake, asked)
@@ -158,9 +156,9 @@ class WGANGPLoop(Loop):
         return loss
 
     def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
-        """The mean logit, its sign turned."""
+        """The negative mean logit."""
         return self.module.game.generator(self.module.discriminator(fake, asked))
 
 
 LOOPS: dict[type[GANModule], type[Loop]] = {GAN: GANLoop, WGANGP: WGANGPLoop}
-"""The loop of each variant that has one; a subclass of a variant is another variant."""
+"""The plain loop of each variant that has one; subclasses have none."""

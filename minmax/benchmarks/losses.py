@@ -1,7 +1,7 @@
-"""Shows that a change is neutral: what it computes is the same before and after, to the bit.
+"""Checks that a change is neutral: trainings before and after it are bit-identical.
 
-Each configuration that both checkouts have trains a few batches in each, by that checkout's own
-`cli.py fit`, on the same synthetic images, in float32 and on one thread of the CPU.
+Each configuration that both checkouts have is trained for a few batches in each, by the checkout's
+own `cli.py fit`, on the same synthetic images, in float32 and on one CPU thread.
 """
 
 import argparse
@@ -25,7 +25,7 @@ BATCH_SIZE = 16
 LEAST = 5
 """Batches of a generator's turn in configs/wgan_gp_*.yaml, without which nothing is logged."""
 GRAY = ("MNIST", "FashionMNIST", "Digits")
-"""Data with one channel; the others' depends on `grayscale`."""
+"""Data sets with one channel; of others, `grayscale` decides."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +82,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def write_images(folder: Path, classes: int, batches: int) -> None:
-    """Write random colour images, one folder a class, enough for so many batches."""
+    """Write random colour images, one folder for each class, enough for these batches."""
     draw = np.random.default_rng(0)
     for label in range(classes):
         (folder / f"class_{label}").mkdir(parents=True)
@@ -94,7 +94,7 @@ def write_images(folder: Path, classes: int, batches: int) -> None:
 def compare(
     chosen: argparse.Namespace, names: tuple[str, str], images: Path, runs: Path
 ) -> list[str]:
-    """Train one configuration in both checkouts; say what differs."""
+    """Train one configuration in both checkouts; return a line for each difference or failure."""
     data = documents.read(chosen.old / "configs" / f"{names[0]}.yaml")["data"]
     given = [*settings(chosen.batches), *data_options(data, images)]
     old, new = runs / "old", runs / "new"
@@ -109,7 +109,7 @@ def compare(
 
 
 def settings(batches: int) -> list[str]:
-    """Options of a short training of which every batch is logged, without scores and pictures."""
+    """Options of a short training that logs every batch, without scores and pictures."""
     return [
         *("--trainer.accelerator", "cpu", "--trainer.precision", "32-true"),
         *("--trainer.max_epochs", "1", "--trainer.limit_train_batches", str(batches)),
@@ -119,11 +119,11 @@ def settings(batches: int) -> list[str]:
 
 
 def data_options(data: dict[str, Any], images: Path) -> list[str]:
-    """Options of the synthetic images in the size, channels and number of classes of a config.
+    """Options that use the synthetic images with a config's size, channels and number of classes.
 
     Args:
-        data: the configuration's own data.
-        images: folder with a folder a class.
+        data: the `data` section of the configuration.
+        images: folder with one folder for each class.
     """
     own = data["init_args"]
     gray = own.get("grayscale", data["class_path"].rpartition(".")[2] in GRAY)
@@ -138,7 +138,7 @@ def data_options(data: dict[str, Any], images: Path) -> list[str]:
 
 
 def train(checkout: Path, names: str, given: list[str], run: Path) -> str:
-    """Train in a checkout, in a process of its own; the last line of its error if it fails."""
+    """Train in a checkout, in a process of its own; return the last line of its error, if any."""
     root = str(checkout.absolute())
     command = [sys.executable, "cli.py", "fit"]
     for name in names.split(","):

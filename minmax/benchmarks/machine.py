@@ -1,4 +1,4 @@
-"""What the machine is, what it can do, and how much of its memory is in use."""
+"""The machine's name, peak speed and memory in use."""
 
 import platform
 import resource
@@ -14,7 +14,7 @@ from minmax.benchmarks.counting import Work
 
 
 def peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating point operations a second of the faster of two operations without overhead.
+    """Floating point operations per second of the faster of two large operations.
 
     They are a product of two 2048x2048 matrices, and a 3x3 convolution of 256 channels.
     """
@@ -29,7 +29,7 @@ def peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def speed(device: torch.device, operation: Callable[[], Any], repeats: int = 5) -> float:
-    """Floating point operations a second of an operation."""
+    """Floating point operations per second of an operation."""
     work = Work()
     with work:
         operation()
@@ -42,20 +42,20 @@ def speed(device: torch.device, operation: Callable[[], Any], repeats: int = 5) 
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for all that the device was told to do."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def most_memory(device: torch.device) -> int:
-    """Bytes in use at most so far: of the GPU if it is one, else of the process."""
+    """Peak memory in bytes: of the GPU if it is one, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def device_name(device: torch.device) -> str:
-    """What the GPU or the processor is called."""
+    """The name of the GPU or the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:

@@ -1,4 +1,4 @@
-"""What a training leaves, bit by bit: its logged values and its weights, and how two differ."""
+"""Reads a training's logged values and weights, and compares two trainings bit by bit."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,16 +13,16 @@ from gan_modules.bookkeeping.older import renew
 from minmax.scalars import read_scalars
 
 CLOCK = "time/"
-"""Begins the names of values that no two trainings share."""
+"""Prefix of values that differ in any two trainings."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one training has left.
+    """The results of one training.
 
     Attributes:
-        values: by log name, the value logged after so many images.
-        tensors: by name, weights, buffers and the states of the optimizers at the end.
+        values: for each log name, the logged values by images seen.
+        tensors: by name, the final weights, buffers and states of the optimizers.
     """
 
     values: Mapping[str, Mapping[int, float]]
@@ -30,7 +30,7 @@ class Recorded:
 
 
 def read(run: Path) -> Recorded:
-    """Read a run's folder, under today's names."""
+    """Read a run's folder; names are translated to today's."""
     values = {
         name: dict(zip(*series, strict=True))
         for name, series in read_scalars(run).items()
@@ -45,15 +45,15 @@ def read(run: Path) -> Recorded:
 
 
 def differences(old: Recorded, new: Recorded, batch_size: int, ignored: str = "") -> list[str]:
-    """What of the old is not the same to the bit in the new, a line each.
+    """One line for each value or group of tensors of the old that isn't bit-identical in the new.
 
-    What only the new has, a value that is newly logged or a new buffer, is no difference.
+    Values and tensors that only the new has are no difference.
 
     Args:
         old: the training before the change.
-        new: after it.
-        batch_size: images a batch.
-        ignored: regular expression of names that are left out, whole; none if empty.
+        new: the training after the change.
+        batch_size: images in a batch.
+        ignored: regular expression that matches whole names to leave out; none if empty.
     """
 
     def kept(names: Mapping[str, Any]) -> list[str]:

@@ -26,10 +26,10 @@ PACKAGES = ("torch", "torchvision", "lightning")
 
 
 class Rounds(GANCallback):
-    """Lets the trainer's batches and those of the loops run in turns; writes how long they took.
+    """Lets the trainer and the other loops train in turns, and writes their speeds.
 
-    The trainer's turn is all that it does from one batch's end to another's: loading, hooks,
-    logging and the progress bar, too. When all rounds are over, the training stops.
+    The trainer's turn includes everything between the ends of two batches: loading, hooks,
+    logging and the progress bar. The training stops after the last round.
 
     Args:
         output: JSON file to write.
@@ -56,7 +56,11 @@ class Rounds(GANCallback):
         self.counting = Work()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a precision that no loop has."""
+        """Refuse a precision that the loops don't have.
+
+        Raises:
+            UserError: it is neither float32 nor bfloat16.
+        """
         if trainer.precision not in PRECISIONS:
             raise UserError(
                 f"--trainer.precision {trainer.precision} has no plain loop to be compared with: "
@@ -64,12 +68,12 @@ class Rounds(GANCallback):
             )
 
     def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Count the project's work in the second turn of the generator."""
+        """Start counting the project's work with the generator's second turn."""
         if self.batches == module.discriminator_steps:
             self.counting.__enter__()  # type: ignore[no-untyped-call]
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """End the trainer's turn if it is over, and let all others have theirs."""
+        """End the trainer's turn if it is over, and give all other loops a turn."""
         self.batches += 1
         self.images += len(batch[0])
         cycle = module.discriminator_steps
@@ -98,7 +102,7 @@ class Rounds(GANCallback):
             self._resume(module)
 
     def _build(self, trainer: Trainer, module: GANModule) -> None:
-        """Make all loops, and run each for a while before it is timed."""
+        """Make all loops, and warm them up."""
         given = module, self._loader(trainer), trainer.precision == "bf16-mixed"
         by_hand = LOOPS.get(type(module))
         if by_hand is None:
@@ -122,9 +126,9 @@ class Rounds(GANCallback):
                 rank_zero_info(f"The limit is not timed with other {lever}: {reason}")
 
     def _warm(self, name: str, loop: Driven) -> None:
-        """Run a loop until its steps are as fast as all that follow, count its work, and keep it.
+        """Keep a loop, after some steps to warm it up and to count its work.
 
-        torch compiles at the first steps, and optimizers make their states.
+        In the first steps torch compiles, and optimizers create their states.
         """
         cycle = loop.module.discriminator_steps
         for _ in range(2 * cycle):
@@ -141,7 +145,7 @@ class Rounds(GANCallback):
         return loader
 
     def _turn(self, loop: Driven) -> float:
-        """Images a second of a loop, over whole turns of its generator."""
+        """Images per second of a loop, over whole turns of its generator."""
         start, images = time.perf_counter(), 0
         while time.perf_counter() - start < self.seconds:
             images += sum(loop.step() for _ in range(loop.module.discriminator_steps))

@@ -1,4 +1,4 @@
-"""What a run trains on."""
+"""Prints how many images a run trains on."""
 
 from lightning import LightningModule, Trainer
 
@@ -7,9 +7,9 @@ from minmax.class_counts import class_line
 
 
 class Amounts(GANCallback):
-    """Says at a training's start which classes there are, with how many images."""
+    """Prints the classes and their numbers of images when a training starts."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """The data are there: they are set up before callbacks are."""
+        """Print them; Lightning sets up the data before callbacks."""
         if stage == "fit" and trainer.is_global_zero:
             print(f"Data: {class_line(data_of(trainer))}")

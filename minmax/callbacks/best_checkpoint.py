@@ -1,4 +1,4 @@
-"""The checkpoint of a run's best score."""
+"""Saves the checkpoint of a run's best score."""
 
 import warnings
 from pathlib import Path
@@ -15,13 +15,13 @@ from minmax.metrics.table import BEST_BY, mode_of
 
 
 class BestCheckpoint(RunCheckpoint):
-    """Save `best.ckpt` whenever a validation score is better than all before it.
+    """Saves `best.ckpt` whenever a validation score is better than all before it.
 
-    The best score so far is that of the file which lies there, which holds it.
+    A resumed run reads the best score so far from its `best.ckpt`.
 
     Args:
         monitor: log name of the score; if None, the Frechet distance of the run's features.
-        mode: `min` where lower is better, else `max`; if None, as the table of scores says.
+        mode: `min` if lower is better, else `max`; if None, the table of scores decides.
     """
 
     def __init__(
@@ -36,7 +36,11 @@ class BestCheckpoint(RunCheckpoint):
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Ask for the name of the score, which ends in that of its features."""
+        """Find the score's name, which ends in the name of its features.
+
+        Raises:
+            UserError: no score is named, and no callback scores.
+        """
         if self.monitor is None:
             names = (callback.score_name for callback in callbacks_of(trainer))
             self.monitor = next((name for name in names if name is not None), None)
@@ -45,11 +49,11 @@ class BestCheckpoint(RunCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far: in `best.ckpt` its own."""
+        """The best score so far; in `best.ckpt`, its own score."""
         return {"best_model_score": self.best_model_score}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the score to be beaten from the run's `best.ckpt`, if it has one."""
+        """Read the score to beat from the run's `best.ckpt`, if it has one."""
         super().on_train_start(trainer, pl_module)
         file = Path(self.dirpath or "") / "best.ckpt"
         score = best_score(file, self.state_key) if trainer.is_global_zero else None
@@ -61,18 +65,18 @@ class BestCheckpoint(RunCheckpoint):
 
 
 def best_score(file: Path, key: str) -> torch.Tensor | None:
-    """The score that a `best.ckpt` was saved for; None if it isn't there, or not whole: it says so.
+    """The score of a `best.ckpt`; None if it is missing, or with a warning if it is damaged.
 
     Args:
         file: the checkpoint.
-        key: of the callback's state in it, which says by what the best was chosen.
+        key: of the callback's state in it; it contains the name and mode of the score.
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
     except MissingError:
         return None
     except UserError as error:
-        warnings.warn(f"{error}. The next score that is made here replaces it", stacklevel=2)
+        warnings.warn(f"{error}. The next score of this run replaces it", stacklevel=2)
         return None
     score: torch.Tensor | None = state.get("best_model_score")
     return score

@@ -1,4 +1,4 @@
-"""A run notices the classic failures of GANs, and says so."""
+"""Detects the classic failures of GANs during a run, and reports them."""
 
 from dataclasses import asdict
 from math import isfinite
@@ -19,22 +19,22 @@ CLASSES = 8
 
 
 def pairwise_distance(images: Tensor, classes: Tensor) -> Tensor:
-    """Mean distance between two different images `[N, C, H, W]` of one class, `[N]`.
+    """Mean distance between pairs of different images `[N, C, H, W]` of the same class `[N]`.
 
-    Of all pairs, where no two images are of one class.
+    If no two images share a class, all pairs count.
     """
     pixels = images.detach().float().flatten(1)
     others = ~torch.eye(len(pixels), dtype=torch.bool, device=pixels.device)
     alike = others & (classes[:, None] == classes)
-    # Products of matrices would not see in float32 that two images are nearly equal.
+    # In float32, distances by matrix products are too coarse for nearly equal images.
     distances = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist")
     return distances[alike if alike.any() else others].mean()
 
 
 class Diagnosis(GANCallback):
-    """Say which failure begins or ends, where values are logged, and why it is taken for one.
+    """Reports when a failure begins or ends, with the evidence; it looks when values are logged.
 
-    Findings stand in the terminal, and in TensorBoard's text tab as `diagnosis`. The rules are in
+    Findings appear in the terminal, and in TensorBoard's text tab as `diagnosis`. The rules are in
     `minmax/diagnosis/rules.py`. One value is logged for them: `samples/pairwise_distance`.
     """
 
@@ -60,7 +60,7 @@ class Diagnosis(GANCallback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Look at the losses that ended the run, which are not logged any more."""
+        """Look at the losses that ended the run, which are no longer logged."""
         assert isinstance(pl_module, GANModule)
         if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {
@@ -72,13 +72,13 @@ class Diagnosis(GANCallback):
             self._say(trainer, pl_module.images_seen, *self.diary.note(pl_module.images_seen, bad))
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen and said so far."""
+        """The values seen and the failures reported so far."""
         current = [asdict(finding) for finding in self.diary.current.values()]
         curves = self.diary.curves
         return {"curves": curves, "current": current, "real_distance": self._real_distance}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue with these."""
         current = [Finding(**finding) for finding in state_dict["current"]]
         self.diary = Diary(state_dict["curves"], {finding.name: finding for finding in current})
         self._real_distance = state_dict["real_distance"]
@@ -86,9 +86,9 @@ class Diagnosis(GANCallback):
     def _relative_distance(
         self, trainer: Trainer, module: GANModule, real: Tensor, real_classes: Tensor
     ) -> Tensor | None:
-        """Of images from the same latents each time, over that of the first real images seen.
+        """Pairwise distance of images from fixed latents, over that of the first real batch.
 
-        None where these are all the same.
+        None if those real images are all the same.
         """
         if self._real_distance is None:
             classes = real_classes if module.conditional else torch.zeros_like(real_classes)

@@ -1,4 +1,4 @@
-"""A run whose losses are no longer numbers ends, or returns to where they were."""
+"""Ends a run whose losses are not finite, or returns it to its newest checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ from minmax.files import check_archive
 
 
 class Finite(GANCallback):
-    """Stop when a loss is not finite, and name it and the batch; or return to `last.ckpt`.
+    """Stops when a loss is not finite, and names it and the batch; or returns to `last.ckpt`.
 
-    Batches are watched on the device, and looked at with every log and save: reading a number in
-    each would make a GPU wait. So are the weights and the optimizers' states, and checkpoints with
-    such are refused (`minmax/checkpoints/whole.py`), so that the newest one is good. A run that
-    may return has one from its beginning.
+    Losses are checked on the device in every batch, and read at every log and save: reading them in
+    each batch would make a GPU wait. Weights and optimizers' states are checked then, too.
+    Checkpoints with such values are refused (`minmax/checkpoints/whole.py`), so the newest one is
+    good. A run that may return is also saved before its first batch.
 
     Args:
-        returns: how often the run may return to its newest checkpoint: weights, averages and
-            optimizers are that one's, and the next images go on from there. 0: it ends.
+        returns: how often the run may return to its newest checkpoint: it takes the weights,
+            averages and optimizers from there, and goes on with the next images. 0: the run ends.
         rates_times: factor of all learning rates at each return.
 
     Raises:
@@ -48,21 +48,21 @@ class Finite(GANCallback):
         return {"returned": self.returned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from there."""
+        """Continue the count."""
         self.returned = state_dict["returned"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """No loss is bad yet. See to it that there is something to return to."""
+        """Forget bad losses; if the run may return, have its initial state saved."""
         self._first_bad: dict[str, Tensor] = {}
         if self.returns and (saver := saver_of(trainer)) is not None:
             saver.from_the_beginning = True
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Note the first bad batch of each loss; where the batch is logged, look at the notes."""
+        """Note the first bad batch of each loss; read the notes when a batch is logged."""
         now = trainer.global_step
         for name, loss in module.observed.items():
             if name.startswith("loss"):
-                # 0 until then. Where nothing waits for the device, this is three tiny operations.
+                # 0: none yet. Nothing here waits for the device.
                 noted = self._first_bad.get(name, torch.zeros((), device=loss.device))
                 newly = now * (~loss.detach().isfinite()).float()
                 self._first_bad[name] = torch.where(noted > 0, noted, newly)
@@ -70,19 +70,19 @@ class Finite(GANCallback):
             self._look(trainer, module)
 
     def before_save(self, trainer: Trainer, module: GANModule) -> None:
-        """Look at the notes of batches that were not logged."""
+        """Read the notes of batches that were not logged."""
         self._look(trainer, module)
 
     def _look(self, trainer: Trainer, module: GANModule) -> None:
-        """End or return if a batch was bad on any rank; all ranks must look.
+        """End or return if a batch was bad on any rank; a collective operation.
 
-        What a save would keep is looked at too: a gradient that is too large for its square makes
-        an optimizer's state infinite, whose weights then stand still with finite losses.
+        The tensors that a checkpoint saves are checked too. A gradient whose square overflows makes
+        an optimizer's state infinite: its weights then stand still, with finite losses.
         """
         if not self._first_bad:
             return
-        held = saved_tensors(module.state_dict(), [o.state_dict() for o in trainer.optimizers])
-        notes = torch.stack([*self._first_bad.values(), (~all_finite(held)).to(module.device)])
+        tensors = saved_tensors(module.state_dict(), [o.state_dict() for o in trainer.optimizers])
+        notes = torch.stack([*self._first_bad.values(), (~all_finite(tensors)).to(module.device)])
         if trainer.world_size > 1:
             notes = trainer.strategy.reduce(notes, reduce_op="max")
         *batches, state_is_bad = notes.tolist()
@@ -91,7 +91,7 @@ class Finite(GANCallback):
             name = min(steps, key=lambda name: steps[name])
             what = f"{name} is no longer finite since batch {steps[name]}: "
         elif state_is_bad:
-            what = f"{first_not_finite(held)} is not finite after batch {trainer.global_step}: "
+            what = f"{first_not_finite(tensors)} is not finite after batch {trainer.global_step}: "
         else:
             return
         what += "the training has diverged. "
@@ -104,7 +104,7 @@ class Finite(GANCallback):
         self._return(trainer, module, what)
 
     def _return(self, trainer: Trainer, module: GANModule, what: str) -> None:
-        """Take weights and optimizers of the newest checkpoint, and lower the rates."""
+        """Load weights and optimizers of the newest checkpoint, and lower the rates."""
         saver = saver_of(trainer)
         file = Path(trainer.default_root_dir, "last.ckpt") if saver is None else saver.file
         if not file.is_file():

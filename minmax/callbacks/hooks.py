@@ -1,4 +1,4 @@
-"""What the callbacks of a GAN's training share: short hooks, and how they reach each other."""
+"""Shared by the callbacks: hooks with fewer arguments, and how callbacks find each other."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,15 +15,15 @@ Batch = tuple[Tensor, Tensor]
 
 
 class GANCallback(Callback):
-    """A callback with hooks for what most of them do.
+    """A callback with simpler hooks.
 
-    Their order in a trainer has no meaning. Whatever one wants saved is saved when all have seen
-    the batch: Lightning calls those that save (`Checkpoint`) last.
+    The order of these callbacks doesn't matter. A save comes after all of them have seen the
+    batch, since Lightning calls its `Checkpoint` callbacks last.
     """
 
     @property
     def score_name(self) -> str | None:
-        """Log name of the score that the best checkpoint is chosen by, of one that scores."""
+        """Log name of the score that chooses the best checkpoint; None if the callback has none."""
         return None
 
     def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
@@ -38,14 +38,14 @@ class GANCallback(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Lightning's hook of `before_batch`."""
+        """Call `before_batch`."""
         assert isinstance(pl_module, GANModule)
         self.before_batch(trainer, pl_module, batch)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Lightning's hook of `after_batch`."""
+        """Call `after_batch`."""
         assert isinstance(pl_module, GANModule)
         self.after_batch(trainer, pl_module, batch)
 
@@ -57,16 +57,17 @@ def callbacks_of(trainer: Trainer) -> Iterator[GANCallback]:
 
 
 def data_of(trainer: Trainer) -> ImageDataModule:
-    """What the trainer trains on."""
+    """The trainer's data module."""
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     return data
 
 
 def is_trial(trainer: Trainer) -> bool:
-    """Whether this is a `fast_dev_run`, of which nothing is kept."""
+    """Whether this is a `fast_dev_run`, which keeps nothing."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def boards(trainer: Trainer) -> list[Any]:
-    """TensorBoard's writers (`SummaryWriter`), for texts and images; they do nothing on ranks."""
-    return [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+    """TensorBoard's writers (`SummaryWriter`), for texts and images; they write on rank 0 only."""
+    loggers = trainer.loggers
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]

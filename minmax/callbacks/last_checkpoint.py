@@ -1,4 +1,4 @@
-"""The one callback that saves a training's state, for all others that want it saved."""
+"""The one callback that saves a training's state; others request a save from it."""
 
 from pathlib import Path
 
@@ -12,18 +12,17 @@ from minmax.lightning_inside import epoch_is_over, validation_follows
 
 
 class LastCheckpoint(GANCallback, RunCheckpoint):
-    """Save `last.ckpt` after epochs, and when the training ends in the midst of one.
+    """Saves `last.ckpt` after epochs, and when the training ends inside an epoch.
 
-    Others have the state saved by `save_soon`; `saver_of` finds the trainer's own. Each is told of
-    a save by `before_save`.
+    Other callbacks find it by `saver_of` and request a save by `save_soon`. Each save is announced
+    to all of them by `before_save`.
 
     Args:
         every_n_epochs: epochs from one save to the next.
-        every_images: also save after so many real images; if None, epochs alone count.
+        every_images: also save every so many real images; if None, only epochs count.
 
     Attributes:
-        from_the_beginning: whether a run that has no checkpoint yet is saved before its first
-            batch.
+        from_the_beginning: whether a run without a checkpoint is saved before its first batch.
     """
 
     def __init__(self, every_n_epochs: int = 1, every_images: int | None = None) -> None:
@@ -47,15 +46,15 @@ class LastCheckpoint(GANCallback, RunCheckpoint):
         return Path(self.dirpath) / "last.ckpt"
 
     def save_soon(self, trainer: Trainer) -> None:
-        """Save when all callbacks have seen this batch, and what it brings is over.
+        """Save once all callbacks have seen this batch.
 
-        That is a validation, or the end of an epoch. What was saved before them would be gone on
-        with behind them.
+        If a validation or the end of the epoch follows, save after it: a run resumed from an
+        earlier save would skip it.
         """
         self._asked = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the beginning, if the run may have to return to it; not what is gone on with."""
+        """Save the initial state of a new run, if it may have to return to it."""
         super().on_train_start(trainer, pl_module)
         self._last_global_step_saved = trainer.global_step
         if not self.from_the_beginning or is_trial(trainer):
@@ -64,7 +63,7 @@ class LastCheckpoint(GANCallback, RunCheckpoint):
             self._write(trainer)
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Save when as many images have been seen, or when another callback has asked for it."""
+        """Save every `every_images` images, or when another callback has requested it."""
         seen, new = module.images_seen, len(batch[0]) * trainer.world_size
         if self.every_images and seen // self.every_images > (seen - new) // self.every_images:
             self.save_soon(trainer)
@@ -77,25 +76,25 @@ class LastCheckpoint(GANCallback, RunCheckpoint):
             self._save(trainer, module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what waited for it, in the midst of an epoch."""
+        """Do a save that waited for a validation inside an epoch."""
         if self._waiting and not epoch_is_over(trainer):
             self._save(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, also an epoch that `max_steps` or `max_time` has cut short.
+        """Save, also after an epoch that `max_steps` or `max_time` cut short.
 
-        Only here does Lightning still know how far that epoch went.
+        Later, Lightning no longer knows how far that epoch went.
         """
         if self._waiting or trainer.global_step == trainer.max_steps or trainer.should_stop:
             self._save(trainer, pl_module)
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what came after the newest save."""
+        """Save if batches were trained since the newest save."""
         self._save(trainer, pl_module)
 
     def _save(self, trainer: Trainer, module: LightningModule) -> None:
-        """Save now, unless nothing was trained since the newest save."""
+        """Save now, unless no batch was trained since the newest save."""
         if is_trial(trainer):
             return
         assert isinstance(module, GANModule)
@@ -111,6 +110,6 @@ class LastCheckpoint(GANCallback, RunCheckpoint):
 
 
 def saver_of(trainer: Trainer) -> LastCheckpoint | None:
-    """The callback that saves the training; None if it isn't saved."""
+    """The trainer's `LastCheckpoint`; None if it has none."""
     every = trainer.checkpoint_callbacks
     return next((callback for callback in every if isinstance(callback, LastCheckpoint)), None)

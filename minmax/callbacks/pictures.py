@@ -17,21 +17,21 @@ from minmax.files import whole
 
 
 def class_rows(num_classes: int, columns: int) -> Tensor:
-    """Labels int64 `[num_classes * columns]`: a row a class."""
+    """Labels int64 `[num_classes * columns]`: one row for each class."""
     return torch.arange(num_classes).repeat_interleave(columns)
 
 
 class Pictures(GANCallback):
     """Grids of real images, of images from fixed latents, and of interpolated latents.
 
-    They stand in TensorBoard's image tab, and in `pictures/` of the run's folder as
+    They are shown in TensorBoard's image tab, and saved in `pictures/` of the run's folder as
     `real.png`, `fake_IMAGES.png` (IMAGES: real images trained on by then), `fake_last.png`
-    and `interpolation.png`. Class-conditional generators draw a row a class.
+    and `interpolation.png`. Class-conditional generators draw one row for each class.
 
     Args:
         every_images: real images from one grid to the next.
         columns: images in a row.
-        rows: rows; a class-conditional generator has one a class instead.
+        rows: number of rows; ignored by class-conditional generators.
     """
 
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
@@ -43,12 +43,12 @@ class Pictures(GANCallback):
         self.rows = rows
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the folder on all ranks: asking for the run's folder is a collective."""
+        """Find the folder on all ranks: `log_dir` is a collective operation."""
         self._folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the real images, and what the generator makes before it has learned."""
+        """Show real images, and the untrained generator's images."""
         assert isinstance(pl_module, GANModule)
         if data_of(trainer) is not None:
             images = self._real_images(trainer, pl_module)
@@ -59,14 +59,14 @@ class Pictures(GANCallback):
 
     @rank_zero_only
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Show the fixed latents' images when as many real ones have been seen."""
+        """Show the fixed latents' images every `every_images` real images."""
         if module.images_seen >= self._due:
             self._due += self.every_images
             self._show_fake(trainer, module)
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the last images, and ways from one latent to another."""
+        """Show the last images, and interpolations between latents."""
         assert isinstance(pl_module, GANModule)
         self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), "last")
         rows = pl_module.num_classes if pl_module.conditional else self.rows
@@ -77,14 +77,16 @@ class Pictures(GANCallback):
         self._show(trainer, pl_module, "interpolation", images)
 
     def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
-        """Held-out images, drawn at random but always the same: of all, or a row a class."""
+        """Held-out images, chosen with a fixed seed: of all classes, or one row for each class."""
         loader: ResidentLoader = data_of(trainer).val_dataloader()
         order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
         if module.conditional:
             of_class = loader.labels.cpu()[order]
             classes = [order[of_class == number] for number in range(module.num_classes)]
             columns = torch.arange(self.columns)
-            order = torch.cat([of_one[columns % len(of_one)] for of_one in classes if len(of_one)])
+            order = torch.cat(
+                [indices[columns % len(indices)] for indices in classes if len(indices)]
+            )
         else:
             order = order[: self.rows * self.columns]
         return loader.batch(order.to(loader.labels.device))[0]

@@ -16,8 +16,8 @@ class Progress(TQDMProgressBar):
     """Losses and images per second beside the bar.
 
     Args:
-        refresh_rate: batches from one redraw to the next; drawing at each costs up to
-            half a millisecond a batch.
+        refresh_rate: batches from one redraw to the next; redrawing after every batch costs
+            up to half a millisecond each.
     """
 
     def __init__(self, refresh_rate: int = 20) -> None:
@@ -36,7 +36,7 @@ class Progress(TQDMProgressBar):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """End the bar's line, so that what is said about the end stands below it."""
+        """End the bar's line, so that messages about the end appear below it."""
         for bar in (self._train_progress_bar, self._val_progress_bar):
             if bar is not None:
                 bar.close()

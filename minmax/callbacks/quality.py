@@ -1,4 +1,4 @@
-"""Scores of the generated images, while training and at its end."""
+"""Scores the generated images in validations and tests."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -33,22 +33,22 @@ PICTURED = 32
 
 
 class Quality(GANCallback):
-    """Scores of the averaged generator's images (the generator's own without an average).
+    """Scores the images of the averaged generator, or of the generator if there is no average.
 
-    Validation compares with training images and chooses the best checkpoint, so that no
-    choice has seen the held-out images; `test` compares with those. Scores are logged as
+    Validation compares with training images and chooses the best checkpoint, so the choice
+    never uses held-out images; `test` compares with held-out images. Scores are logged as
     `metric/fid_FEATURES` and so on.
 
     Args:
-        features: what the scores see. `domain`: a classifier trained on the data's own
+        features: the feature network. `domain`: a classifier trained on the data's own
             labels; `inception`: the network of published scores; `pixels`: thumbnails. If
-            None, `domain` where the data has classes, and `pixels` where it has none.
-        count: generated images, and real ones at most.
+            None, `domain` if the data has classes, else `pixels`.
+        count: number of generated images, and of real ones at most.
         every_images: real images trained on from one validation to the next; if None,
             the trainer's own `val_check_interval` and `check_val_every_n_epoch` decide.
         inception_weights: path of the Inception network's weights.
-        allow_download: fetch these weights if they are not here.
-        seed: of the latents, and of the choice among the real images.
+        allow_download: download these weights if they are missing.
+        seed: of the latents, and of the choice of real images.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Quality(GANCallback):
         self._usual: float | None = None
 
     def save_neighbours(self, file: Path) -> None:
-        """Picture of a test's neighbours, four pairs a row: drawn, and nearest training image."""
+        """Save a test's pairs of a generated and its nearest training image, four in a row."""
         assert self.neighbours is not None, "a test finds them"
         with whole(file) as part:
             save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), part)
@@ -87,10 +87,14 @@ class Quality(GANCallback):
         """Log name of the score that chooses the best checkpoint."""
         return f"metric/{SCORES[BEST_BY].full_name(str(self.features))}"
 
-    # What must be known before the first score
+    # Before the first score
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse at once what would fail after hours; set how often to validate."""
+        """Refuse at once what would fail after hours; set how often to validate.
+
+        Raises:
+            UserError: the data or an option doesn't allow the scores.
+        """
         data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
@@ -114,7 +118,7 @@ class Quality(GANCallback):
             trainer.val_check_interval = max(1, round(self.every_images / images_a_batch))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the networks and see the real images before the training, not hours later."""
+        """Make the networks and the real images' features now, so that failures come early."""
         assert isinstance(pl_module, GANModule)
         if trainer.limit_val_batches and not is_trial(trainer):
             scorer = self._prepared(trainer, pl_module)
@@ -123,17 +127,17 @@ class Quality(GANCallback):
                     scorer.real(data_of(trainer), train, self.count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
-        """The scorer, made on rank 0 for all ranks."""
+        """The scorer, made once on rank 0 and sent to all ranks."""
         if self._scorer is None:
             refuse_few(data_of(trainer))
-            # The statistics are in float64, which Apple's GPUs don't have.
+            # The statistics need float64, which Apple's GPUs don't have.
             device = torch.device("cpu") if module.device.type == "mps" else module.device
-            made = None
-            # Lightning evaluates in inference mode, in which no classifier can be trained.
+            scorer, name = None, str(self.features)
+            # Lightning evaluates in inference mode, where no classifier can be trained.
             with torch.inference_mode(False):
                 if trainer.is_global_zero:
-                    made = make_scorer(data_of(trainer), str(self.features), self._weights, device)
-                self._scorer = trainer.strategy.broadcast(made)
+                    scorer = make_scorer(data_of(trainer), name, self._weights, device)
+                self._scorer = trainer.strategy.broadcast(scorer)
             assert self._scorer is not None
             self._scorer.to(device)
             accuracy = self._scorer.accuracy
@@ -153,19 +157,19 @@ class Quality(GANCallback):
         real, fake = self._compared(trainer, pl_module, train=True)
         result = None
         if real is not None:
-            if self._usual is None:  # held-out images give a scale, and no choice depends on it
+            if self._usual is None:  # held-out images only set a scale, the same for all scores
                 scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
                 self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
-            # At 0 held-out images are all among the training images.
+            # 0 if all held-out images are among the training images.
             nearness = distance_to(real, fake) / self._usual if self._usual > 0 else None
             result = score(real, fake, str(self.features), self.seed, nearness)
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score against held-out images, and beside them training images and noise.
+        """Score generated images, training images and noise against held-out images.
 
-        Rank 0 then holds everything in `report`, and in `neighbours` some generated images
-        uint8 `[n, 2, C, H, W]`, each beside the training image nearest to it.
+        Sets on rank 0 `report`, and `neighbours`: some generated images, each with its nearest
+        training image, uint8 `[n, 2, C, H, W]`.
         """
         assert isinstance(pl_module, GANModule)
         if is_trial(trainer):
@@ -182,7 +186,7 @@ class Quality(GANCallback):
     def _log(self, trainer: Trainer, module: GANModule, result: dict[str, float] | None) -> None:
         result = trainer.strategy.broadcast(result)
         assert result is not None
-        many = trainer.world_size > 1  # whose values are equal: this only keeps Lightning quiet
+        many = trainer.world_size > 1  # values are equal on all ranks; avoids Lightning's warning
         for name, value in result.items():
             shown = f"metric/{name}" == self.score_name
             module.log(f"metric/{name}", value, prog_bar=shown, sync_dist=many)
@@ -191,7 +195,7 @@ class Quality(GANCallback):
     def _reported(
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images
     ) -> dict[str, Any]:
-        """Scores of the generated images and of the references, and how they were made."""
+        """The report: scores of the generated images and the references, and the protocol."""
         data, scorer = data_of(trainer), self._prepared(trainer, module)
         references = make_references(data, scorer, real, self.count, self.seed)
         scores, index = score_beside_training(
@@ -218,7 +222,7 @@ class Quality(GANCallback):
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
     ) -> dict[str, Any]:
-        """All that a score depends on."""
+        """Everything that a score depends on."""
         data, side = data_of(trainer), scorer.network.image_size
         return {
             "data": type(data).__name__,
@@ -245,10 +249,10 @@ class Quality(GANCallback):
     def _compared(
         self, trainer: Trainer, module: GANModule, train: bool
     ) -> tuple[Images | None, Images]:
-        """The real images, on rank 0, and the generated ones, on all ranks.
+        """The real images on rank 0, and the generated ones on all ranks.
 
-        However many ranks share the work, generated image i has the i-th latent of one seeded
-        stream, and the i-th real image's class.
+        For any number of ranks, generated image i has the i-th latent of one seeded stream, and
+        the class of the i-th real image.
         """
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
         real = scorer.real(data_of(trainer), train, self.count, self.seed) if zero else None
@@ -279,6 +283,6 @@ class Quality(GANCallback):
         return real, replace(fake, labels=labels.to(scorer.device) if module.conditional else None)
 
     def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
-        """Images uint8 `[N, C, H, W]` of latents and labels, in the precision of the run."""
+        """Draw images uint8 `[N, C, H, W]` from latents and labels, in the run's precision."""
         with trainer.precision_plugin.forward_context():
             return to_uint8(module.sample(latents, labels))

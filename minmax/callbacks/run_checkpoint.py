@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """A checkpoint in the run's folder, whatever logger there is."""
+    """Saves checkpoints in the run's folder, whatever the logger."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose `checkpoints/` in the run's folder."""
@@ -16,8 +16,8 @@ class RunCheckpoint(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing that depends on where the run lies: it may be moved, or reached otherwise."""
+        """Save nothing: Lightning's state holds paths, and the run may be moved."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing: what there is to know is in the run's folder."""
+        """Load nothing: the files in the run's folder tell all."""

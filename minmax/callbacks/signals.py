@@ -1,4 +1,4 @@
-"""What a run does when it is asked to stop: it saves, says where, and ends."""
+"""Saves and ends a run on a signal."""
 
 import os
 import signal
@@ -16,17 +16,17 @@ from minmax.callbacks.last_checkpoint import saver_of
 from minmax.lightning_inside import ask_no_rank_for_sigterm
 
 ASKED_EVERY = 8
-"""Batches after which ranks ask each other for a signal: each time costs a synchronisation."""
+"""Batches from one exchange of signals between ranks to the next; each costs a synchronisation."""
 
 
 class Signals(GANCallback):
     """Save `last.ckpt` after the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
 
-    The exit code is 128 and the signal's number. Under SLURM, SIGUSR1 (what `#SBATCH
-    --signal=SIGUSR1@90` sends before the time is up) has the job requeued. A second Ctrl+C
-    doesn't wait. A signal that comes while a validation runs waits for its end.
+    The exit code is 128 plus the signal's number. Under SLURM, SIGUSR1 (which `#SBATCH
+    --signal=SIGUSR1@90` sends before the time is up) also requeues the job. A second Ctrl+C
+    ends the run at once. A signal during a validation takes effect after it.
 
-    Replaces Lightning's own handlers, which save in the midst of a batch and differ by rank.
+    This replaces Lightning's own handlers, which save inside a batch and differ by rank.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class Signals(GANCallback):
         self._saved = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen. Lightning's teardown puts the handlers of before back."""
-        if trainer.received_sigterm:  # while the data was read
+        """Install the handlers; Lightning's teardown restores the previous ones."""
+        if trainer.received_sigterm:  # while the data were read
             self.received = signal.SIGTERM
         ask_no_rank_for_sigterm(trainer)
         if threading.current_thread() is not threading.main_thread():
             rank_zero_warn(
-                "This training doesn't run in the main thread, where alone Python hears signals: "
+                "This training doesn't run in the main thread, the only one that receives signals: "
                 "Ctrl+C and SIGTERM will not save it"
             )
             return
@@ -51,13 +51,13 @@ class Signals(GANCallback):
             self.received = number
             launcher = trainer.strategy.launcher
             if launcher is not None and number != signal.SIGINT:
-                launcher.kill(number)  # a terminal sends Ctrl+C to all processes by itself
+                launcher.kill(number)  # a terminal already sends Ctrl+C to all processes
 
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, handle)
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Have the state saved, where a checkpoint resumes exactly, and before the next batch."""
+        """After a signal, request a save, which comes before the next batch."""
         if trainer.world_size > 1:
             if trainer.global_step % ASKED_EVERY:
                 return
@@ -69,7 +69,7 @@ class Signals(GANCallback):
                 saver.save_soon(trainer)
 
     def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """End the run before the next batch."""
+        """End the run once its state is saved."""
         if not self._saved:
             return
         job = job_to_requeue() if self.received == signal.SIGUSR1 else None
@@ -83,7 +83,7 @@ class Signals(GANCallback):
 
 
 def job_to_requeue() -> str | None:
-    """This SLURM job's name for `scontrol`, or None outside of SLURM."""
+    """This SLURM job's id for `scontrol`; None outside of SLURM."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 

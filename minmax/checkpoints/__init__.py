@@ -1,1 +1,1 @@
-"""Checkpoints: reading them safely, and building the models that they hold."""
+"""Checkpoints: reading them safely, and building their models."""

@@ -15,15 +15,16 @@ from minmax.constructing import Constructors
 
 @trust.enforced()
 def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) -> GANModule:
-    """Build a model, once it is known to be as large as its weights.
+    """Build a model, after checking that its shapes are those of the weights.
 
     Args:
         class_path: of the variant.
         options: of its class, with class paths in them.
-        weights: that it is to take.
+        weights: that it will load.
 
     Raises:
-        ValueError: it names foreign code, or is another model than that of the weights.
+        UserError: the options name foreign code.
+        ValueError: the weights belong to another model.
         Exception: whatever the variant and its networks raise about the options.
     """
     parser = ArgumentParser(exit_on_error=False)
@@ -31,7 +32,7 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
     parsed = parser.parse_object({"model": options})
     trust.check_config(parsed)
 
-    def made() -> GANModule:
+    def instantiate() -> GANModule:
         constructors = Constructors()
         with constructors.watched():
             given = [(constructors, object, True)]
@@ -39,12 +40,12 @@ def build(class_path: str, options: dict[str, Any], weights: dict[str, Tensor]) 
         return model
 
     try:
-        with torch.device("meta"):  # where a model takes no memory
-            wanted = shapes_of(made().state_dict())
+        with torch.device("meta"):  # takes no memory
+            wanted = shapes_of(instantiate().state_dict())
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error) or not admitted():
             raise
-        return made()  # a network of the user's that wants real numbers to be built
+        return instantiate()  # a user's network that can't be built on the meta device
     if (difference := first_difference(shapes_of(weights), wanted)) is not None:
         raise ValueError(difference)
-    return made()
+    return instantiate()

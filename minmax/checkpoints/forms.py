@@ -1,6 +1,6 @@
-"""The form of what a checkpoint holds beside its weights.
+"""Checks the types of everything in a checkpoint besides its weights.
 
-Lightning and the callbacks take it over as it is; one of a stranger's may hold anything.
+Lightning and the callbacks load it without checks, and an untrusted file may hold anything.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ COUNTERS = {"total": COUNTER, "current": COUNTER}
 STEPS = {kind: {"ready": int, "completed": int, "*": int} for kind in ("total", "current")}
 POSITIONS = (
     {"epoch": int, "images": int, "seed": int},
-    {"epoch": int, "batch": int, "*": int},  # of earlier versions
+    {"epoch": int, "batch": int, "*": int},  # earlier versions
 )
 FORM = {
     "pytorch-lightning_version?": str,
@@ -52,13 +52,13 @@ FORM = {
     },
     "*": object,
 }
-"""By key, of which those with `?` may be missing and `*` stands for all others."""
+"""Form by key: a key with `?` is optional, and `*` stands for all other keys."""
 STATES = ("pytorch-lightning_version", "global_step", "optimizer_states", "lr_schedulers", "loops")
-"""What a training goes on from."""
+"""What a checkpoint needs to be resumed."""
 
 
 def check_form(checkpoint: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint with values that are no states, or of absurd numbers.
+    """Refuse a checkpoint with values of a wrong type or numbers out of bounds.
 
     Raises:
         ValueError: there is such a value.
@@ -68,10 +68,10 @@ def check_form(checkpoint: Mapping[str, Any]) -> None:
 
 
 def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
-    """Refuse a checkpoint that no training can go on from.
+    """Refuse a checkpoint that can't be resumed.
 
     Raises:
-        UserError: it holds a model alone.
+        UserError: a state is missing; it may hold only a model.
     """
     for name in STATES:
         if name not in checkpoint:
@@ -81,17 +81,17 @@ def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
 
 
 def compare(value: Any, form: Any, name: str) -> None:
-    """Refuse a value that is of another form.
+    """Refuse a value that doesn't have this form.
 
     Args:
         value: a tree.
-        form: a type, a list of one form for all parts, a dictionary of forms, or two of these.
+        form: a type, a list with the form of all items, a dictionary of forms, or two of these.
         name: of the value.
 
     Raises:
-        ValueError: it is.
+        ValueError: it has another form.
     """
-    if isinstance(form, tuple):  # by a key that only the second has
+    if isinstance(form, tuple):  # only the second has the key `batch`
         form = form[isinstance(value, dict) and "batch" in value]
     kind: Any = form if isinstance(form, type) else type(form)
     if not isinstance(value, kind) or (kind is int and type(value) is not int):
@@ -99,14 +99,14 @@ def compare(value: Any, form: Any, name: str) -> None:
     if kind is int and not 0 <= value < NUMBER:
         raise ValueError(f"its {name} is out of all bounds")
     if isinstance(form, list):
-        for part in value:
-            compare(part, form[0], name)
+        for item in value:
+            compare(item, form[0], name)
     elif isinstance(form, dict):
-        for key, held in value.items():
+        for key, item in value.items():
             inner = form.get(key, form.get(f"{key}?", form.get("*")))
             place = f"{name}.{str(key)[:100]}".lstrip(".")
             if inner is None:
                 raise ValueError(f"it has a {place}")
-            compare(held, inner, place)
+            compare(item, inner, place)
         if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
             raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")

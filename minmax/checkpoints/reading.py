@@ -1,4 +1,4 @@
-"""Safe reading of checkpoints, with errors that say what to do."""
+"""Reads checkpoints safely, with errors that say what to do."""
 
 import warnings
 from pathlib import Path
@@ -18,9 +18,9 @@ from minmax.files import check_archive
 from minmax.one_line import one_line
 
 CLASSES = 2**20
-"""Of a checkpoint, at most: no weights tell of them where a model draws without."""
+"""Most classes of a checkpoint: without class-conditional weights, nothing else bounds them."""
 INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
-"""What Lightning's command line names in each checkpoint; it is not called here."""
+"""The name that Lightning's command line writes into each checkpoint; it is not called here."""
 
 
 @files_named()
@@ -29,7 +29,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         MissingError: there is no such file.
-        UserError: it is no whole checkpoint, or would have run code.
+        UserError: it is damaged, no checkpoint of this project, or would have run code.
     """
     if not Path(path).is_file():
         raise MissingError(
@@ -79,10 +79,10 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
 
 
 def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
-    """What the classes are called; empty if it isn't known.
+    """The names of the classes; empty if unknown.
 
     Raises:
-        UserError: these are no names.
+        UserError: they are not a list of names.
     """
     names = checkpoint.get("class_names", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -91,11 +91,11 @@ def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
 
 
 def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
-    """Build the model of a checkpoint, in eval mode, and the names of its classes.
+    """Build a checkpoint's model in eval mode; also return the names of its classes.
 
     Raises:
         MissingError: there is no such file.
-        UserError: it holds no model that can be built here.
+        UserError: its model can't be built here.
     """
     checkpoint = read_checkpoint(path)
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
@@ -117,7 +117,7 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         model = build(class_path, options, checkpoint["state_dict"])
         model.load_state_dict(checkpoint["state_dict"])
         model.on_load_checkpoint(checkpoint)
-    except Exception as error:  # whatever a stranger's options make the networks raise
+    except Exception as error:  # untrusted options can make the networks raise anything
         if passes_through(error, admitted()) and not isinstance(error, UserError):
             raise  # from the user's own code
         raise UserError(
@@ -126,8 +126,8 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
         ) from error
     if names and len(names) != model.num_classes:
         warnings.warn(
-            f"{path} has {len(names)} names for {model.num_classes} classes: numbers stand for "
-            "them",
+            f"{path} has {len(names)} names for {model.num_classes} classes: numbers are shown "
+            "instead",
             stacklevel=2,
         )
         names = []

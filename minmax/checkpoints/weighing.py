@@ -1,4 +1,4 @@
-"""Whether what a checkpoint says of itself can be true, before anything is made of it."""
+"""Checks the size of a checkpoint's contents before anything is built from them."""
 
 import zipfile
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 
 DEPTH = 50
 VALUES = 100_000
-"""Values that may stand in a checkpoint more often than they are stored."""
+"""How many repetitions of stored values a checkpoint may have, besides ten times each."""
 OPTIONS = 10_000
 TEXT = 10_000
 """Characters of an option at most."""
@@ -20,10 +20,11 @@ PLAIN = (bool, int, float, str, type(None))
 
 
 def check_unpacked(path: Path) -> None:
-    """Refuse a file that torch would unpack into more than it is.
+    """Refuse a file that unpacks to more bytes than it has.
 
     Raises:
-        ValueError: it would, or is no archive of torch's.
+        ValueError: it does.
+        zipfile.BadZipFile: it is no archive.
     """
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
@@ -32,10 +33,10 @@ def check_unpacked(path: Path) -> None:
 
 
 def check_contents(checkpoint: Any, size: int) -> None:
-    """Refuse values that take more memory than the file, and states that lead elsewhere.
+    """Refuse values that need far more memory than the file, and states with foreign paths.
 
     Args:
-        checkpoint: what was read.
+        checkpoint: as read from the file.
         size: of the file, in bytes.
 
     Raises:
@@ -57,13 +58,16 @@ def check_contents(checkpoint: Any, size: int) -> None:
 
 
 def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -> int:
-    """Number of values in a value, each as often as it stands there.
+    """Number of values in a tree; a shared subtree counts each time that it occurs.
 
     Args:
-        value: a tree, in which parts may stand several times.
-        seen: counts of the parts, by their identity; -1 while they are counted.
-        tensors: to which those of the tree are added.
-        depth: of the value in the tree.
+        value: the tree.
+        seen: counts of the subtrees, by identity; -1 while a subtree is being counted.
+        tensors: list to which the tree's tensors are added.
+        depth: of the value in the whole tree.
+
+    Raises:
+        ValueError: the tree contains itself, or is nested too deep.
     """
     if seen.get(id(value)) == -1 or depth > DEPTH:
         raise ValueError("its values contain themselves, or are nested too deep")
@@ -81,15 +85,15 @@ def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """The dictionaries in a dictionary."""
-    held = value.values() if isinstance(value, Mapping) else []
-    return [state for state in held if isinstance(state, Mapping)]
+    """The values of a dictionary that are dictionaries; none if it is no dictionary."""
+    states = value.values() if isinstance(value, Mapping) else []
+    return [state for state in states if isinstance(state, Mapping)]
 
 
 def check_places(state: Mapping[str, Any]) -> None:
-    """Refuse the state of a checkpoint callback with files outside of its own folder.
+    """Refuse a checkpoint callback's state that names files outside of its own folder.
 
-    Lightning removes those files when better ones come.
+    Lightning would remove those files when better checkpoints come.
 
     Raises:
         ValueError: there is such a file.
@@ -110,7 +114,7 @@ def check_places(state: Mapping[str, Any]) -> None:
 
 
 def check_options(options: Any, name: str = "hyper_parameters") -> int:
-    """Refuse options of a model that are no plain values, too many, or too large.
+    """Refuse a model's options that are not plain values, too many, or too large.
 
     Returns:
         Their number.
@@ -146,11 +150,11 @@ def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
 
 
 def first_difference(held: Shapes, wanted: Shapes) -> str | None:
-    """The first weight, by name, whose shape in a checkpoint is not the model's; None if all are.
+    """Describe the first weight, by name, whose shape differs; None if all are equal.
 
     Args:
-        held: in the checkpoint.
-        wanted: by the model.
+        held: the checkpoint's shapes.
+        wanted: the model's shapes.
     """
     for name in sorted(held.keys() | wanted.keys()):
         if held.get(name) != wanted.get(name):

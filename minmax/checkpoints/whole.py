@@ -1,4 +1,4 @@
-"""Checkpoints that are whole and finite."""
+"""Writes checkpoints whole, and only finite ones."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ REMEDY = (
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write checkpoints that are whole and finite, or leave the ones of before.
+    """Writes a checkpoint whole and finite, or leaves the old one in place.
 
-    Lightning's own way goes over the system's temporary folder, from where a file may be copied
-    bit by bit. A `last.ckpt` that is replaced is kept as `previous.ckpt`.
+    Lightning writes to the system's temporary folder first, and a copy from there can be cut off.
+    The old `last.ckpt` is kept as `previous.ckpt`.
     """
 
     def save_checkpoint(
@@ -33,8 +33,8 @@ class WholeCheckpoints(TorchCheckpointIO):
             UserError: it can't be written, or a weight or an optimizer's state is not finite.
         """
         file = Path(path)
-        held = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])
-        if (name := first_not_finite(held)) is not None:
+        tensors = saved_tensors(checkpoint["state_dict"], checkpoint["optimizer_states"])
+        if (name := first_not_finite(tensors)) is not None:
             raise UserError(
                 f"{name} is not finite after {checkpoint['images_seen']:,} images: the training "
                 f"has diverged, and {file} is not saved. Go on from the checkpoint before "
@@ -45,5 +45,5 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, stream)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Read a checkpoint without running code in it, whatever Lightning asks for."""
+        """Read a checkpoint without running code in it, whatever arguments Lightning passes."""
         return read_checkpoint(path)

@@ -80,7 +80,7 @@ def measure(chosen: argparse.Namespace, training: Sequence[str]) -> dict[str, An
             command.append(f"--trainer.callbacks.init_args.{name}={value}")
         command += [f"--trainer.default_root_dir={folder}/run", "--trainer.limit_val_batches=0"]
         command += ["--trainer.max_epochs=-1", "--trainer.max_time=null"]
-        # Its standard output would say where the run is that is thrown away.
+        # Its standard output would name the temporary run folder.
         admits = os.environ | {VARIABLE: " ".join((*admitted(), "minmax.benchmarks"))}
         code = subprocess.run(command, stdout=subprocess.DEVNULL, env=admits).returncode
         if code or not result.exists():
@@ -90,7 +90,7 @@ def measure(chosen: argparse.Namespace, training: Sequence[str]) -> dict[str, An
 
 
 def ratio(rates: dict[str, list[float]], loop: str, other: str) -> str:
-    """How many times as fast a loop is as another: median over the rounds."""
+    """Median over the rounds of one loop's speed divided by another's."""
     if loop not in rates or other not in rates:
         return "-"
     return f"{median(a / b for a, b in zip(rates[loop], rates[other], strict=True)):.2f}"
@@ -102,7 +102,7 @@ def spread(values: list[float]) -> str:
 
 
 def summary(results: list[dict[str, Any]]) -> str:
-    """A table in Markdown, a row a configuration and precision."""
+    """A table in Markdown, one row for each configuration and precision."""
     lines = [
         "| config, batch | precision | project, images/s (least, greatest) | peers | plain | limit "
         "| project / plain | project / limit | project / peers | project GFLOP/s, of the peak "
@@ -128,9 +128,9 @@ def summary(results: list[dict[str, Any]]) -> str:
 
 
 def table(measured: dict[str, Any]) -> str:
-    """The figures of a benchmark as a table in Markdown, a row a loop.
+    """The figures of a benchmark as a table in Markdown, one row for each loop.
 
-    The ratios are medians over the rounds, each loop against the plain one of its own round.
+    Ratios compare two loops of the same round; the table shows their median over the rounds.
     """
     rates = measured["images_per_second"]
     peak = median(measured["peak_flop_per_second"])

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     except ImportError as error:
         raise UserError('explore needs NiceGUI: pip install ".[explore]"') from error
     with socket.socket() as place:
-        # Connections of a server that has just ended don't hold the port.
+        # Otherwise connections of a server that has just ended would block the port.
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             place.bind((LOOPBACK, chosen.port))
@@ -54,6 +54,6 @@ def main(arguments: Sequence[str]) -> None:
         page = page_of(Explorer(chosen.checkpoint, chosen.directions))
         address = f"http://{LOOPBACK}:{port}"
         print(f"The page is at {address}; Ctrl+C ends it.", flush=True)
-        if not chosen.no_browser:  # some browsers are waited for
+        if not chosen.no_browser:  # in a thread: `open` waits for some browsers to end
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         serve(page, place, addresses)

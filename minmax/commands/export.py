@@ -28,9 +28,9 @@ def main(arguments: Sequence[str]) -> None:
             there = file.exists()
         if there and not chosen.overwrite:
             raise UserError(f"--output: {file} exists. Choose another, or add --overwrite")
-    # Only now, since it takes seconds: wrong options have been named.
+    # This import takes seconds, so wrong options are refused first.
     from minmax.generation.exporting import export
 
     largest = export(Path(chosen.checkpoint), chosen.format, output, card)
     print(f"Largest difference of a pixel in [-1, 1] from the checkpoint's: {largest:.2g}")
-    print(f"The generator is in {output}, what it is in {card}")
+    print(f"The generator is in {output}, its model card in {card}")

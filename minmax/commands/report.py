@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> None:
     output = Path(chosen.output or folders[0] / "report.html")
     if output.suffix.lower() != ".html" or output.is_dir():
         raise UserError(f"--output {output} must end in .html")
-    from minmax.reporting.page import write_page  # only now: wrong options have been named
+    from minmax.reporting.page import write_page  # slow, so wrong options are refused first
 
     charts = write_page(folders, output)
     print(f"Report: {output}  Charts: {charts}")

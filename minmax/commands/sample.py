@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser().parse_args(arguments)
     output, kind = Path(options.output), kind_of(options.output)
     check(options, output, kind)
-    # Only now, since it takes seconds: wrong options have been named.
+    # These imports take seconds, so wrong options are refused first.
     from minmax.generation.drawing import prepared
     from minmax.generation.writing import write
 
@@ -86,10 +86,10 @@ def main(arguments: Sequence[str]) -> None:
 
 @files_named()
 def kind_of(output: str) -> str:
-    """One of `KINDS`, or nothing for a folder.
+    """One of `KINDS`, or an empty string for a folder.
 
     Raises:
-        UserError: the name is that of another kind of file.
+        UserError: the name has the suffix of another kind of file.
     """
     suffix = Path(output).suffix.lower()
     if output.endswith("/") or Path(output).is_dir():
@@ -97,14 +97,18 @@ def kind_of(output: str) -> str:
     if suffix in KINDS or not re.fullmatch(r"\.[a-z]{2,4}\d?", suffix):  # samples_v1.0 is a folder
         return suffix if suffix in KINDS else ""
     raise UserError(
-        f"--output {output} must end in {', '.join(KINDS)}, or be a folder (a new one that is to "
-        "have such a name is given with a slash at its end)"
+        f"--output {output} must end in {', '.join(KINDS)}, or be a folder (a new one with such a "
+        "name needs a slash at its end)"
     )
 
 
 @files_named()
 def check(options: argparse.Namespace, output: Path, kind: str) -> None:
-    """Refuse options that are wrong or contradict each other."""
+    """Refuse options that are wrong or contradict each other.
+
+    Raises:
+        UserError: there are such options.
+    """
     for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):
         value = getattr(options, name)
         if value is not None and value < least:

@@ -10,12 +10,12 @@ from minmax.training import command_line
 from minmax.training.tuples import read_tuples
 
 IDLE = "Tip:|`weights_only` was not set"
-"""What Lightning says at each start and at each save, and nobody can act on."""
+"""Lightning's repeated messages that nobody can act on."""
 
 
 @trust.enforced()
 def main(arguments: list[str] | None = None) -> None:
-    """Hand the arguments, or those of the process, to Lightning's command line."""
+    """Run Lightning's command line with these arguments; None: those of the process."""
     keep_freed_memory()
     read_tuples()
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):

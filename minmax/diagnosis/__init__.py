@@ -1,4 +1,4 @@
-"""What a run's curves say of its failures, in words; needs neither torch nor Lightning."""
+"""Finds failures in a run's curves, and describes them; needs neither torch nor Lightning."""
 
 from minmax.diagnosis.diary import Diary, Episode, history
 from minmax.diagnosis.rules import diagnose

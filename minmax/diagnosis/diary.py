@@ -1,4 +1,4 @@
-"""The curves of a run as they grow, and which failures began and ended in them."""
+"""Follows a run's curves as they grow, and notes when failures begin and end."""
 
 from dataclasses import dataclass, field
 
@@ -8,11 +8,11 @@ from minmax.diagnosis.stretches import Curves, Finding
 
 @dataclass
 class Diary:
-    """What was logged so far, and the failures that are going on.
+    """The values logged so far, and the current failures.
 
     Attributes:
         curves: by log name.
-        current: findings by the name of their failure, as they were when they began.
+        current: findings by failure, as they were when the failure was noticed.
     """
 
     curves: Curves = field(default_factory=dict)
@@ -21,10 +21,10 @@ class Diary:
     def note(
         self, images_seen: int, values: dict[str, float]
     ) -> tuple[list[Finding], list[Finding]]:
-        """Add values that were logged after so many images.
+        """Add the values that were logged after `images_seen` images.
 
         Returns:
-            The findings that begin with them, and those that end.
+            The findings that begin with these values, and the findings that end.
         """
         for name, value in values.items():
             images, older = self.curves.setdefault(name, ([], []))
@@ -44,9 +44,9 @@ class Episode:
     """A failure from its beginning to its end.
 
     Attributes:
-        finding: as it was when it began.
-        said_at: images seen when it was noticed, which is later than it began.
-        until_images: images seen when it was over, or None.
+        finding: as it was when it was noticed.
+        said_at: images seen when it was noticed, some time after its beginning.
+        until_images: images seen when it was over; None if it isn't.
     """
 
     finding: Finding
@@ -55,7 +55,7 @@ class Episode:
 
 
 def history(curves: Curves) -> list[Episode]:
-    """Every failure of a run from its whole curves, as the run itself noticed them."""
+    """Every failure of a run, found in its complete curves as the run itself found it."""
     logged: dict[int, dict[str, float]] = {}
     for name, (images, values) in curves.items():
         for images_seen, value in zip(images, values, strict=True):

@@ -1,4 +1,4 @@
-"""All rules, one a failure."""
+"""All rules, one for each failure."""
 
 from collections.abc import Callable
 
@@ -20,5 +20,5 @@ RULES: tuple[Callable[[Curves], Finding | None], ...] = (
 
 
 def diagnose(curves: Curves) -> list[Finding]:
-    """The failures that the curves show at their end."""
+    """The failures that the newest values show."""
     return [finding for rule in RULES if (finding := rule(curves)) is not None]

@@ -9,28 +9,28 @@ ENTROPY = "metric/class_entropy"
 COLLAPSED = 0.3
 """Distance between generated images, over that between real ones."""
 VARIED = 0.6
-"""Distance, or class entropy, that must have been reached before: all runs begin with gray."""
+"""Distance or class entropy that a run must first have reached: all begin with gray images."""
 ONE_IMAGE = 0.1
-"""Greatest distance of a generator that never varied. Healthy runs pass it in a few values."""
+"""Largest distance of a generator that never varied. Healthy runs exceed it in a few values."""
 LOST_ENTROPY = 0.2
-"""Fall from the best class entropy, of 1: two of ten even classes gone cost 0.10, four 0.22."""
+"""Fall from the best class entropy. Without two of ten even classes it falls by 0.10, four 0.22."""
 ONE_CLASS = 0.1
-"""Class entropy when less than about 3 % of the images are not in the same class of ten."""
+"""Class entropy when about 3 % of the images are outside of one class of ten."""
 VALIDATIONS = 4
-"""Scores in a row. One run had three at 0 before its images became digits to the classifier."""
+"""Scores in a row. One run had three at 0 before the classifier took its images for digits."""
 COPIED = 0.5
-"""Distance to the nearest training image, over held-out images': 0 are copies, 1 is usual."""
+"""Distance to the nearest training image, over held-out images': 0 for copies, usually 1."""
 NO_BETTER = 0.95
-"""Least Frechet distance, over the run's first one. Healthy runs came below 0.5."""
+"""Lowest Frechet distance, over the run's first one. Healthy runs came below 0.5."""
 STILL = 0.001
-"""Range of the Frechet distance, over the first one: only batch norm's statistics change."""
+"""Range of the Frechet distance, over the first one, when only batch norm's statistics change."""
 PAIRS, SIGNS = ("accuracy/pairs",), ("accuracy/real", "accuracy/fake")
 CHANCE = 0.05
-"""Of the discriminator's accuracy, mean of real and generated images, above a half."""
+"""Accuracy above one half, averaged over real and generated images, that still counts as chance."""
 
 
 def collapsed(curves: Curves) -> Finding | None:
-    """The images of different latents are no longer different, or never were."""
+    """Images from different latents are nearly equal, since some point or from the start."""
     distance = newest(curves, DISTANCE)
     if distance is None:
         return None
@@ -47,7 +47,7 @@ def collapsed(curves: Curves) -> Finding | None:
 
 
 def classes_lost(curves: Curves) -> Finding | None:
-    """The classes of the generated images were even, and are no longer."""
+    """The generated images' classes were evenly distributed, and no longer are."""
     entropy = newest(curves, ENTROPY, 1, span=0)
     if entropy is None:
         return None
@@ -62,7 +62,7 @@ def classes_lost(curves: Curves) -> Finding | None:
 
 
 def one_class(curves: Curves) -> Finding | None:
-    """The classifier, which knows real images, puts all generated ones in one class, for long."""
+    """In several validations, the classifier puts nearly all generated images in one class."""
     entropy = newest(curves, ENTROPY, VALIDATIONS, span=0)
     if entropy is None or max(entropy.values) >= ONE_CLASS:
         return None
@@ -90,10 +90,10 @@ def memorising(curves: Curves) -> Finding | None:
 
 
 def nothing_learned(curves: Curves) -> Finding | None:
-    """The score is no better than the first one, and a network has stood still since the start.
+    """The score never improved, and the images don't change or the discriminator is at chance.
 
-    That the discriminator is at chance is no failure alone: beside instance noise, or where the
-    generator has learned all there is, a healthy run's is, too.
+    A discriminator at chance alone is no failure: it also occurs in healthy runs, with instance
+    noise, or when the generator has learned everything.
     """
     name = next((name for name in curves if name.startswith("metric/fid")), "")
     score = newest(curves, name, VALIDATIONS, span=0)
@@ -112,7 +112,7 @@ def nothing_learned(curves: Curves) -> Finding | None:
 
 
 def at_chance(curves: Curves) -> bool:
-    """Whether the discriminator was no better than chance, at first as now."""
+    """Whether the discriminator is no better than chance, now and at first."""
     names = PAIRS if PAIRS[0] in curves else SIGNS
     now = [newest(curves, name, LONG) for name in names]
     if any(stretch is None for stretch in now):

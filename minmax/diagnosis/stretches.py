@@ -1,4 +1,4 @@
-"""Curves, what is found in them, and how a rule looks at their newest values."""
+"""Curves, findings, and the stretch of newest values that a rule looks at."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ Curves = dict[str, tuple[list[int], list[float]]]
 """By log name: the images seen, and the values."""
 
 STRETCH = 10
-"""Logged values in a stretch. Ten batches of 64 images know an accuracy of 0.5 to 0.02."""
+"""Least logged values in a stretch. Ten batches of 64 images give an accuracy of 0.5 +- 0.02."""
 
 SPAN = 20_000
-"""Images that a stretch covers at least: the first thousands of healthy runs hold everything."""
+"""Least images in a stretch: in its first thousands, a healthy run may show any value."""
 
 LONG = 20
-"""Logged values after which what had to settle, or to begin, should have."""
+"""Logged values after which a curve should have settled, or begun to move."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Finding:
     Attributes:
         name: of the failure; docs/reading_curves.md has a section of that name.
         since_images: real images seen when the stretch of values that shows it began.
-        sentence: what was seen, with its numbers, and what it means.
+        sentence: the evidence, with its numbers, and what it means.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Stretch:
-    """The newest values of a curve, and how many images had been seen at the first of them."""
+    """The newest values of a curve, and the images seen at the first of them."""
 
     since_images: int
     values: list[float]
@@ -48,13 +48,13 @@ class Stretch:
 def newest(
     curves: Curves, name: str, count: int = STRETCH, span: int | None = None
 ) -> Stretch | None:
-    """A curve's newest values, or None if there are not as many yet.
+    """A curve's newest values, or None if there are too few yet.
 
     Args:
         curves: of the run.
         name: of the curve.
-        count: of values, at least.
-        span: images that they cover, at least; `SPAN` if None.
+        count: least number of values.
+        span: least number of images that they cover; `SPAN` if None.
     """
     images, values = curves.get(name, ([], []))
     span = SPAN if span is None else span
@@ -71,9 +71,9 @@ def first_median(curves: Curves, name: str, count: int = STRETCH, span: int | No
     Args:
         curves: of the run.
         name: of the curve.
-        count: of values, at least.
-        span: images whose values count too; `SPAN` if None. With low learning rates the first ten
-            gradients can be a hundredth of what a healthy run comes to.
+        count: least number of values.
+        span: all values within so many first images count too; `SPAN` if None. With low learning
+            rates, the first ten gradients can be a hundredth of a healthy run's.
     """
     images, values = curves[name]
     end = bisect_right(images, images[0] + (SPAN if span is None else span))

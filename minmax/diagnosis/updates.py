@@ -5,19 +5,19 @@ import math
 from minmax.diagnosis.stretches import LONG, Curves, Finding, first_median, newest
 
 EXPLODED = 100.0
-"""Over the run's first stretch. The discriminator of a healthy run came to 13 times its norm."""
+"""Gradient norm over that of the first stretch. A healthy run's discriminator came to 13."""
 PINNED = 0.97
-"""Both accuracies. In no healthy run had a stretch both above 0.9."""
+"""Accuracies on real and on generated images. No healthy run had a stretch with both above 0.9."""
 LOST = 2.0
-"""Generator's loss: the discriminator believes generated images with probability exp(-2), 0.14."""
+"""Generator's loss: the discriminator takes its images for real with probability exp(-2), 0.14."""
 GONE = 0.01
 """Generator's gradient norm, over that of the run's first stretch."""
 PENALTY_OFF = 0.5
-"""Distance of the gradient's norm from 1. In healthy runs a stretch came to 1.2."""
+"""Distance of the gradient's norm from 1. In a healthy run a stretch's norm came to 1.2."""
 
 
 def not_finite(curves: Curves) -> Finding | None:
-    """A loss or a gradient's norm is no number: nothing after it can be one."""
+    """A loss or a gradient's norm is not finite."""
     for name, (images, values) in curves.items():
         if name.startswith(("loss", "gradient_norm")) and not math.isfinite(values[-1]):
             sentence = f"{name} is {values[-1]}: the training has diverged."
@@ -26,7 +26,7 @@ def not_finite(curves: Curves) -> Finding | None:
 
 
 def exploding(curves: Curves) -> Finding | None:
-    """The norm of a network's gradient has grown by two powers of ten."""
+    """The norm of a network's gradient has grown a hundredfold."""
     for network in ("generator", "discriminator"):
         name = f"gradient_norm/{network}"
         norm = newest(curves, name)
@@ -44,10 +44,10 @@ def exploding(curves: Curves) -> Finding | None:
 def discriminator_won(curves: Curves) -> Finding | None:
     """The discriminator is never wrong, and the generator can't follow.
 
-    At the optimal discriminator the generator's gradient vanishes with the saturating loss and
-    is unstable with the other one (Arjovsky and Bottou 2017, https://arxiv.org/abs/1701.04862,
-    theorems 2.4 and 2.6). Not where logits have no zero: there the
-    discriminator ought to be right.
+    At the optimal discriminator the generator's gradient vanishes with the saturating loss, and
+    is unstable with the non-saturating loss (Arjovsky and Bottou 2017,
+    https://arxiv.org/abs/1701.04862, theorems 2.4 and 2.6). The rule doesn't apply to games whose
+    logits have no zero: there the discriminator ought to be right.
     """
     real, fake = newest(curves, "accuracy/real"), newest(curves, "accuracy/fake")
     loss, norm = newest(curves, "loss/generator"), newest(curves, "gradient_norm/generator")
@@ -67,9 +67,9 @@ def discriminator_won(curves: Curves) -> Finding | None:
 
 
 def penalty_off(curves: Curves) -> Finding | None:
-    """The discriminator's gradient has stayed far from the norm 1 that its penalty asks for.
+    """The norm of the discriminator's gradient stays far from 1, the penalty's target.
 
-    Then its score is no longer a distance between images (Gulrajani et al. 2017,
+    Its score is then no longer a distance between images (Gulrajani et al. 2017,
     https://arxiv.org/abs/1704.00028, proposition 1).
     """
     norm = newest(curves, "penalty/norm", LONG)

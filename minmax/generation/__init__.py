@@ -1,1 +1,1 @@
-"""Images of a trained generator: drawn, explored in the browser, exported for other runtimes."""
+"""Draws a trained generator's images, explores them in the browser, exports the generator."""

@@ -10,15 +10,15 @@ LATENTS = 2048
 
 @torch.no_grad()
 def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Principal components of the first layer's activations, brought back to the latents.
+    """Principal components of the first layer's activations, mapped back to the latents.
 
-    GANSpace (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1): activations of
-    many latents, their principal components, and the latents regressed on the coordinates. Of a
-    class-conditional generator, those of its first class.
+    GANSpace (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1): take the
+    activations of many latents, find their principal components, and regress the latents on the
+    coordinates. A class-conditional generator is given its first class.
 
     Args:
-        model: whose averaged generator if there is one, else its generator.
-        count: of directions.
+        model: its averaged generator is used if there is one, else its generator.
+        count: number of directions.
         seed: of the latents.
 
     Returns:
@@ -37,7 +37,7 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
         hook.remove()
     activations = torch.cat(seen).double()
     centred = activations - activations.mean(dim=0)
-    # Of the small side: latents x latents, or activations x activations.
+    # On the smaller side: latents x latents, or activations x activations.
     _, scales, components = torch.linalg.svd(reduced(centred), full_matrices=False)
     coordinates = centred @ components[:count].T
     directions = torch.linalg.lstsq(coordinates, latents.double()).solution
@@ -46,5 +46,5 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
 
 
 def reduced(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular values and right vectors, and not more rows than columns."""
+    """A matrix with the same singular values and right vectors, and no more rows than columns."""
     return torch.linalg.qr(matrix)[1] if matrix.shape[0] > matrix.shape[1] else matrix

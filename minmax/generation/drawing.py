@@ -28,9 +28,9 @@ class Job:
     Attributes:
         checkpoint: of the generator.
         latents: `[N, latent_dim]`.
-        labels: int64 `[N]`; unused by models without classes.
-        names: of each image, for files.
-        batch_size: images at once.
+        labels: int64 `[N]`; ignored by models without classes.
+        names: of the images, for files.
+        batch_size: images drawn at once.
     """
 
     checkpoint: str
@@ -43,10 +43,10 @@ class Job:
 def choose_labels(
     model: GANModule, class_names: Sequence[str], wanted: Sequence[str] | None, count: int
 ) -> Tensor:
-    """Labels int64 `[count]`, sorted, of the wanted classes in equal shares.
+    """Labels int64 `[count]`, grouped by class, of the wanted classes in equal shares.
 
     Raises:
-        UserError: an unknown class, or classes asked of a model that knows none.
+        UserError: a class is unknown, or the model has no classes.
     """
     if wanted and not model.conditional:
         raise UserError("--classes: this model is not class-conditional. Leave the option out")
@@ -89,20 +89,20 @@ def prepared(
 
 
 def in_file(name: str) -> str:
-    """A class' name as a part of a file's, which may be shorter and has no slashes."""
+    """A class's name for use in a file name: without slashes, and cut to 200 bytes."""
     kept = os.fsencode(re.sub(r"[/\0]", "_", name))[:200]
     return os.fsdecode(kept) if kept == os.fsencode(name) else kept.decode(errors="ignore")
 
 
 def device_of(rank: int) -> torch.device:
-    """The device of one of several processes."""
+    """The device of the process with this rank."""
     return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def drawn(
     model: GANModule, job: Job, rank: int = 0, ranks: int = 1
 ) -> Iterator[tuple[int, Pixels]]:
-    """Batches of images, each with the number of its first; every `ranks`-th batch of all."""
+    """Draw every `ranks`-th batch; yield each with the number of its first image."""
     device = device_of(rank)
     model = model.to(device)
     starts = range(rank * job.batch_size, len(job.latents), ranks * job.batch_size)
@@ -117,5 +117,5 @@ def drawn(
 
 
 def all_drawn(model: GANModule, job: Job) -> Pixels:
-    """All images at once, where a file needs them so."""
+    """All images in one array, for files that need them together."""
     return np.concatenate([pixels for _, pixels in drawn(model, job)])

@@ -1,4 +1,4 @@
-"""What is to be seen in `cli.py explore`: images for chosen seeds, directions and classes."""
+"""The images that `cli.py explore` shows for chosen seeds, directions and classes."""
 
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -20,15 +20,15 @@ REACH = 4.0
 
 @dataclass
 class Choice:
-    """What is to be seen.
+    """What a visitor has chosen to see.
 
     Attributes:
         count: number of images.
         seed: of their latents.
-        other_seed: of the latents at the other end of the way.
-        way: how far towards these, from 0 to 1.
-        label: class of a class-conditional generator; -1: each in turn.
-        along: how far along each direction.
+        other_seed: of the latents at the other end of the interpolation.
+        way: position between the two, from 0 to 1.
+        label: class, for a class-conditional generator; -1: each in turn.
+        along: distance along each direction.
     """
 
     count: int = 16

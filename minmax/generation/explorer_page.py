@@ -1,4 +1,4 @@
-"""The page of `cli.py explore`: a picture, and what moves it."""
+"""The page of `cli.py explore`: a picture and its controls."""
 
 import asyncio
 from base64 import b64decode, b64encode
@@ -15,17 +15,17 @@ PNG = "data:image/png;base64,"
 
 
 def offered(value: object, least: float, most: float) -> bool:
-    """Whether a value is one that the page offers: a browser can send any."""
+    """Whether a value lies in the page's range: a browser can send any value."""
     return isinstance(value, int | float) and least <= value <= most
 
 
 def page_of(explorer: Explorer) -> Callable[[], None]:
     """The page's function, which NiceGUI calls for each visitor.
 
-    Pictures are drawn beside the event loop and one at a time, each visitor's in turn. Of what a
-    visitor chooses while waiting, the newest is drawn alone.
+    A thread draws the pictures one at a time, each visitor's in turn. Only the newest of the
+    choices that a visitor makes while waiting is drawn.
     """
-    hand, turn = ThreadPoolExecutor(1), asyncio.Lock()
+    executor, turn = ThreadPoolExecutor(1), asyncio.Lock()
 
     def page() -> None:
         choice = Choice(along=[0.0] * len(explorer.directions))
@@ -39,9 +39,9 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
             async with turn:
                 waits = False
                 if not visitor.has_socket_connection:
-                    return  # on its return it is shown what it has missed
+                    return  # `on_connect` shows the picture when the visitor returns
                 loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(hand, explorer.png, deepcopy(choice))
+                content = await loop.run_in_executor(executor, explorer.png, deepcopy(choice))
             if visitor.has_socket_connection:
                 picture.set_source(PNG + b64encode(content).decode())
 
@@ -75,7 +75,7 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
             moved = ui.slider(min=least, max=most, step=step, value=0, on_change=on_change)
             sliders.append(moved.props(f'label aria-label="{label}"').classes("w-full"))
 
-        ui.dark_mode(None)  # as the browser has it
+        ui.dark_mode(None)  # the browser's setting
         ui.label(explorer.name).classes("text-lg break-all")
         sliders: list[ui.slider] = []
         with ui.row().classes("w-full gap-8"):
@@ -100,7 +100,7 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
                     ui.button("reset", on_click=lambda: [s.set_value(0) for s in sliders])
                     ui.button("download", on_click=download)
             picture = ui.image().classes("w-[36rem] max-w-full").style("image-rendering: pixelated")
-            # On a phone above the sliders, and in sight while they are moved.
+            # On a phone it stays above the sliders, and visible while they are moved.
             picture.classes("order-first md:order-none sticky top-0 z-10")
         visitor.on_connect(show)
 

@@ -1,4 +1,4 @@
-"""Exports a checkpoint's generator, and checks what other runtimes make of it."""
+"""Exports a checkpoint's generator, and checks the exported file's images."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from minmax.generation.formats import FORMATS, Drawing
 from minmax.generation.model_card import model_card
 
 TOLERANCE = 1e-4
-"""Greatest difference of a pixel in [-1, 1]: other runtimes sum in another order."""
+"""Largest allowed difference of a pixel in [-1, 1]: other runtimes sum in another order."""
 COUNTS = (1, 2, 7)
-"""Images of the check: a file must take any number of them."""
+"""Batch sizes of the check: a file must accept any."""
 
 
 def export(checkpoint: Path, form: str, output: Path, card: Path) -> float:
@@ -37,10 +37,10 @@ def export(checkpoint: Path, form: str, output: Path, card: Path) -> float:
 
 
 def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, Any], float]:
-    """Export a checkpoint's generator, and compare what the file draws.
+    """Export a checkpoint's generator, and compare the file's images with the checkpoint's.
 
     Returns:
-        The contract that stands in the file, and the largest difference of a pixel.
+        The contract, which the file holds too, and the largest difference of a pixel.
 
     Raises:
         UserError: a package is missing, or the difference is larger than `TOLERANCE`.
@@ -70,7 +70,7 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
 
 
 def example(model: GANModule, count: int) -> tuple[Tensor, ...]:
-    """Inputs of the exported function."""
+    """Example inputs of the exported function."""
     latents, labels = model.seeded_latents(count), torch.arange(count) % model.num_classes
     return (latents, labels) if model.conditional else (latents,)
 
@@ -78,7 +78,7 @@ def example(model: GANModule, count: int) -> tuple[Tensor, ...]:
 def contract_of(
     model: GANModule, class_names: list[str], checkpoint: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a user of the file must know, in words and numbers."""
+    """What a user of the file must know: inputs, outputs, network and origin."""
     shape = list(Drawing(model)(*example(model, 1)).shape[1:])
     inputs = {"latent": f"float32 [N, {model.latent_dim}], drawn from N(0, 1)"}
     if model.conditional:
@@ -103,7 +103,7 @@ def contract_of(
 def network_options(
     model: GANModule, shape: list[int], hyperparameters: dict[str, Any]
 ) -> dict[str, Any]:
-    """All that the generator is built of."""
+    """All options that the generator is built from."""
     chosen = hyperparameters.get("generator")
     own = chosen.get("init_args", {}) if isinstance(chosen, Mapping) else {}
     sizes = {"latent_dim": model.latent_dim, "channels": shape[0], "image_size": shape[-1]}

@@ -1,4 +1,4 @@
-"""Films of images."""
+"""Writes images as films."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from minmax.generation.drawing import Pixels
 
 
 def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:
-    """An animation that begins again and again."""
+    """Write an animation that repeats."""
     first, *others = [Image.fromarray(image.squeeze()) for image in pixels]
     first.save(
         file, save_all=True, append_images=others, duration=1000 // frames_per_second, loop=0
@@ -17,11 +17,11 @@ def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:
 
 
 def write_mp4(pixels: Pixels, file: Path, frames_per_second: int) -> None:
-    """A film (H.264), each pixel enlarged so that players show it; needs PyAV."""
+    """Write an H.264 film, enlarged so that players show it; needs PyAV."""
     import av
 
     size = max(1, 256 // pixels.shape[1])
-    size += size * pixels.shape[1] % 2  # H.264 wants even sides
+    size += size * pixels.shape[1] % 2  # H.264 needs even sides
     with av.open(str(file), "w") as film:
         stream = film.add_stream("libx264", rate=frames_per_second)
         stream.height, stream.width = (side * size for side in pixels.shape[1:3])

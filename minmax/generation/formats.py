@@ -1,4 +1,4 @@
-"""The formats of an exported generator: how each is written, and read again."""
+"""The formats of an exported generator: how each is written and read."""
 
 import copy
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Drawing(nn.Module):
         self.network = copy.deepcopy(model.drawing_network).eval().requires_grad_(False)
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images `[N, C, H, W]` in [-1, 1]; without labels, of a generator that ignores them."""
+        """Images `[N, C, H, W]` in [-1, 1]; an unconditional generator needs no labels."""
         if labels is None:
             labels = latent.new_zeros(latent.shape[0], dtype=torch.int64)
         images: Tensor = self.network(latent, labels)
@@ -34,7 +34,7 @@ class Drawing(nn.Module):
 def write_safetensors(
     drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
 ) -> None:
-    """The network's weights under their own names."""
+    """Write the network's weights under their own names."""
     from safetensors.torch import save
 
     weights = {name: t.contiguous() for name, t in drawing.network.state_dict().items()}
@@ -42,7 +42,7 @@ def write_safetensors(
 
 
 def load_safetensors(file: Path, drawing: Drawing) -> Draw:
-    """The weights in a network whose own are gone."""
+    """Load the weights into a copy of the network, whose own weights are zeroed first."""
     from safetensors.torch import load_file
 
     other = copy.deepcopy(drawing)
@@ -55,7 +55,7 @@ def load_safetensors(file: Path, drawing: Drawing) -> Draw:
 def write_onnx(
     drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
 ) -> None:
-    """A graph for any number of images."""
+    """Write a graph for any number of images."""
     import onnx
     import onnxruntime  # noqa: F401  (before the work, since the check needs it)
 
@@ -77,11 +77,11 @@ def write_onnx(
 
 
 def load_onnx(file: Path, drawing: Drawing) -> Draw:
-    """The graph in ONNX Runtime, on the CPU."""
+    """Load the graph into ONNX Runtime, on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    names = [taken.name for taken in session.get_inputs()]
+    names = [argument.name for argument in session.get_inputs()]
 
     def draw(*inputs: Tensor) -> Tensor:
         feed = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
@@ -93,7 +93,7 @@ def load_onnx(file: Path, drawing: Drawing) -> Draw:
 def write_torch_export(
     drawing: Drawing, inputs: tuple[Tensor, ...], contract: dict[str, Any], file: Path
 ) -> None:
-    """A program for any number of images."""
+    """Write a program for any number of images."""
     several = torch.export.Dim("N", min=1, max=2**20)
     shapes = tuple({0: several} for _ in inputs)
     program = torch.export.export(drawing, inputs, dynamic_shapes=shapes)
@@ -104,7 +104,7 @@ def write_torch_export(
 
 
 def load_torch_export(file: Path, drawing: Drawing) -> Draw:
-    """The program, as torch alone runs it."""
+    """Load the program, which needs only torch."""
     module: Draw = torch.export.load(file).module()
     return module
 
@@ -114,4 +114,4 @@ FORMATS = {
     "onnx": (write_onnx, load_onnx),
     "torch_export": (write_torch_export, load_torch_export),
 }
-"""For each format what writes it, and what draws with a file of it."""
+"""For each format: its writer, and its loader."""

@@ -12,7 +12,7 @@ MARGIN = 2
 
 
 def grid(pixels: Pixels, columns: int) -> Image.Image:
-    """Images in rows, with a black margin."""
+    """One picture of all images in rows, with black margins of `MARGIN` pixels."""
     count, height, width, channels = pixels.shape
     rows, down, across = -(-count // columns), height + MARGIN, width + MARGIN
     sheet = np.zeros((rows * down + MARGIN, columns * across + MARGIN, channels), np.uint8)
@@ -23,9 +23,9 @@ def grid(pixels: Pixels, columns: int) -> Image.Image:
 
 
 def in_rows(pixels: Pixels, job: Job, by_class: bool) -> tuple[Pixels, int]:
-    """Images for a grid, and how many are in a row: as many as rows, or a class in each row.
+    """Images for a grid, and its columns: a square, or one row for each class.
 
-    Black images fill the rows of classes that have fewer.
+    Black images fill the rows of classes with fewer images.
     """
     if not by_class:
         return pixels, max(1, round(math.sqrt(len(pixels))))

@@ -1,4 +1,4 @@
-"""What an exported generator is, how it is used, how it was trained and scored; in Markdown."""
+"""The model card of an exported generator, in Markdown."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from minmax.run_config import config_of, run_folder
 def model_card(
     checkpoint: Path, contract: dict[str, Any], form: str, file: Path, largest: float
 ) -> str:
-    """What the file is, how to load it, how it was trained and scored; in Markdown."""
+    """What the file is, how to load it, how it was scored and trained; in Markdown."""
     run = run_folder(checkpoint)
     settings = "The run's config.yaml was not there."
     if (run / "config.yaml").is_file():
@@ -48,31 +48,32 @@ def model_card(
 
 ## Licence
 
-The code that made this file is under the MIT licence. What the images of the training data allow is
-for you to find out: it is not known here.
+The code that made this file is under the MIT licence. The licence of the training images is not
+known here: check what it allows.
 """
 
 
 def as_yaml(values: dict[str, Any]) -> str:
-    """A block of YAML in Markdown, without what is not set."""
+    """A block of YAML in Markdown, without values that are None."""
 
-    def given(value: Any) -> Any:
+    def without_none(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: given(held) for key, held in value.items() if held is not None}
+            return {key: without_none(item) for key, item in value.items() if item is not None}
         return value
 
-    text = yaml.safe_dump(given(values), sort_keys=False, default_flow_style=None, width=100)
+    tree = without_none(values)
+    text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=100)
     return fenced(text.rstrip("\n"), "yaml")
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A block of code in Markdown, whose fence is longer than any that stands in it."""
+    """A block of code in Markdown; its fence is longer than any in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def loading(contract: dict[str, Any], form: str, name: str) -> str:
-    """Three lines that draw sixteen images from the file."""
+    """Three lines of Python that load the file, and draw sixteen images or build the network."""
     latent, classes = f"(16, {contract['latent_dim']})", len(contract["classes"])
     if form == "onnx":
         labels = f', "labels": numpy.arange(16) % {classes}' if classes else ""

@@ -1,4 +1,4 @@
-"""Generated images beside the training images nearest to them."""
+"""Puts generated images beside their nearest training images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from minmax.trust import imported
 
 
 def beside_nearest(pixels: Pixels, checkpoint: Path) -> Pixels:
-    """Each image, and after it the training image whose thumbnail is nearest: `[2 N, H, W, C]`."""
+    """Each image, followed by the training image with the nearest thumbnail: `[2 N, H, W, C]`."""
     training = training_images(checkpoint)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     seen = PixelFeatures()
@@ -35,33 +35,36 @@ def beside_nearest(pixels: Pixels, checkpoint: Path) -> Pixels:
 
 
 def training_images(checkpoint: Path) -> Tensor:
-    """Those of the checkpoint's run, uint8 `[N, C, H, W]`.
+    """The training images of the checkpoint's run, uint8 `[N, C, H, W]`.
 
     Raises:
-        UserError: its config.yaml is not there, or leads to no data.
+        UserError: its config.yaml is missing, or its data can't be read.
     """
     config = run_folder(checkpoint) / "config.yaml"
     try:
         with config_read():
             data = read_run_config(config)["data"]
             options = {**data.get("init_args", {})}
-            options.pop("download", None)  # to where a stranger's run says
+            options.pop("download", None)  # an untrusted run mustn't choose where to download
             class_ = imported(data["class_path"], "data")
-            made: ImageDataModule = class_(**options)
-        images, _ = made.split(train=True)
+            module: ImageDataModule = class_(**options)
+        images, _ = module.split(train=True)
     except UserError as error:
         raise UserError(
-            f"--nearest needs the data that {config} names, and that failed ({error}): give a "
-            "checkpoint in its run's folder, where the data lies as config.yaml says"
+            f"--nearest needs the data that {config} names, which can't be read ({error}): give a "
+            "checkpoint in its run's folder, with the data where config.yaml says"
         ) from error
     return images.cpu()
 
 
 @contextmanager
 def config_read() -> Iterator[None]:
-    """Turn into a line what a config makes others raise that holds anything; not the user's code.
+    """Turn errors about a config into one line, except those of the user's code.
 
-    No parser has looked at its options.
+    No parser has checked its options, so they can make the data raise anything.
+
+    Raises:
+        UserError: the config is wrong.
     """
     try:
         yield

@@ -18,18 +18,18 @@ from minmax.errors import UserError
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 KEPT_MESSAGES = 20
-"""To a browser, in case that its connection breaks for a moment; a picture may be in each."""
+"""Messages kept for a browser whose connection breaks; each may hold a picture."""
 
 
 def addresses_of(port: int, others: Iterable[str]) -> list[str]:
-    """Where the page is found: `Host` headers, in small letters.
+    """The page's addresses as `Host` headers give them, in lower case.
 
     Args:
         port: of the page.
-        others: more of them, for browsers that reach it through a forwarded port.
+        others: more addresses, for browsers that use a forwarded port.
 
     Raises:
-        UserError: one of these is no `HOST:PORT`.
+        UserError: an address is not `HOST:PORT`.
     """
     found = [f"{name}:{port}" for name in NAMES] + list(NAMES if port == 80 else ())
     for other in others:
@@ -40,15 +40,15 @@ def addresses_of(port: int, others: Iterable[str]) -> list[str]:
 
 
 class OwnVisitors:
-    """Refuse what the page's own visitors don't send, before anything else sees it.
+    """Refuses requests that don't come from the page itself, before the app sees them.
 
-    Other pages in the same browser could ask for `http://127.0.0.1:8080` as well, or have their
-    own name lead there (DNS rebinding). A browser says which name it asked for (`Host`), which
-    page asks (`Origin`), and whether that is another site's (`Sec-Fetch-Site`). Starlette's
-    `TrustedHostMiddleware` looks at the first alone, and not at its port.
+    Other pages in the same browser could request `http://127.0.0.1:8080` too, or point their
+    own name there (DNS rebinding). A browser sends the requested name (`Host`), the requesting
+    page (`Origin`), and whether it belongs to another site (`Sec-Fetch-Site`). Starlette's
+    `TrustedHostMiddleware` checks only `Host`, without its port.
 
     Args:
-        app: what answers the others.
+        app: answers the accepted requests.
         addresses: of the page, `HOST:PORT` each.
     """
 
@@ -58,7 +58,7 @@ class OwnVisitors:
         self.origins = frozenset(f"http://{host}" for host in self.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or a web socket's, or refuse it."""
+        """Answer or refuse a request of HTTP or of a web socket."""
         answer = self.app
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
@@ -75,10 +75,10 @@ class OwnVisitors:
 
 
 class Server(uvicorn.Server):
-    """A server that ends at once when it is asked to: there is nothing to be saved."""
+    """A server that ends at once on a signal: there is nothing to save."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End, whatever is drawn or connected just now, with a shell's exit code of the signal."""
+        """End, even while it draws or serves, with the exit code 128 + signal."""
         os._exit(128 + sig)
 
 
@@ -87,7 +87,7 @@ def serve(page: Callable[[], None], place: socket.socket, addresses: list[str]) 
 
     Args:
         page: NiceGUI calls it for each visitor.
-        place: where it listens.
+        place: the listening socket.
         addresses: see `OwnVisitors`.
     """
     app = FastAPI(openapi_url=None)
@@ -99,8 +99,8 @@ def serve(page: Callable[[], None], place: socket.socket, addresses: list[str]) 
         show_welcome_message=False,
     )
     guarded = OwnVisitors(app, addresses)
-    core.sio.eio.cors_allowed_origins = list(guarded.origins)  # NiceGUI's: any
-    # NiceGUI looks for the server among all objects that there are, and so wakes them.
+    core.sio.eio.cors_allowed_origins = list(guarded.origins)  # NiceGUI would allow any
+    # NiceGUI searches all objects for the server, which triggers torch's deprecation warning.
     warnings.filterwarnings("ignore", ".*reduce_op", FutureWarning)
     config = uvicorn.Config(guarded, log_level="warning", ws="wsproto")
     Server(config).run(sockets=[place])

@@ -1,4 +1,4 @@
-"""Writes images as they are drawn: as a grid, a film, a folder of files, or arrays."""
+"""Draws images and writes them as a grid, a film, a folder of files, or arrays."""
 
 import os
 import re
@@ -38,13 +38,13 @@ def write(
     """Draw images and write them; `sample --help` explains the options.
 
     Args:
-        model: the generator's.
+        model: of the generator.
         job: which images.
         output: a file, or a folder that is made.
-        kind: the file's suffix; nothing for a folder.
-        devices: that share the work for a folder or for arrays.
-        columns: of a grid; None: as many as rows, or as the images of a class.
-        nearest: a grid with the nearest training image beside each.
+        kind: the file's suffix; empty for a folder.
+        devices: number of devices that share the work for a folder or for arrays.
+        columns: of a grid; None: a square, or one row for each class.
+        nearest: show the nearest training image beside each, in a grid.
     """
     with whole(output) as part:
         if kind == "":
@@ -70,7 +70,7 @@ def write(
 
 
 def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
-    """Draw a share of the images into a folder of files, or into an array that lies on the disk."""
+    """Draw one rank's share of the images into a folder of files, or into an array on the disk."""
     model = model or load_model(job.checkpoint)[0]
     array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
     for start, pixels in drawn(model, job, rank, ranks):
@@ -82,10 +82,10 @@ def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None =
 
 
 def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
-    """Have as many processes draw; image i is the same one however many they are.
+    """Draw with one process for each device; image i doesn't depend on their number.
 
     Raises:
-        UserError: there are not as many GPUs, or a process failed.
+        UserError: there are fewer GPUs, or a process failed.
     """
     if devices == 1:
         work(0, 1, job, place, model)
@@ -109,25 +109,25 @@ def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
 
 
 def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None:
-    """One PNG file an image, named by its number and its class."""
+    """Write one PNG file for each image, named by its number and its class."""
     folder.mkdir()
     share(job, folder, model, devices)
 
 
 def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
-    """Images uint8 `[N, H, W, C]`, and the labels int64 `[N]` of a conditional model.
+    """Write images uint8 `[N, H, W, C]`, and labels int64 `[N]` of a conditional model.
 
-    The arrays lie beside the file until they are in it.
+    The arrays are first written beside the file.
     """
     image = model.sample(job.latents[:1], job.labels[:1])[0]
     shape = (len(job.latents), *image.permute(1, 2, 0).shape)
     array = file.with_suffix(".npy")
     np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape).flush()
-    if hasattr(os, "posix_fallocate"):  # else a full disk kills the process in the midst of it
+    if hasattr(os, "posix_fallocate"):  # else a full disk kills the process while it draws
         with array.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, array.stat().st_size)
     share(job, array, model, devices)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # what savez makes
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # the format of savez
         archive.write(array, "images.npy")
         if model.conditional:
             np.save(array, job.labels.numpy())

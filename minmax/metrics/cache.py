@@ -1,4 +1,4 @@
-"""Tensors that took long to make, kept on disk under all that they depend on."""
+"""Caches expensive tensors on disk, with everything that they depend on as the key."""
 
 import hashlib
 import json
@@ -34,26 +34,26 @@ def fingerprint(*tensors: Tensor) -> str:
 
 
 def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) -> Tensors:
-    """What `make` made the first time that it was asked for with this key.
+    """The tensors of this key: from the cache, or made by `make` and saved there.
 
-    The key is in the file's name as a hash and in the file as it is, so that tensors of
-    another key are never taken for these. With them stands a hash of their content: a damaged
-    file is made again. Where nothing can be written, nothing is kept, with a warning.
+    The file's name holds a hash of the key, and the file the whole key, so that tensors of
+    another key are never returned. The file also holds a hash of the tensors: a damaged file
+    is made again. If the file can't be written, nothing is saved, with a warning.
 
     Args:
         kind: begins the file's name.
-        key: all that the tensors depend on, in plain values.
-        make: makes them.
+        key: everything that the tensors depend on, in plain values.
+        make: makes the tensors.
     """
     text = json.dumps(key, sort_keys=True)
     path = cache_folder() / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.pt"
-    held = _read(path, text)
-    if held is not None:
-        return held
+    saved = _read(path, text)
+    if saved is not None:
+        return saved
     tensors = {name: tensor.cpu() for name, tensor in make().items()}
-    held = _read(path, text)  # if another process was faster, its tensors are everybody's
-    if held is not None:
-        return held
+    saved = _read(path, text)  # if another process was faster, all use its tensors
+    if saved is not None:
+        return saved
     try:
         with whole(path) as part, part.open("wb") as stream:
             torch.save({"key": text, "tensors": tensors, "sha256": _content(tensors)}, stream)
@@ -67,7 +67,7 @@ def cached(kind: str, key: Mapping[str, object], make: Callable[[], Tensors]) ->
 
 
 def _content(tensors: Tensors) -> list[str]:
-    """What tells damaged tensors from those that were made."""
+    """Names and a hash of the tensors, by which damage is found."""
     return [*tensors, fingerprint(*tensors.values())]
 
 
@@ -77,5 +77,5 @@ def _read(path: Path, key: str) -> Tensors | None:
         tensors = dict(content["tensors"])
         same = content["key"] == key and content["sha256"] == _content(tensors)
         return tensors if same else None
-    except Exception:  # missing, or damaged in any of many ways: then it is made again
+    except Exception:  # missing or damaged: it is made again
         return None

@@ -1,8 +1,8 @@
-"""Domain features: those of a small classifier, trained on the data's own labels.
+"""Domain features: the features of a small classifier, trained on the data's own labels.
 
-Features of a network that knows the domain see what makes an image one of its class; the
-Inception network has never seen a digit. A fixed recipe and a fixed seed make them the same
-for every model that is trained on the same data.
+A network trained on the domain sees what distinguishes its classes; the Inception network has
+never seen a digit. A fixed recipe and a fixed seed make the features the same for every model
+that is trained on the same data.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from minmax.metrics.of_classes import class_match
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the classifier is built and trained. Another recipe makes other scores."""
+    """How the classifier is built and trained; another recipe gives other scores."""
 
     widths: tuple[int, ...] = (64, 128, 128, 128)
     strides: tuple[int, ...] = (2, 2, 1, 2)
@@ -74,7 +74,7 @@ class DomainClassifier(FeatureNetwork):
 def train_classifier(
     images: Tensor, labels: Tensor, num_classes: int, device: torch.device
 ) -> DomainClassifier:
-    """Train by the recipe; at most half a minute on two CPU cores, and the same each time there.
+    """Train by the recipe: at most half a minute on two CPU cores, the same result each time.
 
     Args:
         images: training images uint8 `[N, C, 32, 32]`.
@@ -119,7 +119,7 @@ def train_classifier(
 
 @torch.no_grad()
 def accuracy(network: DomainClassifier, images: Tensor, labels: Tensor) -> float:
-    """Share of images uint8 `[N, C, H, W]` that are put into their class `[N]`."""
+    """Share of images uint8 `[N, C, H, W]` whose predicted class is their label `[N]`."""
     device = next(network.parameters()).device
     logits = [network(part.to(device))[1].cpu() for part in torch.split(images, CHUNK)]
     return class_match(torch.cat(logits), labels)
@@ -131,13 +131,13 @@ def domain_classifier(
     num_classes: int,
     device: torch.device,
 ) -> tuple[DomainClassifier, float]:
-    """The data's classifier, trained once and then kept, and its accuracy on held-out images.
+    """The data's classifier, trained once and then cached, and its accuracy on held-out images.
 
     Args:
         training: images uint8 `[N, C, 32, 32]` and labels `[N]` to train on.
         held_out: likewise, to measure the accuracy.
         num_classes: number of classes.
-        device: where to train, and where the classifier is returned.
+        device: where to train, and of the returned classifier.
     """
 
     def make() -> Tensors:
@@ -152,8 +152,8 @@ def domain_classifier(
         "training": fingerprint(*training),
         "held_out": fingerprint(*held_out),
     }
-    held = cached("classifier", key, make)
-    share = held.pop("accuracy").item()
+    state = cached("classifier", key, make)
+    share = state.pop("accuracy").item()
     network = DomainClassifier(training[0].shape[1], num_classes)
-    network.load_state_dict(held)
+    network.load_state_dict(state)
     return network.to(device).to(memory_format=torch.channels_last), share

@@ -1,7 +1,4 @@
-"""Distances of distributions, from the features of real and of generated images.
-
-torchmetrics does their statistics.
-"""
+"""Distances between the distributions of real and generated features, by torchmetrics."""
 
 import warnings
 from typing import Any
@@ -13,23 +10,23 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 SUBSET_SIZE = 1000
 SUBSETS = 100
-ALONE: dict[str, Any] = {"sync_on_compute": False}  # one rank has all features, and computes
+ALONE: dict[str, Any] = {"sync_on_compute": False}  # rank 0 has all features, and computes alone
 
 
 class Given(nn.Module):
-    """Stands in a metric where the feature network would: the features are given already."""
+    """Takes the place of a metric's feature network, since the features are already computed."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features as they are."""
+        """The features, unchanged."""
         return features
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """Frechet distance of two Gaussians fitted to features `[N, D]`, `[M, D]` (float64).
+    """Frechet distance between Gaussians fitted to features `[N, D]`, `[M, D]`, in float64.
 
     Heusel et al. 2017, https://arxiv.org/abs/1706.08500, equation 6.
     """
@@ -43,11 +40,11 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def symmetric_frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """The same of float64 features, with eigenvalues of symmetric matrices alone.
+    """The Frechet distance of float64 features, from eigenvalues of symmetric matrices.
 
-    The root of the product of two covariances A, B has the trace of the root of the symmetric
-    A^(1/2) B A^(1/2), whose eigenvalues are found also where a collapsed generator has left B
-    with a rank near 0, and torchmetrics, which takes those of AB, fails.
+    For covariances A and B, (AB)^(1/2) has the same trace as (A^(1/2) B A^(1/2))^(1/2).
+    torchmetrics takes the eigenvalues of AB, which fails when B of a collapsed generator has
+    nearly rank 0. The eigenvalues of the symmetric matrix are found even then.
     """
     a, b = real.T.cov(), fake.T.cov()
     values, vectors = torch.linalg.eigh(a)

@@ -1,4 +1,4 @@
-"""What every feature network of a score is."""
+"""The base class of feature networks."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -12,10 +12,10 @@ class FeatureNetwork(nn.Module, ABC):
     """Turns images into the features that a score compares, always in eval mode and float32.
 
     Attributes:
-        name: ends the name of every score that is made with it: `metric/fid_NAME`.
-        version: raised when the same weights would give other features.
-        image_size: side in pixels that real images are brought to from their own size, so that
-            models of several sizes are scored against the same images; None is the model's.
+        name: suffix of the scores' names: `metric/fid_NAME`.
+        version: increased when the same weights give other features.
+        image_size: side in pixels to which real images are resized from their original size, so
+            that models of all sizes are scored against the same images; None: the model's size.
     """
 
     name: ClassVar[str]
@@ -27,9 +27,9 @@ class FeatureNetwork(nn.Module, ABC):
         """Images uint8 `[N, C, H, W]` to features `[N, D]`, class logits `[N, K]` if any."""
 
     def train(self, mode: bool = True) -> "FeatureNetwork":
-        """Stay in eval mode: a trainer that sets all its modules to training means others."""
+        """Stay in eval mode, even when the trainer sets all modules to training mode."""
         return super().train(False)
 
     def identity(self) -> str:
-        """Name, version and a hash of the weights: what two equal scores must share."""
+        """Name, version and a hash of the weights; comparable scores share it."""
         return f"{self.name}-{self.version}-{fingerprint(*self.state_dict().values())[:16]}"

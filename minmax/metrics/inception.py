@@ -1,4 +1,4 @@
-"""Inception features: those of published scores, from a file or, if allowed, downloaded."""
+"""Inception features, as in published scores; the weights come from a file or a download."""
 
 import hashlib
 from pathlib import Path
@@ -21,7 +21,10 @@ class InceptionFeatures(FeatureNetwork):
     three equal channels.
 
     Args:
-        weights: the weights' file, as `inception_weights` finds it.
+        weights: the weights' file, found by `inception_weights`.
+
+    Raises:
+        UserError: the file doesn't hold the network.
     """
 
     name = "inception"
@@ -35,7 +38,7 @@ class InceptionFeatures(FeatureNetwork):
                 digest = hashlib.sha256(weights.read_bytes()).hexdigest()
                 if not digest.startswith(HASH):
                     raise ValueError("the file is damaged")
-            # The library below would run code that a stranger's file holds.
+            # The library below would run code in an untrusted file; this raises instead.
             torch.load(weights, map_location="cpu", weights_only=True)
             self.network = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048", "logits_unbiased"], str(weights)
@@ -55,7 +58,7 @@ class InceptionFeatures(FeatureNetwork):
 
 
 def inception_weights(path: str | None, allow_download: bool) -> Path:
-    """The file of the weights: the given one, one that was downloaded before, or a new one.
+    """The file of the weights: the given one, an earlier download, or a new download.
 
     Raises:
         MissingError: there is none, and a download is not allowed.

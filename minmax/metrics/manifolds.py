@@ -1,4 +1,4 @@
-"""Which points of features lie near others: neighbours, and the balls that reach to them."""
+"""Nearest neighbours of features, and the scores that are computed from them."""
 
 import torch
 from torch import Tensor
@@ -8,26 +8,26 @@ from minmax.metrics.seen import Images
 NEIGHBOURS = 5
 CHUNK = 1000
 POINT = 1e-6
-"""Radius, over the largest feature vector, below which rounding decides what a ball holds."""
+"""Smallest radius, over the largest feature's norm: rounding decides what smaller balls hold."""
 
 
 def nearest(queries: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance `[N]` from each query `[N, D]` to its nearest point `[M, D]`, and which it is.
+    """Distance `[N]` from each query `[N, D]` to its nearest point `[M, D]`, and the point's index.
 
-    Products of matrices find the point; the distance is then measured directly, since they
-    would not see in float32 that two are equal.
+    Matrix products find the point. The distance is then computed directly, since in float32 matrix
+    products are too coarse for equal points.
     """
     index = torch.cat([torch.cdist(part, points).argmin(1) for part in torch.split(queries, CHUNK)])
     return (queries - points[index]).norm(dim=1), index
 
 
 def distance_to(training: Images, images: Images) -> float:
-    """Median distance of images to the training image that is nearest to each."""
+    """Median distance of images to their nearest training image."""
     return float(nearest(images.features, training.features)[0].median())
 
 
 def radii(points: Tensor, k: int) -> Tensor:
-    """Distance `[N]` from each point `[N, D]`, float64, to the k-th nearest other one."""
+    """Distance `[N]` from each point `[N, D]`, float64, to its k-th nearest other point."""
     distances = (torch.cdist(part, points) for part in torch.split(points, CHUNK))
     # Ten times faster than kthvalue.
     return torch.cat([d.topk(k + 1, largest=False).values[:, -1] for d in distances])
@@ -45,7 +45,7 @@ def manifold_scores(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> dict[str
     - coverage: share of real balls that hold a generated image. (Both Naeem et al. 2020,
       https://arxiv.org/abs/2002.09797, equations 3 and 4.)
 
-    There are none where most real images have k copies: their balls are points.
+    Empty if most real images have k copies, since their balls are then points.
     """
     k = min(k, len(real) - 1, len(fake) - 1)
     if k < 1:

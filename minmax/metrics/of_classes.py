@@ -1,4 +1,4 @@
-"""What the classes say that a classifier puts images in."""
+"""Scores from the classes that a classifier predicts for images."""
 
 import math
 import warnings
@@ -11,7 +11,7 @@ from minmax.metrics.distances import ALONE, Given
 
 
 def inception_score(logits: Tensor) -> float:
-    """Exponential of the mean divergence of `p(class | image)` from `p(class)`, of all images.
+    """Exponential of the mean KL divergence of `p(class | image)` from `p(class)`, over all images.
 
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4. Between 1 and the number
     of classes. Published values are the mean of ten splits, which lowers it a little.
@@ -25,9 +25,9 @@ def inception_score(logits: Tensor) -> float:
 
 
 def class_entropy(class_logits: Tensor) -> float:
-    """Entropy of the histogram of classes that images `[N, K]` are put in, over log K.
+    """Entropy of the predicted classes' histogram, from logits `[N, K]`, over log K.
 
-    1 if all classes are equally often, 0 if there is but one.
+    1 if all classes are equally frequent, 0 if there is only one.
     """
     classes = class_logits.argmax(dim=1)
     shares = torch.bincount(classes, minlength=class_logits.shape[1]).double() / len(classes)
@@ -35,5 +35,5 @@ def class_entropy(class_logits: Tensor) -> float:
 
 
 def class_match(class_logits: Tensor, labels: Tensor) -> float:
-    """Share of images `[N, K]` that are put in the class asked for, `[N]`."""
+    """Share of images whose predicted class, from logits `[N, K]`, is their label `[N]`."""
     return float((class_logits.argmax(dim=1) == labels).double().mean())

@@ -9,9 +9,9 @@ from minmax.metrics.features import FeatureNetwork
 class PixelFeatures(FeatureNetwork):
     """Average-pooled grayscale thumbnails.
 
-    The scores then compare the thumbnails' mean and how their pixels vary together: enough
-    to see collapse, noise and wrong brightness, blind to sharp detail. They cost nothing and
-    need neither weights nor labels, but compare with no published score.
+    The scores then compare the thumbnails' means and covariances. They see collapse, noise and
+    wrong brightness, but no fine detail. They are cheap and need neither weights nor labels, but
+    can't be compared with published scores.
 
     Args:
         size: side of the thumbnail in pixels; there are size**2 features.

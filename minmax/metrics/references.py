@@ -1,4 +1,4 @@
-"""What images score that nobody generated: training images, the floor, and noise."""
+"""Reference scores: of training images, which set the floor, and of noise."""
 
 import hashlib
 import inspect
@@ -19,12 +19,12 @@ from minmax.metrics.scores import score
 from minmax.metrics.seen import Images
 
 CODE = (distances, manifolds, of_classes, scores, table, sys.modules[__name__])
-"""What makes the scores that are kept: with other code they are made anew."""
+"""Modules whose source is part of the cache's key: changed code scores again."""
 
 
 @dataclass(frozen=True)
 class References:
-    """What scores are read beside.
+    """What scores are compared with.
 
     Attributes:
         scores: of `training images` and of `noise`, by name, as if they were generated.
@@ -38,18 +38,18 @@ class References:
 def score_beside_training(
     data: ImageDataModule, scorer: Scorer, real: Images, images: Images, seed: int, usual: float
 ) -> tuple[dict[str, float], Tensor]:
-    """All scores of images, and which training image is nearest to each, int64 `[N]`.
+    """All scores of images, and the index of the training image nearest to each, int64 `[N]`.
 
     Args:
-        data: whose training images.
-        scorer: what saw the images.
+        data: with the training images.
+        scorer: that computed the features.
         real: held-out images.
-        images: those to be scored.
+        images: to be scored.
         seed: of the kernel distance's subsets.
         usual: median distance of held-out images to their nearest training image.
     """
     distance, index = nearest(images.features, scorer.real(data, train=True).features)
-    # At 0 held-out images are all among the training images.
+    # 0 if all held-out images are among the training images.
     nearness = float(distance.median() / usual) if usual > 0 else None
     return score(real, images, scorer.network.name, seed, nearness), index
 
@@ -57,13 +57,13 @@ def score_beside_training(
 def make_references(
     data: ImageDataModule, scorer: Scorer, real: Images, count: int, seed: int
 ) -> References:
-    """Score training images and noise, the first time; later they come from the cache.
+    """Score training images and noise, or take the scores from the cache.
 
     Args:
-        data: whose training images, in the size that the model draws.
-        scorer: what sees the images.
+        data: with the training images, in the size that the model draws.
+        scorer: computes the features.
         real: held-out images.
-        count: of the images of each kind.
+        count: number of images of each kind.
         seed: of their choice, and of the kernel distance's subsets.
     """
     training, labels = data.split(train=True)

@@ -1,4 +1,4 @@
-"""A feature network, and a data module's real images as it sees them."""
+"""Computes features of images, and caches those of the real images."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,12 +19,12 @@ BATCH = 250
 
 
 class Scorer:
-    """Sees images: the real ones of one data module once, and then from the cache.
+    """Computes features of images; those of one data module's real images are cached.
 
     Args:
-        network: of the features.
-        classifier: of the data's classes, None if there are none or none is wanted.
-        accuracy: the classifier's on held-out images.
+        network: the feature network.
+        classifier: of the data's classes; None without classes, or with `pixels` features.
+        accuracy: of the classifier on held-out images.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Scorer:
 
     @torch.no_grad()
     def see(self, images: Tensor) -> Images:
-        """Images uint8 `[N, C, H, W]`, in float32 whatever the run's precision."""
+        """Features of images uint8 `[N, C, H, W]`, in float32 whatever the run's precision."""
         images = images.to(self.device)
         with torch.autocast(self.device.type, enabled=False):
             features, logits = self.network(images)
@@ -59,7 +59,7 @@ class Scorer:
             return Images(features, logits, logits if same else self.classifier(images)[1])
 
     def see_all(self, images: Tensor, name: str, labels: Tensor | None = None) -> Images:
-        """Images uint8 `[N, C, H, W]` in batches, with a progress bar if it takes a second."""
+        """Features of images uint8 `[N, C, H, W]`, batch by batch, with a progress bar."""
         with tqdm(total=len(images), desc=f"Seeing {name}", unit="image", delay=1) as bar:
             parts = []
             for batch in torch.split(images, BATCH):
@@ -71,10 +71,10 @@ class Scorer:
     def real(
         self, data: ImageDataModule, train: bool, count: int | None = None, seed: int = 0
     ) -> Images:
-        """Training or held-out images: `count` at random (but always the same), or all in order.
+        """Features of `count` training or held-out images, chosen by `seed`; or of all, in order.
 
-        They are brought from their own size to the network's, if it has one: models of all
-        sizes are compared with the same images.
+        The images are resized from their original size to the network's, if it has one, so that
+        models of all sizes are compared with the same images.
         """
         if (train, count, seed) not in self._real:
             images, labels = data.split(train, self.network.image_size)
@@ -107,12 +107,12 @@ class Scorer:
 def make_scorer(
     data: ImageDataModule, features: str, weights: Path | None, device: torch.device
 ) -> Scorer:
-    """Make the networks, from the cache where they were made before.
+    """Make the networks; a classifier that was trained before comes from the cache.
 
     Args:
-        data: whose labels the domain classifier learns.
+        data: the domain classifier learns its labels.
         features: `domain`, `inception` or `pixels`.
-        weights: of the Inception network, needed for it alone.
+        weights: of the Inception network; only `inception` needs them.
         device: of the networks.
     """
     classifier = accuracy = None

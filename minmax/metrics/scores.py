@@ -1,4 +1,4 @@
-"""Computes the scores of the table (`table.py`), as far as what was seen allows."""
+"""Computes the scores of the table (`table.py`) that the given features and labels allow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from minmax.metrics.table import SCORES
 
 @dataclass(frozen=True)
 class Compared:
-    """What a score is computed from. Its methods give None where there is nothing to be told.
+    """What a score is computed from; a method returns None if its score can't be computed.
 
     Attributes:
         real: the reference.
         fake: the images to be scored.
-        seed: of all that is drawn at random.
+        seed: of random choices.
         nearness: median distance of `fake` to the nearest training image, over that of held-out
             images; None if it was not measured.
     """
@@ -32,11 +32,11 @@ class Compared:
 
     @cached_property
     def manifolds(self) -> dict[str, float]:
-        """Precision, recall, density, coverage, by their names; nothing if there are none."""
+        """Precision, recall, density and coverage by name; empty if they can't be computed."""
         return manifold_scores(self.real.features, self.fake.features)
 
     def frechet_distance(self) -> float | None:
-        """Of the features, from two images on."""
+        """Of the features; None with fewer than two images."""
         real, fake = self.real.features, self.fake.features
         return frechet_distance(real, fake) if min(len(real), len(fake)) > 1 else None
 
@@ -53,7 +53,7 @@ class Compared:
         return None if self.fake.class_logits is None else class_entropy(self.fake.class_logits)
 
     def class_match(self) -> float | None:
-        """With the classes that were asked for."""
+        """With the classes that the generator was given."""
         found, asked = self.fake.class_logits, self.fake.labels
         if found is None or asked is None or not len(asked):
             return None
@@ -73,22 +73,22 @@ def score(
         nearness: see `Compared`.
     """
     compared = Compared(real, fake, seed, nearness)
-    values = {one.full_name(features): one.compute(compared) for one in SCORES.values()}
+    values = {entry.full_name(features): entry.compute(compared) for entry in SCORES.values()}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def score_by_class(
     real: Images, fake: Images, class_names: Sequence[str], features: str, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """The scores that are told of each class alone, for each class that was asked for."""
+    """The scores that exist for single classes, for each class."""
     assert real.labels is not None
     assert fake.labels is not None
-    of_one_class = [one for one in SCORES.values() if one.by_class]
+    by_class = [entry for entry in SCORES.values() if entry.by_class]
     result: dict[str, dict[str, float]] = {}
     for number, name in enumerate(class_names):
         compared = Compared(_only(real, number), _only(fake, number), seed)
-        values = {one.full_name(features): one.compute(compared) for one in of_one_class}
-        result[name] = {of: value for of, value in values.items() if value is not None}
+        values = {entry.full_name(features): entry.compute(compared) for entry in by_class}
+        result[name] = {key: value for key, value in values.items() if value is not None}
     return result
 
 

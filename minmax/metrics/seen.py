@@ -1,4 +1,4 @@
-"""Images as scores see them."""
+"""Images as their features, logits and labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Images:
-    """What the scores know of a set of images, each tensor float or int64 `[N, ...]`.
+    """What scores are computed from, for a set of N images.
 
     Attributes:
         features: `[N, D]`.
         logits: of the feature network's own classes, `[N, L]`, or None.
         class_logits: of the data's classes, by the domain classifier, `[N, K]`, or None.
-        labels: the classes that the images have, or were asked to have, `[N]`; None if they
-            were not asked for any.
+        labels: classes of real images, or those that the generator was given, int64 `[N]`; None
+            for an unconditional generator.
     """
 
     features: Tensor
@@ -25,13 +25,13 @@ class Images:
     labels: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Images":
-        """The same with a function of each tensor in its place."""
+        """Apply a function to each tensor."""
         tensors = (self.features, self.logits, self.class_logits, self.labels)
         return Images(*(tensor if tensor is None else function(tensor) for tensor in tensors))  # type: ignore[arg-type]
 
     @staticmethod
     def joined(parts: Sequence["Images"]) -> "Images":
-        """All parts, one after the other."""
+        """Concatenate all parts."""
 
         def join(name: str) -> Tensor | None:
             tensors = [getattr(part, name) for part in parts]

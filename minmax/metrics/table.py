@@ -1,9 +1,9 @@
-"""The table of scores: which there are, what each is, and which of its values are better.
+"""The table of all scores: their names, how they are computed, and which values are better.
 
-One more score is one more `Score` here. It is then computed in validations and tests, logged,
+To add a score, add a `Score` here. It is then computed in validations and tests, logged,
 written to `metrics.json`, and shown in tables and charts; docs/evaluation.md and
-docs/logged_values.md say what it is. What it is computed from is `Compared`, in `scores.py`.
-Nothing heavy is imported here, since commands that only show scores are quick.
+docs/logged_values.md explain it. It is computed from `Compared`, in `scores.py`.
+Nothing slow is imported here, so that commands that only show scores start quickly.
 """
 
 from collections.abc import Callable
@@ -24,12 +24,12 @@ class Score:
     """A score of generated images.
 
     Attributes:
-        name: in tables, and behind `metric/` in logs.
-        better: which of its values are.
+        name: in tables, and after `metric/` in logs.
+        better: which of its values are better.
         title: a few words, over its chart.
-        compute: its value; None where it can't be told.
-        of_features: it depends on the feature network, whose name ends its own: `fid_domain`.
-        by_class: it is told of each class alone, too.
+        compute: returns its value; None if it can't be computed.
+        of_features: it depends on the feature network, whose name it ends with: `fid_domain`.
+        by_class: it is also computed for each class.
         charted: the report has a chart of it.
         scale: of the chart; a share lies between 0 and 1.
     """
@@ -44,22 +44,22 @@ class Score:
     scale: Literal["linear", "share", "logarithmic"] = "linear"
 
     def full_name(self, features: str) -> str:
-        """The name of its values with a feature network's features."""
+        """Its name with these features."""
         return f"{self.name}_{features}" if self.of_features else self.name
 
     def log_names(self) -> list[str]:
-        """All names that its curve can have; a run has one at most."""
+        """All log names that its curve can have; a run has at most one of them."""
         names = [self.full_name(features) for features in get_args(Features)]
         return [f"metric/{name}" for name in dict.fromkeys(names)]
 
     @property
     def headline(self) -> str:
-        """What stands over its charts."""
+        """The title of its charts."""
         suffix = " is better" if self.better in ("lower", "higher") else ""
         return f"{self.title} ({self.better}{suffix})"
 
     def order(self, value: float) -> float:
-        """Sorts values, the best first."""
+        """A key that sorts values, best first."""
         return {"lower": value, "higher": -value, "near 1": abs(value - 1)}[self.better]
 
 
@@ -117,16 +117,16 @@ _ALL = (
     ),
 )
 SCORES = {score.name: score for score in _ALL}
-"""By name, in the order of tables; groups of runs are sorted by the first one."""
+"""By name, in the order of tables; groups of runs are sorted by the first score."""
 BEST_BY = "fid"
-"""The score that chooses the best checkpoint where none is named."""
+"""The score that chooses the best checkpoint by default."""
 
 
 def score_of(name: str) -> Score:
-    """The score of a value's name, which may end in that of the features.
+    """Find a score by its name, which may end in the name of the features.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such score.
     """
     of_features = SCORES.get(name.rpartition("_")[0])
     found = of_features if of_features is not None and of_features.of_features else SCORES.get(name)
@@ -139,10 +139,10 @@ def score_of(name: str) -> Score:
 
 
 def mode_of(log_name: str) -> str:
-    """`min` or `max`: where the best value of a curve is.
+    """`min` or `max`: which value of a score's curve is best.
 
     Raises:
-        UserError: it is that of no score, or of one that is neither to fall nor to rise.
+        UserError: it is no score, or its best value is neither the lowest nor the highest.
     """
     name = log_name.removeprefix("metric/")
     if name == log_name:

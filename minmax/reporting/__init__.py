@@ -1,1 +1,1 @@
-"""What is said of runs that are over: tables of scores, charts, and the report's page."""
+"""Reports about finished runs: tables of scores, charts, and the report's page."""

@@ -1,4 +1,4 @@
-"""Scores of runs side by side: of single runs with their checkpoints, and of groups."""
+"""Tables that compare the scores of checkpoints and of groups of runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from minmax.reporting.groups import Group, of_one_configuration
 from minmax.reporting.metrics_file import read_reports
 from minmax.reporting.tables import headed, shown
 
-# What two scores must share to be compared.
+# Keys of the protocol that must be equal for scores to be compared.
 SHARED = (
     "training_sha256",
     "held_out_sha256",
@@ -27,28 +27,32 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     """A table: a row for each group of runs and each of its checkpoints, then the references.
 
     Raises:
-        UserError: a run was not tested, or in another way than the first.
+        UserError: a run was not tested, or with another protocol than the first.
     """
     reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
     first = next(iter(next(iter(reports.values())).values()))
     for run, checkpoints in reports.items():
         for name, report in checkpoints.items():
             check_protocol(f"{run} ({name})", report["protocol"], first["protocol"])
-    all_reports = [report for held in reports.values() for report in held.values()]
+    all_reports = [report for of_run in reports.values() for report in of_run.values()]
     scores = list(dict.fromkeys(score for report in all_reports for score in report["scores"]))
     rows = [["run", "checkpoint", *map(headed, scores)]]
     for members in of_one_configuration(list(reports)):
         label = members[0].name + (f" and {len(members) - 1} more" if members[1:] else "")
         for name in sorted({name for run in members for name in reports[run]}):
-            held = [reports[run][name]["scores"] for run in members if name in reports[run]]
-            rows.append([label, name, *(spread(score, held) for score in scores)])
-    for name, values in first["references"].items():
-        rows.append([name, "reference", *(shown(values.get(score)) for score in scores)])
+            values = [reports[run][name]["scores"] for run in members if name in reports[run]]
+            rows.append([label, name, *(spread(score, values) for score in scores)])
+    for name, reference in first["references"].items():
+        rows.append([name, "reference", *(shown(reference.get(score)) for score in scores)])
     return rows
 
 
 def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to compare what was measured in different ways."""
+    """Refuse to compare scores of different protocols.
+
+    Raises:
+        UserError: a key in `SHARED` differs.
+    """
     for key in SHARED:
         if protocol.get(key) != wanted.get(key):
             raise UserError(
@@ -58,7 +62,7 @@ def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, 
 
 
 def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
-    """Mean of a score over runs, and its standard deviation if there are several."""
+    """Mean of a score over runs, with its standard deviation if there are several."""
     values = [value for report in reports if (value := report.get(score)) is not None]
     if not values:
         return "-"
@@ -66,19 +70,19 @@ def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def score_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A table of the last checkpoints' scores, the those with the best first score at the top."""
+    """A table of the last checkpoints' scores, sorted by the first score, best at the top."""
     scores = {group.name: group.scores() for group in found}
-    names = list(dict.fromkeys(name for held in scores.values() for run in held for name in run))
+    names = list(dict.fromkeys(name for runs in scores.values() for run in runs for name in run))
     rows = [["variant", "seeds", *map(headed, names)]]
 
     def rank(group: Group) -> float:
-        held = [
+        ranks = [
             score_of(name).order(value)
             for run in scores[group.name]
             for name in names[:1]
             if (value := run.get(name)) is not None
         ]
-        return mean(held) if held else float("inf")
+        return mean(ranks) if ranks else float("inf")
 
     for group in sorted(found, key=rank):
         seeds = f"{len(scores[group.name])}"

@@ -1,4 +1,4 @@
-"""Pictures that stand in a page itself, as addresses."""
+"""Embeds pictures into a page as data URLs."""
 
 import base64
 import warnings
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def picture(run: Path, name: str) -> str | None:
-    """A picture of the run, to stand in the page; None if there is none that can be read."""
+    """A picture of the run as a data URL; None if it is missing or damaged."""
     file = run / "pictures" / f"{name}.png"
     if not file.is_file():
         return None
@@ -20,11 +20,11 @@ def picture(run: Path, name: str) -> str | None:
         warnings.warn(f"{file} is damaged ({error}): the picture is left out", stacklevel=2)
         return None
     gray = all(channel.tobytes() == channels[0].tobytes() for channel in channels)
-    content = BytesIO()  # gray pictures as such, in half the bytes
+    content = BytesIO()  # one channel halves the size of gray pictures
     (channels[0] if gray else Image.merge("RGB", channels)).save(content, "PNG", optimize=True)
     return embedded(content.getvalue())
 
 
 def embedded(content: bytes) -> str:
-    """A PNG as an address."""
+    """A PNG as a data URL."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,6 +1,6 @@
-"""Charts of runs over the images seen: a colour a group, a thin line a run, a thick one their mean.
+"""Charts over the images seen: one colour for each group, thin lines for runs, thick for means.
 
-Backgrounds are transparent and axes gray, so that they can be read on white and on black.
+Backgrounds are transparent and axes gray, to be readable on white and on black.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 """Images seen, and values."""
 
 GRAY = "#808080"
-# Okabe and Ito's, which people who see colours differently can tell apart; black is last.
+# Okabe and Ito's, which colour-blind people can tell apart, with gray instead of black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
 
 
@@ -27,7 +27,7 @@ class Quantity:
 
     Attributes:
         title: of the chart.
-        names: log names of its curve, of which a run has one at most.
+        names: log names of its curve; a run has at most one of them.
         scale: of its values; a share lies between 0 and 1.
     """
 
@@ -58,7 +58,7 @@ OF_TRAINING = {
 
 
 def quantities() -> dict[str, Quantity]:
-    """What is charted, by the names of the charts' files."""
+    """All charted quantities, by the charts' file names."""
     return OF_TRAINING | {
         score.name: Quantity(score.headline, score.log_names(), score.scale)
         for score in SCORES.values()
@@ -73,8 +73,8 @@ def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | 
     """A PNG of one quantity; None if no run has it.
 
     Args:
-        quantity: what the curves are of.
-        curves: of each group, a curve a run.
+        quantity: what the curves show.
+        curves: for each group, one curve for each run.
 
     Raises:
         UserError: matplotlib is missing.
@@ -107,7 +107,7 @@ def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | 
     axis.grid(alpha=0.3, color=GRAY)
     for spine in axis.spines.values():
         spine.set_color(GRAY)
-    for columns in (4, 3, 2, 1):  # as many as there is room for
+    for columns in (4, 3, 2, 1):  # as many as fit
         legend = figure.legend(
             loc="outside lower center", ncols=columns, labelcolor=GRAY, framealpha=0
         )
@@ -120,14 +120,14 @@ def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | 
 
 
 def smooth(images: Sequence[float], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Means of at most `POINTS` equal stretches of a curve."""
+    """Smooth a curve: the means of at most `POINTS` equal stretches."""
     parts = min(POINTS, len(values))
     xs, ys = (np.array_split(np.asarray(part, float), parts) for part in (images, values))
     return np.array([x.mean() for x in xs]), np.array([y.mean() for y in ys])
 
 
 def mean_curve(runs: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the smoothed curves, as far as all of them go."""
+    """Mean of the smoothed curves, up to the end of the shortest."""
     smoothed = [smooth(*run) for run in runs]
     longest = max((x for x, _ in smoothed), key=len)
     xs = longest[longest <= min(x[-1] for x, _ in smoothed) + 1]

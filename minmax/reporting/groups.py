@@ -1,4 +1,4 @@
-"""Runs that belong together: the seeds of one configuration, or of one variant of a study."""
+"""Groups runs that differ only in their seed: of one configuration, or of a study's variant."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from minmax.run_config import config_of, read_run_config
 
 @dataclass
 class Group:
-    """Runs that differ in their seeds alone.
+    """Runs that differ only in their seed.
 
     Attributes:
         name: of the variant, or of the first run.
-        runs: their folders.
-        failed: the last words of runs that failed, by folder.
-        waiting: number of runs that are not done.
+        runs: their folders; of a study, only of the runs that are done.
+        failed: error messages of the failed runs, by folder.
+        waiting: number of other runs, which are not done.
     """
 
     name: str
@@ -30,16 +30,16 @@ class Group:
     waiting: int = 0
 
     def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
-        """The scores of each run that was tested."""
+        """The scores of a checkpoint, one dictionary for each tested run."""
         tested = [reports_of(run, "its scores are left out") for run in self.runs]
         return [reports[checkpoint]["scores"] for reports in tested if checkpoint in reports]
 
     def config(self) -> dict[str, Any]:
-        """The options of the first run, by their full names; without seed and folder."""
-        held = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
-        if held is None:
+        """The options of the first run that has a config, by full name, without seed and folder."""
+        first = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
+        if first is None:
             return {}
-        options = dict(flat(config_of(held) or {}))
+        options = dict(flat(config_of(first) or {}))
         for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
             options.pop(name, None)
         return options
@@ -55,10 +55,11 @@ def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
-    """What a study's file says (nothing for runs alone), and the groups of runs.
+    """The content of a study's file (empty for runs without a study), and the groups of runs.
 
     Raises:
-        UserError: a folder is neither a run's nor a study's, or there are several studies.
+        UserError: a folder is neither a run's nor a study's, a study is not given alone, or its
+            file is damaged.
     """
     for folder in folders:
         if not (folder / "config.yaml").is_file() and not (folder / "study.yaml").is_file():
@@ -85,7 +86,7 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
 
 
 def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:
-    """Runs whose configurations differ in nothing but the seed and the folder."""
+    """Group runs whose configurations differ only in the seed and the folder."""
     found: dict[str, list[Path]] = {}
     for run in runs:
         try:
@@ -95,6 +96,6 @@ def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:
             config["trainer"].pop("default_root_dir", None)
             identity = yaml.safe_dump(config)
         except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-            identity = str(run)  # nothing is known of it: alone
+            identity = str(run)  # unreadable: a group of its own
         found.setdefault(identity, []).append(run)
     return list(found.values())

@@ -16,10 +16,10 @@ FILE = "metrics.json"
 
 
 def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
-    """Put a checkpoint's report into its run's `metrics.json`, beside those of the others.
+    """Add a checkpoint's report to its run's `metrics.json`; reports of others stay.
 
     Args:
-        checkpoint: its name without suffix is the report's.
+        checkpoint: its name without suffix becomes the report's key.
         report: scores, references and protocol.
 
     Returns:
@@ -27,8 +27,8 @@ def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     """
     folder = run_folder(checkpoint)
     file = folder / FILE
-    with locked(folder / ".metrics.lock", wait=True):  # another process may add one just now
-        others = reports_of(folder, "what it held of other checkpoints is lost: test them again")
+    with locked(folder / ".metrics.lock", wait=True):  # another process may be adding one
+        others = reports_of(folder, "reports of other checkpoints are lost: test them again")
         reports = {**others, checkpoint.stem: report}
         with whole(file) as part:
             part.write_text(strict_json.dumps(reports, indent=2) + "\n")
@@ -39,7 +39,7 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     """The reports of a run's checkpoints, by their names.
 
     Raises:
-        UserError: the run has none, the file is damaged, or holds a score of another version.
+        UserError: the run has none, or the file is damaged or holds an unknown score.
     """
     names: set[str] = set()
     try:
@@ -72,7 +72,7 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
 
 
 def reports_of(run: Path, consequence: str) -> dict[str, dict[str, Any]]:
-    """The same; none where there are none, and none but a warning where the file is damaged."""
+    """Like `read_reports`, but empty without a file, and empty with a warning if it is damaged."""
     if not (run / FILE).is_file():
         return {}
     try:

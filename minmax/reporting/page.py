@@ -1,4 +1,4 @@
-"""The page about runs or a study: pictures, curves, scores, settings."""
+"""Writes the page about runs or a study: pictures, curves, scores, settings."""
 
 import re
 import warnings
@@ -26,18 +26,18 @@ GRID = re.compile(r"fake_(\d+)", re.ASCII)
 
 
 def write_page(folders: Sequence[Path], output: Path) -> Path:
-    """Write the page about a study's folder or those of runs, and its charts beside it.
+    """Write the page about a study or about runs, and its charts beside it.
 
     Returns:
         The folder of the charts.
     """
     page, charts = render(*groups_of(folders))
     place = output.with_name(f"{output.stem}_figures")
-    with ExitStack() as files:  # all are written before the first is moved to its place
+    with ExitStack() as files:  # write all files before moving the first to its place
         for name, content in charts.items():
             files.enter_context(whole(place / f"{name}.png")).write_bytes(content)
         part = files.enter_context(whole(output))
-        part.write_text(page, "utf-8", "backslashreplace")  # names of files may be no text
+        part.write_text(page, "utf-8", "backslashreplace")  # file names may be invalid text
     return place
 
 
@@ -81,7 +81,7 @@ def render(study: dict[str, Any], found: Sequence[Group]) -> tuple[str, dict[str
 
 
 def curves_of(run: Path) -> Curves:
-    """The run's curves; none but a warning where there are none."""
+    """The run's curves; empty, with a warning, if there are none."""
     try:
         return read_scalars(run)
     except UserError as error:
@@ -90,7 +90,7 @@ def curves_of(run: Path) -> Curves:
 
 
 def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[str, Any]:
-    """What the page says of a group."""
+    """The template's values for a group."""
     config, other = group.config(), base.config()
     changes = [
         (name, other.get(name, "-"), config.get(name, "-"))
@@ -108,7 +108,7 @@ def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[st
 
 
 def described_run(run: Path, curves: Curves) -> dict[str, Any]:
-    """What the page says of a run."""
+    """The template's values for a run."""
     reports = reports_of(run, "its scores are left out")
     files = sorted((run / "pictures").glob("fake_*.png"))
     grids = [(int(name[1]), file.stem) for file in files if (name := GRID.fullmatch(file.stem))]
@@ -126,14 +126,14 @@ def described_run(run: Path, curves: Curves) -> dict[str, Any]:
 
 
 def findings(curves: Curves) -> list[str]:
-    """What the run's diagnosis says of its curves, failure by failure."""
-    told = []
+    """The failures that the diagnosis finds in the run's curves, one sentence each."""
+    sentences = []
     for episode in history(curves):
         over = episode.until_images
         length = f", until {over:,}" if over else ""
         name = episode.finding.name.replace("_", " ")
-        told.append(
+        sentences.append(
             f"{name} (since {episode.finding.since_images:,} images{length}): "
             f"{episode.finding.sentence}"
         )
-    return told
+    return sentences

@@ -1,4 +1,4 @@
-"""The curves of runs in one picture: a row of panels a run."""
+"""Draws the curves of runs in one picture, with one row of panels for each run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ PANELS = {
 
 
 def draw(runs: Sequence[Path], output: Path) -> None:
-    """Draw a row of panels a run: losses, accuracies, score, over the images seen.
+    """Draw losses, accuracies and the score of each run over the images seen.
 
     Raises:
         UserError: matplotlib is missing or can't write such a file, or a folder holds no scalars.

@@ -10,7 +10,7 @@ from minmax.metrics.table import score_of
 
 
 def score_table(report: Mapping[str, Any]) -> str:
-    """The scores of a checkpoint beside those of the references, a row a score."""
+    """A checkpoint's scores beside those of the references, one row for each score."""
     columns = {"generated": report["scores"], **report["references"]}
     rows = [["score", "better", *columns]]
     for score in report["scores"]:
@@ -27,7 +27,7 @@ def score_table(report: Mapping[str, Any]) -> str:
 
 
 def headed(score: str) -> str:
-    """A score's name over its column, with which values are better."""
+    """The heading of a score's column: its name, and which values are better."""
     return f"{score} ({score_of(score).better})"
 
 
@@ -37,7 +37,7 @@ def shown(value: float | None) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A table for the terminal, the first column to the left, the others to the right."""
+    """A table for the terminal; the first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:
@@ -53,7 +53,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that Markdown shows as it is, in one line."""
+    """Escape a text so that Markdown shows it unchanged, in one line."""
     special = r"[\\`*|<>&~\[\]]|(?<!\w)_|_(?!\w)"
     return re.sub(special, r"\\\g<0>", " ".join(text.split()))
 

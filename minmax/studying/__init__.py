@@ -1,1 +1,1 @@
-"""Studies: what a plan compares is trained and scored, each change with each seed."""
+"""Studies: train and score the variants of a plan, each with each seed."""

@@ -1,4 +1,4 @@
-"""Trains and scores the runs of a study, one after the other, each by a process of its own."""
+"""Trains and scores the runs of a study one after the other, each in its own process."""
 
 import os
 import signal
@@ -19,14 +19,14 @@ CLI = Path(__file__).parents[2] / "cli.py"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 STOPS = {128 + number for number in SIGNALS} | {-number for number in SIGNALS}
 KEPT = 2000
-"""Characters of a failed run's last words."""
+"""Characters that are kept of a run's error output."""
 
 
 def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool) -> None:
-    """Train and score the wanted runs that are neither done nor in other hands.
+    """Train and score the wanted runs, except those that are done or locked by another process.
 
     Raises:
-        UserError: another study has taken the folder over, with other options.
+        UserError: the folder now belongs to a study with other options.
     """
     seconds: list[float] = []
     over = ("done",) if retry else ("done", "failed")
@@ -52,9 +52,12 @@ def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool)
 
 
 def refuse_another_plan(folder: Path, run: Run) -> None:
-    """Stop before a run that the study's folder has with other options by now.
+    """Refuse a run whose options in the study's folder have changed meanwhile.
 
-    From now on `keep_plan` of other processes sees that the run is in somebody's hands.
+    The caller holds the run's lock, so `keep_plan` of other processes can't change them afterwards.
+
+    Raises:
+        UserError: they have changed.
     """
     with locked(folder / NAME, wait=True):
         if kept_arguments(folder).get(str(run)) != list(run.arguments):
@@ -65,7 +68,7 @@ def refuse_another_plan(folder: Path, run: Run) -> None:
 
 
 def carry_out(run: Run, lock: Lock) -> None:
-    """Train, then score; keep a failed run's last words, and end with one that is stopped."""
+    """Train, then score; keep the error of a failed run, and exit if the run is stopped."""
     (run.folder / "failed.txt").unlink(missing_ok=True)
     for command in (
         ["fit", *run.arguments, "--resume=true"],
@@ -83,10 +86,13 @@ def carry_out(run: Run, lock: Lock) -> None:
 
 
 def follow(command: Sequence[str], lock: Lock) -> tuple[int, str]:
-    """Run a command, whose output is seen; its exit code, and the last line of its errors.
+    """Run a command and show its output.
 
-    SIGTERM and SIGUSR1 are handed on to it (Ctrl+C reaches it by itself). The lock is its own as
-    well, for as long as it lives: SIGKILL ends this process alone.
+    SIGTERM and SIGUSR1 are passed on to it (Ctrl+C reaches it anyway). It holds the lock too, since
+    it goes on if this process is killed.
+
+    Returns:
+        Its exit code, and the last line of its errors.
     """
     with subprocess.Popen(command, stderr=subprocess.PIPE, **lock.handed_on()) as process:
         lock.note(process.pid)

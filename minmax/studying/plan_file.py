@@ -1,4 +1,4 @@
-"""The file of a study, its plan: what is compared, and with which seeds."""
+"""A study's plan, read from a file: what is compared, and with which seeds."""
 
 import re
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ class Plan:
 
     Attributes:
         title: a few words.
-        claim: what is put to the test, and who says so.
-        config: of all runs, as a path from the project's root.
-        seeds: of each variant.
-        variants: for each, what it changes, by option; the first is the base of the comparison.
-        forms: for each form, what it changes in all variants: how long they are, say.
+        claim: the claim under test, and its source.
+        config: configuration of all runs, as a path from the project's root.
+        seeds: every variant is trained with each of them.
+        variants: changed options of each variant, by name; the first variant is the baseline.
+        forms: changed options of each form, for all variants: a shorter training, for example.
     """
 
     title: str
@@ -67,7 +67,7 @@ def read_plan(file: Path) -> Plan:
         foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, str(name))]
     if foul or plan.config.startswith("-"):
         raise UserError(
-            f"{file}: {foul[0] if foul else plan.config} can't stand in a plan: see studies/. Code "
-            f"is admitted by {admission.OPTION} on the command line alone"
+            f"{file}: {foul[0] if foul else plan.config} is not allowed in a plan: see studies/. "
+            f"Code is admitted only by {admission.OPTION} on the command line"
         )
     return plan

@@ -1,4 +1,4 @@
-"""The runs of a study: which there are, their states, and the plan that they were made by."""
+"""The runs of a study: their options, their states, and the plan in the study's folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """The file that the process which works on the run holds locked."""
+        """The run's lock file."""
         return self.folder / NAME
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Run:
 
 
 def runs_of(plan: Plan, form: str, folder: Path, extra: Sequence[str]) -> list[Run]:
-    """All runs, each variant with the first seed, then each with the next."""
+    """All runs: every variant with the first seed, then every variant with the next."""
     runs = []
     for seed in plan.seeds:
         for variant, changes in plan.variants.items():
@@ -59,15 +59,15 @@ def runs_of(plan: Plan, form: str, folder: Path, extra: Sequence[str]) -> list[R
 
 
 def as_text(value: Any) -> str:
-    """A value of YAML as an option's."""
+    """A YAML value as it is written on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
-    """Write the plan and the runs' options into the study's folder, for reports and for reruns.
+    """Write the plan and the runs' options into the study's folder, for reports and reruns.
 
     Raises:
-        UserError: the folder holds runs with other options.
+        UserError: the folder holds a run with other options.
     """
     file = folder / "study.yaml"
     arguments = {str(run): list(run.arguments) for run in runs}
@@ -82,13 +82,13 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
             )
         (run.folder / "failed.txt").unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    held = asdict(plan) | {"form": form, "arguments": arguments}
+    content = asdict(plan) | {"form": form, "arguments": arguments}
     with whole(file) as part:
-        part.write_text(yaml.safe_dump(held, sort_keys=False))
+        part.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def kept_arguments(folder: Path) -> Mapping[str, list[str]]:
-    """The options of the runs in the study's folder, by the runs' names."""
+    """The runs' options that the study's folder holds, by run name."""
     file = folder / "study.yaml"
     arguments: dict[str, list[str]] = {}
     if file.is_file():
@@ -97,7 +97,7 @@ def kept_arguments(folder: Path) -> Mapping[str, list[str]]:
 
 
 def overview(runs: Sequence[Run]) -> str:
-    """All runs with their numbers and states."""
+    """A table of all runs with their numbers and states."""
     rows = [["run", "variant", "seed", "state"]]
     for number, run in enumerate(runs, start=1):
         state = "running" if owner(run.lock) is not None else run.state

@@ -1,4 +1,4 @@
-"""What `fit`, `validate` or `test` is asked for, beside the model, the data and the trainer."""
+"""What the user asks `fit`, `validate` or `test` for, besides model, data and trainer."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from minmax.training.choosing import belongs_to, to_score
 
 NAMES = ("last", "best", "hpc", "registry")
-"""Lightning's for checkpoints that it finds by itself."""
+"""Lightning's names for checkpoints that it finds by itself."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Asked:
 
     Attributes:
         command: `fit`, `validate` or `test`.
-        folder: of the run; absolute, since a checkpoint's folder tells which run is its own.
+        folder: of the run, absolute, to compare it with a checkpoint's folder.
         ckpt_path: a file, or one of `NAMES`; None if not given.
         variant: class path of the model.
         resume: go on with the run in the folder, if it holds one.
         dry_run: train nothing.
-        is_trial: train a few batches, of which nothing is kept.
+        is_trial: train a few batches and keep nothing.
     """
 
     command: str
@@ -36,7 +36,7 @@ class Asked:
 
     @classmethod
     def of(cls, config: Namespace) -> "Asked":
-        """Of a parsed command line."""
+        """Read a parsed command line."""
         given = config[config.subcommand]
         return cls(
             config.subcommand,
@@ -50,15 +50,15 @@ class Asked:
 
     @property
     def file(self) -> str | None:
-        """The checkpoint that is asked for by its path."""
+        """The checkpoint if given as a path; None if given by name or not at all."""
         return None if self.ckpt_path in NAMES else self.ckpt_path
 
     @property
     def files(self) -> list[str]:
-        """The checkpoints that the command is about.
+        """The checkpoints that the command reads.
 
         Raises:
-            UserError: it needs one, and there is none.
+            UserError: it needs a checkpoint, and there is none.
         """
         if self.file is not None:
             return [self.file]
@@ -66,7 +66,7 @@ class Asked:
 
     @property
     def goes_on(self) -> bool:
-        """Whether a training goes on in the folder of its own run."""
+        """Whether a training resumes the run in its own folder."""
         if self.file is None:  # by name, or nothing was saved yet
             return bool(self.ckpt_path or self.resume)
         return belongs_to(self.file, self.folder)

@@ -1,7 +1,7 @@
-"""What a training that goes on from a checkpoint was asked for, and what it is asked for now.
+"""Applies the options of a command to the checkpoint that it resumes.
 
-A checkpoint's state would overrule many an option of the command. Here the command's are used, and
-each that has changed is said (docs/resuming.md).
+A checkpoint's state would override many options of the command. Here the command's options win, and
+each change is printed (docs/resuming.md).
 """
 
 import json
@@ -19,15 +19,15 @@ from minmax.errors import UserError
 from minmax.training.sizes import batches_of_epoch
 
 KEY = "settings"
-"""Where a checkpoint keeps what its training was asked for: plain values."""
+"""Key of a checkpoint's settings: plain values."""
 OF_A_START = ("ckpt_path", "resume", "dry_run", "progress", "trainer")
-"""Options that are about one start of a training. Of the trainer's, see `TRAINERS`."""
+"""Options that concern one start of a training; `TRAINERS` lists the trainer's exceptions."""
 TRAINERS = ("limit_train_batches", "sync_batchnorm", "accumulate_grad_batches")
 Change = tuple[str, Any, Any]
 
 
 def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
-    """What a training runs with.
+    """The settings of a training: options, optimizers and facts.
 
     Args:
         config: the options, plain values.
@@ -35,8 +35,8 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     """
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     optimizers = [
-        {"class": type(made).__name__, "options": plain(made.defaults)}
-        for made in trainer.optimizers
+        {"class": type(optimizer).__name__, "options": plain(optimizer.defaults)}
+        for optimizer in trainer.optimizers
     ]
     kept = {name: value for name, value in config.items() if name not in OF_A_START}
     kept["trainer"] = {name: config["trainer"].get(name) for name in TRAINERS}
@@ -49,28 +49,28 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
 
 
 def settings_before(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The same of a checkpoint; of one of an earlier version, what is known of the model."""
+    """The settings that a checkpoint holds; from earlier versions, only the model's options."""
     if KEY in checkpoint:
-        held: dict[str, Any] = checkpoint[KEY]
-        return held
+        kept: dict[str, Any] = checkpoint[KEY]
+        return kept
     model = checkpoint.get("hyper_parameters", {})
     optimizers = []
     for network in NETWORKS:
-        made = model.get(f"{network}_optimizer")
-        if isinstance(made, dict) and "class_path" in made:
-            name = str(made["class_path"]).rpartition(".")[2]
-            optimizers.append({"class": name, "options": made.get("init_args", {})})
+        optimizer = model.get(f"{network}_optimizer")
+        if isinstance(optimizer, dict) and "class_path" in optimizer:
+            name = str(optimizer["class_path"]).rpartition(".")[2]
+            optimizers.append({"class": name, "options": optimizer.get("init_args", {})})
     options = {"model": {"class_path": model.get("_class_path"), "init_args": model}}
     return {"options": options, "optimizers": optimizers, "facts": {}}
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: tuples are lists."""
+    """A value as JSON stores it: tuples become lists."""
     return json.loads(json.dumps(value, default=str))
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[Change]:
-    """Options that are in both and differ, by their full names; a class with all its own."""
+    """Options in both that differ, by full name; a changed class counts as one option."""
     nested = isinstance(before, dict) and isinstance(now, dict)
     if nested and before.get("class_path") == now.get("class_path"):
         for key in before:
@@ -81,10 +81,10 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[Change]:
 
 
 def shown(value: Any) -> str:
-    """A value in a line, safe to print; of a class its name, and its options in brackets."""
+    """A value in one line, safe to print; a class as its path with options in brackets."""
     options = value.get("init_args") or {} if isinstance(value, dict) else None
     if isinstance(options, dict) and "class_path" in value:
-        inner = ", ".join(f"{name}={shown(held)}" for name, held in options.items())
+        inner = ", ".join(f"{name}={shown(option)}" for name, option in options.items())
         return printable(f"{value['class_path']}({inner})")
     return printable(value) if isinstance(value, str) else json.dumps(value)
 
@@ -92,10 +92,13 @@ def shown(value: Any) -> str:
 def use_what_is_asked_for(
     checkpoint: dict[str, Any], now: dict[str, Any], trainer: Trainer, module: GANModule
 ) -> list[str]:
-    """Change a checkpoint's states, before they are taken over, to what the command asks for.
+    """Apply the command's options to a checkpoint's states, before the training loads them.
 
     Returns:
         A line for each change.
+
+    Raises:
+        UserError: the checkpoint holds another number of optimizers.
     """
     before = settings_before(checkpoint)
     changes = list(differences(before["options"], now["options"]))
@@ -107,33 +110,34 @@ def use_what_is_asked_for(
     states = checkpoint["optimizer_states"]
     if len(states) != len(trainer.optimizers):
         raise UserError(f"the checkpoint holds states of {len(states)} optimizers")
-    for index, (was, optimizer) in enumerate(
+    for index, (old, optimizer) in enumerate(
         zip(before["optimizers"], trainer.optimizers, strict=False)
     ):
-        if was["class"] != type(optimizer).__name__:
+        if old["class"] != type(optimizer).__name__:
             states[index] = optimizer.state_dict()
-            lines.append(f"{was['class']} -> {type(optimizer).__name__}: it begins without a state")
+            lines.append(f"{old['class']} -> {type(optimizer).__name__}: it begins without a state")
         else:
-            change_options(states[index], was["options"], optimizer)
+            change_options(states[index], old["options"], optimizer)
     go_on_in_the_epoch(checkpoint, trainer)
     return lines
 
 
 def change_options(state: dict[str, Any], before: dict[str, Any], optimizer: Optimizer) -> None:
-    """Put options that are asked for otherwise than before into an optimizer's state.
+    """Put the options that the command has changed into an optimizer's state.
 
-    Others stay as they are in the state: rates that were lowered after a divergence, say.
+    Others keep the state's value: learning rates lowered after a divergence, for example.
     """
     now = plain(optimizer.defaults)
-    for held, made in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        held |= {name: made[name] for name in now if name in before and now[name] != before[name]}
+    changed = [name for name in now if name in before and now[name] != before[name]]
+    for old, new in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        old |= {name: new[name] for name in changed}
 
 
 def go_on_in_the_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
-    """Count what is left of an epoch in batches of today's size.
+    """Count the rest of an epoch in batches of the new size.
 
-    The loader goes on behind the images that were seen (`datamodules/loader.py`); here Lightning
-    learns how many batches that are.
+    The loader skips the images that were seen (`datamodules/loader.py`); this sets Lightning's
+    counts of batches accordingly.
     """
     loop = checkpoint["loops"]["fit_loop"]
     epoch, progress = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
@@ -147,7 +151,7 @@ def go_on_in_the_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
     if batches < images // batch:
         images = batches * batch
     position = positions[0]
-    if "images" not in position:  # of an earlier version: batches, all of one size
+    if "images" not in position:  # an earlier version counted batches, all of one size
         position["images"] = (
             position["batch"] * checkpoint["images_seen"] // checkpoint["global_step"]
         )

@@ -1,4 +1,4 @@
-"""Which checkpoints a command is about."""
+"""Chooses the checkpoints that a command reads."""
 
 import os
 from contextlib import suppress
@@ -11,15 +11,15 @@ from minmax.errors import UserError
 
 
 def to_go_on_from(folder: Path, ckpt_path: str | None, resume: bool) -> str | None:
-    """The checkpoint that a training begins with; None from the start.
+    """The checkpoint that a training resumes; None if it starts anew.
 
     Args:
         folder: of the run.
-        ckpt_path: that was asked for.
-        resume: whether the run's own is asked for, if there is one.
+        ckpt_path: as the user gave it.
+        resume: use the run's newest checkpoint, if there is one.
 
     Raises:
-        UserError: `last` is asked for, and there is none.
+        UserError: `ckpt_path` is `last`, and there is no checkpoint.
     """
     if ckpt_path != "last" and not resume:
         return ckpt_path
@@ -35,11 +35,11 @@ def to_go_on_from(folder: Path, ckpt_path: str | None, resume: bool) -> str | No
 
 
 def to_score(folder: Path, command: str) -> list[str]:
-    """The checkpoints of a run that `test` is about: its best and its last.
+    """The checkpoints of a run that `test` scores: its best and its last.
 
     Args:
         folder: of the run.
-        command: `test`, or `validate`, which has to be given one.
+        command: `test`; `validate` finds none, and needs `--ckpt_path`.
 
     Raises:
         UserError: there is none.
@@ -55,10 +55,10 @@ def to_score(folder: Path, command: str) -> list[str]:
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The run's newest whole checkpoint: `last.ckpt`, or the one before it; None without any.
+    """The run's newest whole checkpoint, `last.ckpt` or `previous.ckpt`; None if it has none.
 
     Raises:
-        UserError: there are some, and none is whole.
+        UserError: all checkpoints are damaged.
     """
     files = [run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous")]
     files = [file for file in files if file.is_file()]
@@ -78,7 +78,7 @@ def newest_checkpoint(run: Path) -> Path | None:
 
 
 def saves(run: Path) -> dict[str, int]:
-    """The run's checkpoints, and when each was written."""
+    """The run's checkpoints by file name, and when each was written, in nanoseconds."""
     found = {}
     for file in (run / "checkpoints").glob("*.ckpt"):
         with suppress(FileNotFoundError):  # another process is moving it
@@ -87,7 +87,7 @@ def saves(run: Path) -> dict[str, int]:
 
 
 def belongs_to(checkpoint: str | Path, run: Path) -> bool:
-    """Whether a checkpoint lies in a run's folder, by whatever path either is reached."""
+    """Whether a checkpoint lies in a run's folder, even if links lead to either."""
     file = Path(checkpoint)
     folders = {file.absolute().parent.parent, file.resolve().parent.parent}
     return run.is_dir() and any(f.is_dir() and os.path.samefile(f, run) for f in folders)

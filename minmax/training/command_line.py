@@ -1,4 +1,4 @@
-"""Lightning's command line with what this project adds to it."""
+"""Lightning's command line with this project's additions."""
 
 import sys
 from tempfile import TemporaryDirectory
@@ -25,13 +25,13 @@ from minmax.training.settings import SaveConfig
 
 
 class GANCLI(Options):
-    """Lightning's command line: it chooses checkpoints, and trains and tests in a run's folder."""
+    """Lightning's command line, which also chooses checkpoints and works in a run's folder."""
 
     @files_named()
     def _parse_ckpt_path(self) -> None:
-        """Choose the checkpoints, and check that they are the variant's.
+        """Choose the checkpoints, and check that they belong to the variant.
 
-        In the place of Lightning's own, which would let a checkpoint overrule the command line.
+        Replaces Lightning's method, which lets a checkpoint override the command line.
         """
         trains = self._asked.command == "fit"
         if trains and self._asked.is_trial:
@@ -44,7 +44,11 @@ class GANCLI(Options):
         self._held = [read_held(file, asked.variant, trains) for file in asked.files]
 
     def _leave_nothing(self) -> None:
-        """Let a trial of a few batches begin from the start, in a folder that is thrown away."""
+        """Have a trial of a few batches start anew, in a temporary folder.
+
+        Raises:
+            UserError: a checkpoint is given.
+        """
         if self._asked.ckpt_path:
             raise UserError(
                 "--trainer.fast_dev_run begins from the start: leave --ckpt_path out, or try the "
@@ -56,7 +60,7 @@ class GANCLI(Options):
 
     @property
     def _asked(self) -> Asked:
-        """By the configuration as it is now."""
+        """Read from the current configuration, which may have changed since the last call."""
         return Asked.of(self.config)
 
     def after_instantiate_classes(self) -> None:
@@ -66,12 +70,12 @@ class GANCLI(Options):
             check_shapes(held, self.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Give the trainer what every run has (`parts.py`), and refuse what it can't do."""
+        """Give the trainer the parts of every run (`parts.py`); refuse unsupported options."""
         settings, asked = self._get(self.config_init, "trainer"), self._asked
-        if settings.enable_progress_bar is False:  # Lightning refuses that beside ours.
+        if settings.enable_progress_bar is False:  # Lightning refuses this with our own bar
             settings.enable_progress_bar = True
             self._get(self.config_init, "progress").disable()
-        # What a killed run logged after the checkpoint that it goes on from is hidden.
+        # Values that a killed run logged after its last checkpoint are hidden.
         seen = max((held.images_seen for held in self._held), default=0)
         taken = ("plugins", "logger", "strategy", "devices", "num_nodes")
         kwargs |= parts.run_parts(
@@ -85,12 +89,12 @@ class GANCLI(Options):
         trainer = super().instantiate_trainer(**kwargs)
         refuse_strategy(trainer.strategy, str(settings.strategy))
         refuse_precision(str(trainer.precision))
-        if trainer.world_size == 1:  # whatever RANK is left in the environment
+        if trainer.world_size == 1:  # the environment may hold a stale RANK
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Train where no other process does; the ranks of one training are led by their first."""
+        """Run the command; rank 0 of a training holds the lock of the run's folder."""
         asked = self._asked
         if subcommand != "fit" or asked.dry_run or not self.trainer.is_global_zero:
             super()._run_subcommand(subcommand)
@@ -99,11 +103,11 @@ class GANCLI(Options):
             super()._run_subcommand(subcommand)
 
     def fit(self, **kwargs: Any) -> None:
-        """Train, or say what a training would do."""
+        """Train, or with `--dry_run` print what the training would do."""
         asked = self._asked
         if asked.dry_run:
-            given = kwargs["model"], kwargs["datamodule"]
-            print(summary_of(self.trainer, *given, asked.folder, asked.file))
+            model, data = kwargs["model"], kwargs["datamodule"]
+            print(summary_of(self.trainer, model, data, asked.folder, asked.file))
         else:
             fitting.fit(asked, self._held, self.trainer, **kwargs)
 
@@ -116,7 +120,7 @@ def run(arguments: list[str] | None, description: str | None) -> None:
     """Run a command.
 
     Args:
-        arguments: of the command line; if None, the process's.
+        arguments: of the command line; None: those of the process.
         description: for the help.
     """
     given = sys.argv[1:] if arguments is None else arguments

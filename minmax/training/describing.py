@@ -1,4 +1,4 @@
-"""The configuration of a run that was made in Python, as the command line would have it."""
+"""Writes the configuration of a run made in Python as the command line would write it."""
 
 import inspect
 import os
@@ -19,29 +19,32 @@ from minmax.training.settings import KeepConfig
 
 
 class DescribedConfig(KeepConfig):
-    """Keep what the objects of a run say of themselves; what says nothing is named, and left out.
+    """Keep the options of a run's objects; warn of objects that can't be described.
 
     Args:
         folder: of the run.
         trainer_options: of its Trainer; objects among them are left out.
-        callbacks: of every run, by the name of their options.
+        callbacks: those that every run has, by the name of their options.
     """
 
     def __init__(
         self, folder: Path, trainer_options: Mapping[str, Any], callbacks: Mapping[str, Callback]
     ) -> None:
-        self._trainers = {"default_root_dir": str(folder)} | plain(trainer_options)
+        self._trainer_options = {"default_root_dir": str(folder)} | plain(trainer_options)
         self._callbacks = callbacks
         self._options: dict[str, Any] = {}
 
     def options(self, trainer: Trainer, module: GANModule) -> dict[str, Any]:
         """The options, plain values."""
         seed = os.environ.get("PL_GLOBAL_SEED")
-        self._options = {"trainer": self._trainers}
+        self._options = {"trainer": self._trainer_options}
         self._options |= {} if seed is None else {"seed_everything": int(seed)}
         data = data_of(trainer)
         self._add("model", lambda: of_model(module))
-        self._add("data", lambda: {"class_path": path_of(type(data)), "init_args": of(data)})
+        self._add(
+            "data",
+            lambda: {"class_path": path_of(type(data)), "init_args": of(data)},
+        )
         for name, callback in self._callbacks.items():
             self._options[name] = plain(attributes(callback))
         return self._options
@@ -52,7 +55,7 @@ class DescribedConfig(KeepConfig):
         except ValueError as error:
             rank_zero_warn(
                 f"config.yaml will not say which {name} this run has: {error}. Commands that need "
-                "it want it from you"
+                "it must be given it"
             )
 
     def write(self, file: Path) -> None:
@@ -66,44 +69,44 @@ class DescribedConfig(KeepConfig):
 
 
 def of_model(module: GANModule) -> dict[str, Any]:
-    """A model by its class and options, without what it is told of the data.
+    """A model's class path and options, without those that come from the data.
 
     Raises:
-        UserError: it was made of objects that have no import path.
+        ValueError: it was made of objects that have no import path.
     """
-    held = dict(module.hparams)
-    if "_instantiator" not in held:  # made by the command line, whose options are plain
-        held = hyperparameters_of(type(module), held)
-    if missing := held.get("_undescribed"):
+    saved = dict(module.hparams)
+    if "_instantiator" not in saved:  # the command line, which sets it, saves plain options
+        saved = hyperparameters_of(type(module), saved)
+    if missing := saved.get("_undescribed"):
         raise ValueError(f"{', '.join(missing)} can't be imported from a module")
-    options = {n: held[n] for n in held if n not in LINKED and not n.startswith("_")}
+    options = {n: saved[n] for n in saved if n not in LINKED and not n.startswith("_")}
     return {"class_path": path_of(type(module)), "init_args": options}
 
 
-def of(made: Any) -> dict[str, Any]:
-    """The arguments that an object was made with, which it holds under their names.
+def of(instance: object) -> dict[str, Any]:
+    """An object's constructor arguments, read from its attributes of the same names.
 
     Raises:
-        UserError: it doesn't hold them all, or they are no plain values.
+        ValueError: an attribute is missing, or is no plain value.
     """
-    held = attributes(made)
-    if missing := inspect.signature(type(made)).parameters.keys() - held.keys():
+    values = attributes(instance)
+    if missing := inspect.signature(type(instance)).parameters.keys() - values.keys():
         raise ValueError(
-            f"{type(made).__name__} has no attribute of the name of its argument "
+            f"{type(instance).__name__} has no attribute of the name of its argument "
             f"{', '.join(sorted(missing))}"
         )
-    plain_values: dict[str, Any] = described(held)
+    plain_values: dict[str, Any] = described(values)
     return plain_values
 
 
-def attributes(made: Any) -> dict[str, Any]:
-    """What an object holds under the names of its class' arguments."""
-    names = inspect.signature(type(made)).parameters
-    return {name: getattr(made, name) for name in names if hasattr(made, name)}
+def attributes(instance: object) -> dict[str, Any]:
+    """An object's attributes that have the names of its constructor's arguments."""
+    names = inspect.signature(type(instance)).parameters
+    return {name: getattr(instance, name) for name in names if hasattr(instance, name)}
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that are plain values."""
+    """The options that are plain values."""
     kept = {}
     for name, value in options.items():
         if isinstance(value, bool | int | float | str | None | Path):

@@ -20,16 +20,16 @@ TRIED = 2
 def summary_of(
     trainer: Trainer, model: GANModule, data: ImageDataModule, folder: Path, origin: str | None
 ) -> str:
-    """A line for each thing that is decided by several options together.
+    """One line for each quantity that follows from several options.
 
     Args:
         trainer: of the training.
         model: to be trained.
         data: to train on.
         folder: of the run.
-        origin: the checkpoint that it goes on from; None from the start.
+        origin: the checkpoint that it resumes; None if it starts anew.
     """
-    data.trainer = trainer  # for its number of processes: a batch may be too large for them
+    data.trainer = trainer  # the data checks the batch size against the number of processes
     ranks, images = trainer.world_size, data.train_dataloader().dataset_size
     if trainer.limit_val_batches:
         refuse_few(data)
@@ -68,7 +68,7 @@ def summary_of(
 
 
 def activation_bytes(model: GANModule) -> int:
-    """Bytes that are kept for the backward passes of a step of `TRIED` images."""
+    """Bytes that autograd keeps for the backward passes of a step of `TRIED` images."""
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}
 

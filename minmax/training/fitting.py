@@ -1,4 +1,4 @@
-"""`fit`: a training in the folder of its run."""
+"""What `fit` does: a training in the folder of its run."""
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,10 +25,11 @@ def alone_in(folder: Path, before: dict[str, int]) -> Iterator[None]:
 
     Args:
         folder: of the run.
-        before: what `saves` found there when the command chose its checkpoint.
+        before: what `saves` returned when the command chose its checkpoint.
 
     Raises:
-        UserError: another process works there, or has since then; the folder can't be written.
+        UserError: another process works there or has saved since then, or the folder can't be
+            written.
     """
     with ExitStack() as held:
         try:
@@ -46,17 +47,17 @@ def alone_in(folder: Path, before: dict[str, int]) -> Iterator[None]:
         yield
 
 
-def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: Any) -> None:
-    """Train in a folder that holds no run yet, or its own; leave nothing there without a batch.
+def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
+    """Train in the run's folder; if no batch was trained, remove the new files.
 
     Args:
-        asked: by the command.
-        begins_with: the checkpoint that it goes on from, if there is one.
+        asked: what the user asks for.
+        checkpoints: the one that the training resumes, or none.
         trainer: of the run.
         given: arguments of the trainer's `fit`.
 
     Raises:
-        UserError: the folder holds another run, or there is nothing to train.
+        UserError: the folder holds a run that isn't resumed, or there is nothing to train.
     """
     folder = asked.folder
     if any((folder / name).exists() for name in RUN_FILES) and not asked.goes_on:
@@ -64,19 +65,19 @@ def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: 
             f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
             "the run with --resume true, or delete it"
         )
-    if any(is_finished(held, trainer, asked.goes_on) for held in begins_with):
+    if any(is_finished(held, trainer, asked.goes_on) for held in checkpoints):
         return
     make(folder)
-    begun = max((held.batches for held in begins_with), default=0)
+    batches_before = max((held.batches for held in checkpoints), default=0)
     if trainer.is_global_zero:
         events.date_back(folder)  # which may rename what is there
-        say_what_begins(folder, begins_with, trainer, given["model"])
+        say_what_begins(folder, checkpoints, trainer, given["model"])
     before = set(folder.iterdir())
     try:
         with ranks_end_together(trainer), events.written_in(folder):
-            Trainer.fit(trainer, **given)  # not that of a subclass, which calls this
+            Trainer.fit(trainer, **given)  # a subclass's `fit` calls this function
     finally:
-        trained = trainer.global_step > begun
+        trained = trainer.global_step > batches_before
         if trainer.is_global_zero and trained and not asked.is_trial:
             say_where(folder, trainer)
         elif trainer.is_global_zero:
@@ -84,14 +85,18 @@ def fit(asked: Asked, begins_with: Collection[Held], trainer: Trainer, **given: 
     if not trained:
         raise UserError(
             "nothing was trained: --trainer.max_epochs, max_steps, limit_train_batches or "
-            "max_time (of all starts of a run together) leaves nothing to do"
+            "max_time (counted over all starts of a run) leaves nothing to do"
         )
     if asked.is_trial and trainer.is_global_zero:
         print("The trial went well; nothing of it is kept.")
 
 
 def make(folder: Path) -> None:
-    """Make the run's folder, if it isn't there."""
+    """Make the run's folder, if it isn't there.
+
+    Raises:
+        UserError: it can't be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -101,32 +106,32 @@ def make(folder: Path) -> None:
 
 
 def remove_new(folder: Path, before: Collection[Path]) -> None:
-    """Remove what a training has made that came to nothing.
+    """Remove the files of a training that trained nothing.
 
     Args:
-        folder: of the run; it goes if nothing else is in it.
-        before: what was in it.
+        folder: of the run; it is removed too if it is then empty.
+        before: the files that were in it before.
     """
-    made = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
-    for new in set(made) - set(before):
+    files = [*map(folder.joinpath, RUN_FILES), *folder.glob("events.out.tfevents*")]
+    for new in set(files) - set(before):
         discard(new)
     if not any(folder.iterdir()):
         folder.rmdir()
 
 
 def say_what_begins(
-    folder: Path, begins_with: Collection[Held], trainer: Trainer, model: Any
+    folder: Path, checkpoints: Collection[Held], trainer: Trainer, model: Any
 ) -> None:
-    """The networks, the checkpoint that is gone on from, and how to watch the training."""
+    """Print the networks, the checkpoint that is resumed, and how to watch the training."""
     print(headline(model))
-    for held in begins_with:
+    for held in checkpoints:
         print(f"Goes on from {held.path}, after {held.images_seen:,} images")
     if isinstance(trainer.logger, TensorBoardLogger):
         print(f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100")
 
 
 def say_where(folder: Path, trainer: Trainer) -> None:
-    """Where the results of a training are."""
+    """Print where the results of a training are."""
     scored, last = "none", folder / "checkpoints" / "last.ckpt"
     for best in trainer.checkpoint_callbacks:
         if isinstance(best, callbacks.BestCheckpoint) and best.best_model_score is not None:

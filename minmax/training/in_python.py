@@ -1,4 +1,4 @@
-"""A run that is made in Python: what `fit` of the command line does, for a script or a notebook."""
+"""Runs in Python: what the command line's `fit` does, for a script or a notebook."""
 
 import os
 from pathlib import Path
@@ -29,23 +29,23 @@ TAKEN = ("plugins", "logger", "strategy", "devices", "num_nodes")
 
 
 def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "RunTrainer":
-    """A Trainer with all that the command line's has, for a run in a folder of its own.
+    """A Trainer like the command line's, for a run in a folder of its own.
 
-    `trainer.fit(model, data)` then makes what `python cli.py fit` makes: pictures, scores,
-    diagnosis, checkpoints that are whole, `config.yaml`. `sample`, `test`, `export` and `report`
-    work with the folder, and the run goes on exactly after whatever has stopped it.
+    `trainer.fit(model, data)` then writes what `python cli.py fit` writes: pictures, scores,
+    diagnosis, checkpoints, `config.yaml`. `sample`, `test`, `export` and `report`
+    work with the folder, and a stopped run can be resumed exactly.
 
     Args:
-        folder: of the run; a new one, unless the run in it goes on.
-        resume: go on with the run in the folder, if there is one, from its newest checkpoint.
-        options: of Lightning's Trainer; `callbacks` are added to a run's own. Those that have
-            options on the command line are objects here, `quality=Quality(count=1000)` say, and
+        folder: of the run; a new one, unless `resume` is set.
+        resume: resume the run in the folder, if there is one, from its newest checkpoint.
+        options: of Lightning's Trainer; `callbacks` are added to the run's own. The run's own
+            callbacks are given as objects, for example `quality=Quality(count=1000)`, and
             likewise `pictures`, `progress`, `finite`, `checkpoint_best` and `checkpoint_last`
             (`minmax.callbacks`).
 
     Raises:
-        UserError: the folder holds a run, and `resume` is not given; Lightning has an option that
-            is of no use here.
+        UserError: the folder holds a run and `resume` is not set, or an option of Lightning's
+            can't be used here.
     """
     place = Path(folder).expanduser().absolute()
     refuse_another(place, resume)
@@ -54,10 +54,10 @@ def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "Run
 
 
 def refuse_another(folder: Path, resume: bool) -> None:
-    """Refuse a folder that holds a run which isn't to go on.
+    """Refuse a folder that holds a run, unless it is resumed.
 
     Raises:
-        UserError: it does.
+        UserError: the folder holds a run.
     """
     if not resume and any((folder / name).exists() for name in RUN_FILES):
         raise UserError(
@@ -71,7 +71,7 @@ class RunTrainer(Trainer):
 
     Args:
         folder: of the run, absolute.
-        resume: whether the run in it goes on.
+        resume: whether the run in it is resumed.
         options: as `trainer` takes them.
     """
 
@@ -81,7 +81,7 @@ class RunTrainer(Trainer):
         chosen = {name: given.pop(name) for name in parts.WITH_OPTIONS if name in given}
         own = parts.run_callbacks(**chosen)
         named = dict(zip(parts.WITH_OPTIONS, own, strict=False))
-        if given.pop("enable_progress_bar", True) is False:  # Lightning refuses that beside ours
+        if given.pop("enable_progress_bar", True) is False:  # Lightning refuses this with our bar
             named["progress"].disable()  # type: ignore[attr-defined]
         others = given.pop("callbacks", None) or []
         others = others if isinstance(others, list) else [others]
@@ -134,10 +134,10 @@ class RunTrainer(Trainer):
             fitting.fit(asked, held, self, **given)
 
     def _chosen(self, path: str | None) -> str | None:
-        """The checkpoint to go on from.
+        """The checkpoint to resume; None to start anew.
 
         Raises:
-            UserError: it is an older one of the folder's own run, whose later logs would stay.
+            UserError: `path` isn't the newest checkpoint of the run that is resumed.
         """
         newest = to_go_on_from(self.run_folder, None, self.resume)
         if path in (None, "last", newest):
@@ -145,13 +145,17 @@ class RunTrainer(Trainer):
         if newest is not None and not os.path.samefile(str(path), newest):
             raise UserError(
                 f"resume=True goes on from the run's newest checkpoint, {newest}: leave ckpt_path "
-                f"out, or give what goes on from {path} a folder of its own"
+                f"out, or use a new folder to go on from {path}"
             )
         return path
 
     @staticmethod
     def _checked(file: str, model: GANModule, data: ImageDataModule) -> Held:
-        """What a checkpoint holds, if it is of such a model and data."""
+        """Read a checkpoint.
+
+        Raises:
+            UserError: it doesn't fit the model or the data.
+        """
         checkpoint = read_checkpoint(file)
         check_states(checkpoint, file)
         held = Held.of(file, checkpoint)

@@ -1,4 +1,4 @@
-"""Who started the processes of a training, and how they end."""
+"""What started the processes of a training, and how they end together."""
 
 import os
 import re
@@ -21,23 +21,23 @@ from lightning.pytorch.utilities import rank_zero_only
 from minmax.errors import UserError
 
 LOST = "by peer|remote process|socketTimeout"
-"""What gloo and NCCL say of a process that is gone."""
+"""What gloo and NCCL say when a process is gone."""
 NO_STEP = 2**32 - 16
-"""SLURM numbers the steps that srun starts from 0; the batch script and its like are above this."""
+"""srun numbers its steps from 0; SLURM gives batch scripts and the like numbers from here on."""
 
 
 def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
-    """What started this process: the user's plugin says so, or torchrun's or srun's variables.
+    """The cluster environment of this process: the user's plugin, or torchrun's, SLURM's and so on.
 
-    Variables alone don't make a cluster. Those of a SLURM job are also set where a shell or a
-    batch script starts Python without srun, and there no other process would ever come.
+    Variables alone don't prove a cluster. A shell or a batch script in a SLURM job has SLURM's
+    variables without srun; waiting for other processes would never end there.
 
     Args:
         plugins: of the trainer.
-        nodes: machines that were asked for.
+        nodes: number of machines.
 
     Raises:
-        UserError: variables without what should have set them.
+        UserError: variables are set, but what should have set them didn't start this process.
     """
     for plugin in plugins:
         if isinstance(plugin, ClusterEnvironment):
@@ -70,15 +70,15 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
 
 @rank_zero_only
 def said_once(line: str) -> None:
-    """Print it on the first of all processes."""
+    """Print a line on rank 0 only."""
     print(line)
 
 
 def processes_of(environment: ClusterEnvironment) -> int:
-    """How many processes it has started, itself; 1 where Lightning is to start them.
+    """How many processes the environment has started; 1 if Lightning starts them.
 
     Raises:
-        UserError: it is the user's choice, and its variables are missing.
+        UserError: the user's plugin needs variables that are not set.
     """
     try:
         return environment.world_size()
@@ -93,8 +93,8 @@ def several_work(plugins: Sequence[Any], nodes: int, devices: Any) -> bool:
     """Whether several processes will work together.
 
     Args:
-        plugins: of the trainer; with what started this process among them.
-        nodes: machines that were asked for.
+        plugins: of the trainer, with the cluster environment.
+        nodes: number of machines.
         devices: as Lightning takes them: a number, a list, `auto`.
     """
     alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
@@ -103,10 +103,10 @@ def several_work(plugins: Sequence[Any], nodes: int, devices: Any) -> bool:
 
 @contextmanager
 def ranks_end_together(trainer: Trainer) -> Iterator[None]:
-    """End the processes that would wait for this one, if its training fails.
+    """If this process fails, end the processes that would wait for it.
 
     Raises:
-        UserError: it failed since another process has ended.
+        UserError: it failed because another process has ended.
     """
     try:
         yield
@@ -129,10 +129,10 @@ def in_step() -> bool:
 
 
 def check_torchrun() -> None:
-    """Refuse variables that a torchrun left behind.
+    """Refuse stale variables of torchrun.
 
     Raises:
-        UserError: some are missing, or the process that should be behind them doesn't answer.
+        UserError: some are missing, or torchrun doesn't answer.
     """
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):

@@ -24,27 +24,27 @@ from minmax.training.placing import placing
 from minmax.trust import imported
 
 LINKED = ("channels", "image_size", "num_classes")
-"""What the data know, and the model is told."""
+"""Arguments of the model that are taken from the data."""
 
 
 class Options(LightningCLI):
-    """Lightning's options, those of every run's callbacks, and the data's shape for the model."""
+    """Lightning's options and those of every run's callbacks; the model's shape from the data."""
 
     given: ClassVar[str | None] = None
-    """The command that was given, if it is one of Lightning's."""
+    """The command on the command line, if it is one of Lightning's."""
 
     @classmethod
     def subcommands(cls) -> dict[str, set[str]]:
-        """The one that was given, if it is one, since a parser of each takes a tenth of a second.
+        """The given command, or all of Lightning's commands but `predict`.
 
-        All of Lightning's but `predict` else: generators predict nothing.
+        Building each parser takes a tenth of a second. Generators predict nothing.
         """
         commands = LightningCLI.subcommands()
         del commands["predict"]
         return {name: commands[name] for name in commands if cls.given in (None, name)}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the callbacks of every run, and link what the data knows to the model."""
+        """Add the options of every run's callbacks, and link the data's shape to the model."""
         for name, kind in parts.WITH_OPTIONS.items():
             parser.add_lightning_class_args(kind, name)
         parser.add_argument(
@@ -76,7 +76,7 @@ class Options(LightningCLI):
             print_completion(parser, *given[1:2])
             sys.exit()
         check_files(given)
-        if args is None:  # not handed on: Lightning warns of arguments that aren't the process's
+        if args is None:  # through sys.argv: Lightning warns if it is passed arguments
             sys.argv[1:] = configs_first(given)
         else:
             args = configs_first(given)
@@ -85,25 +85,33 @@ class Options(LightningCLI):
         mapped(self.config, expanded)
 
     def _set_seed(self) -> None:
-        """Seed everything."""
+        """Seed everything.
+
+        Raises:
+            UserError: the seed is out of range.
+        """
         try:
             super()._set_seed()
         except ValueError as error:
             raise UserError(f"--seed_everything: {error}") from error
 
     def before_instantiate_classes(self) -> None:
-        """Refuse foreign code, and what the links would overrule without a word."""
+        """Refuse foreign code, and options that the data would silently override.
+
+        Raises:
+            UserError: there is such code or such an option.
+        """
         trust.check_config(self.config[self.config.subcommand])
         given = self.config[self.config.subcommand].model.get("init_args", {})
         for name in LINKED:
             if given.get(name) is not None:
                 raise UserError(
                     f"--model.init_args.{name} is taken from the data. Leave it out, and choose "
-                    "data that has it so"
+                    "data with this value"
                 )
 
     def _add_instantiators(self) -> None:
-        """Beside those of the model and the data one of all others, to know what was raised."""
+        """Add an instantiator for all other classes, which keeps what a constructor raised."""
         super()._add_instantiators()
         self._constructors = Constructors()
         self.parser.add_instantiator(self._constructors, object)
@@ -120,7 +128,7 @@ class Options(LightningCLI):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Have wrong options named as they are on the command line; bugs stay as they are."""
+        """Have errors name options as on the command line; bugs pass unchanged."""
         given = self.config[self.config.subcommand]
         data, model = (imported(given[name].class_path, name) for name in ("data", "model"))
         with options_refused(), placing(data, model, LINKED):

@@ -1,4 +1,4 @@
-"""How the arguments of `fit`, `validate` and `test` are read, and what is said of wrong ones."""
+"""Reads the arguments of `fit`, `validate` and `test`, and explains wrong ones."""
 
 import os
 import re
@@ -21,9 +21,9 @@ from minmax.trust import import_own
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser, with errors that are raised and name what may have been meant.
+    """Lightning's parser, which raises errors and suggests similar names.
 
-    A run's own `config.yaml` is about the folder it lies in.
+    Paths in a run's own `config.yaml` follow the file's folder (`run_config.py`).
     """
 
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
@@ -38,7 +38,7 @@ class Parser(LightningArgumentParser):
         return text
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of printing the usage and leaving; of a bug in our code, that itself."""
+        """Raise the bug behind the error, if there is one, else a `UserError`."""
         if (bug := bug_in_parsing(ex)) is not None:
             raise bug
         import_own(message)
@@ -47,11 +47,11 @@ class Parser(LightningArgumentParser):
 
 
 def hint(message: str, options: list[str]) -> str:
-    """What to do about an error of jsonargparse's, as a sentence to follow it.
+    """Advice on an error of jsonargparse, to be appended to its message.
 
     Args:
         message: of the error.
-        options: of the parser that met it, each with its dashes.
+        options: of the parser that raised it, each with its dashes.
     """
     if unknown := re.match(r"unrecognized arguments: (\S+)", message):
         if Path(unknown[1]).is_file():
@@ -68,9 +68,9 @@ def hint(message: str, options: list[str]) -> str:
 
 
 def configs_first(arguments: list[str]) -> list[str]:
-    """The same arguments with the subcommand's `--config` before its other options.
+    """Move the subcommand's `--config` before its other options.
 
-    An option overrules a config wherever it stands; jsonargparse would take what comes last.
+    So an option overrides a config wherever it stands; in jsonargparse the last one wins.
     """
     configs, others = list[str](), list[str]()
     rest = iter(arguments[1:])
@@ -86,7 +86,7 @@ def check_files(arguments: list[str]) -> None:
     """Refuse files of options that are too large, before they are read.
 
     Raises:
-        UserError: there is one.
+        UserError: there is such a file.
     """
     for argument in arguments:
         file = Path(argument.partition("=")[2] or argument)
@@ -99,7 +99,11 @@ def check_files(arguments: list[str]) -> None:
 
 @contextmanager
 def parsing() -> Iterator[None]:
-    """Turn what is said of options and files of options into a line; a bug stays one."""
+    """Turn errors about options and their files into one line; bugs pass unchanged.
+
+    Raises:
+        UserError: the options are wrong.
+    """
     try:
         yield
     except UnicodeDecodeError as error:
@@ -114,7 +118,11 @@ def parsing() -> Iterator[None]:
 
 @contextmanager
 def options_refused() -> Iterator[None]:
-    """Turn what Lightning says of its options, and the system of a command's files, into a line."""
+    """Turn Lightning's errors about options, and the system's about files, into one line.
+
+    Raises:
+        UserError: an option is wrong, or a file can't be read or written.
+    """
     try:
         yield
     except Exception as error:
@@ -126,7 +134,10 @@ def options_refused() -> Iterator[None]:
 def print_completion(parser: LightningArgumentParser, shell: str = "bash") -> None:
     """Print a shell's completion script.
 
-    jsonargparse's own follows every class into every option, for many minutes.
+    jsonargparse's own follows every class into every option, which takes many minutes.
+
+    Raises:
+        UserError: the shell is unknown.
     """
     if shell not in shtab.SUPPORTED_SHELLS:
         raise UserError(f"completion {shell}: choose from {shtab.SUPPORTED_SHELLS}")

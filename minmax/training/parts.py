@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "devices": 1,
     "enable_model_summary": False,  # it says 0 FLOPs of all
 }
-"""Of a run's Trainer, where Lightning's are others."""
+"""A run's defaults for the Trainer, where they differ from Lightning's."""
 WITH_OPTIONS: dict[str, type[Callback]] = {
     "pictures": callbacks.Pictures,
     "quality": callbacks.Quality,
@@ -26,20 +26,23 @@ WITH_OPTIONS: dict[str, type[Callback]] = {
     "checkpoint_best": callbacks.BestCheckpoint,
     "checkpoint_last": callbacks.LastCheckpoint,
 }
-"""The callbacks of every run that have options, by the name of these."""
+"""The callbacks of every run that have options, by the name of the options' group."""
 WITHOUT_OPTIONS: tuple[type[Callback], ...] = (
     callbacks.Amounts,
     callbacks.Diagnosis,
     callbacks.Signals,
 )
-"""The others."""
+"""The callbacks of every run that have no options."""
 
 
 def run_callbacks(**chosen: Callback) -> list[Callback]:
     """The callbacks of every run.
 
     Args:
-        chosen: those of `WITH_OPTIONS` that are not to have their defaults.
+        chosen: replacements for the defaults, by their names in `WITH_OPTIONS`.
+
+    Raises:
+        TypeError: there is no such name.
     """
     if unknown := chosen.keys() - WITH_OPTIONS.keys():
         raise TypeError(f"there is no {sorted(unknown)}: choose from {sorted(WITH_OPTIONS)}")
@@ -58,17 +61,17 @@ def run_parts(
     logs: bool = True,
     since: int | None = None,
 ) -> dict[str, Any]:
-    """Arguments of a run's Trainer in the place of those that were given, callbacks aside.
+    """The Trainer's arguments that a run changes, except callbacks.
 
     Args:
         folder: of the run.
         plugins: one, or several.
-        logger: of the user's; if None or True, the run's own.
+        logger: the user's; None or True: the run's own.
         strategy: as Lightning takes it.
         devices: as Lightning takes them.
-        num_nodes: machines.
-        logs: whether the run's own logger is wanted: scores alone are printed.
-        since: images seen from which on a run that goes on replaces what was logged.
+        num_nodes: number of machines.
+        logs: whether the run's own logger is wanted; `validate` and `test` only print.
+        since: images seen from which a resumed run replaces logged values.
     """
     given = plugins if isinstance(plugins, list) else [plugins] if plugins else []
     added = with_plugins(given, num_nodes)
@@ -82,7 +85,7 @@ def run_parts(
 
 
 def with_plugins(plugins: Sequence[Any], num_nodes: int) -> list[Any]:
-    """The plugins, and what a run adds: whole checkpoints, and what started its processes."""
+    """The plugins, with a run's own: `WholeCheckpoints`, and the cluster environment."""
     added = list(plugins)
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         added.append(callbacks.WholeCheckpoints())

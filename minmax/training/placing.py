@@ -1,4 +1,4 @@
-"""Where an argument that a message names stands on the command line."""
+"""Replaces names of arguments in messages by options of the command line."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ from minmax.errors import UserError
 from minmax.training import parts
 
 GROUPS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()} | {"Trainer": "trainer"}
-"""The options' group of each object that every run has."""
+"""For each class that every run has: the group of its options."""
 
 
 def placed(message: str, places: Mapping[str, str]) -> str:
-    """A message with options in place of the arguments that it names between backticks.
+    """Replace arguments between backticks in a message by options.
 
-    `` `root` `` becomes `--data.init_args.root` where the data has such an argument, and
-    `` `Quality.count` `` `--quality.count`; other backticks stay.
+    `` `root` `` becomes `--data.init_args.root` if the data has such an argument, and
+    `` `Quality.count` `` becomes `--quality.count`; other backticks stay.
 
     Args:
         message: of an error.
@@ -34,12 +34,15 @@ def placed(message: str, places: Mapping[str, str]) -> str:
 
 @contextmanager
 def placing(data: type, model: type, linked: tuple[str, ...]) -> Iterator[None]:
-    """Have errors name the options of a command line, and not the arguments in Python.
+    """Have errors name options of the command line instead of Python's arguments.
 
     Args:
-        data: the class of the data that was chosen.
+        data: the class of the data.
         model: the class of the variant.
-        linked: arguments of the variant that are no options, since the data gives them.
+        linked: arguments of the variant that are taken from the data, and so no options.
+
+    Raises:
+        UserError: with the new message.
     """
     try:
         yield

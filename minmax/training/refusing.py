@@ -1,4 +1,4 @@
-"""What of Lightning's a training can't be done with."""
+"""Refuses options of Lightning that a training doesn't support."""
 
 import sys
 from typing import Any
@@ -11,14 +11,14 @@ from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
 
 def refuse_settings(settings: Any, several: bool) -> None:
-    """Refuse what Lightning can't do with two optimizers, or not here; say what can be done.
+    """Refuse options that don't work with two optimizers, in this precision or in a notebook.
 
     Args:
         settings: the trainer's options.
         several: whether several processes will work together.
 
     Raises:
-        UserError: there is such an option.
+        UserError: there is such an option; the message says what to use instead.
     """
     for name in ("gradient_clip_val", "gradient_clip_algorithm"):
         if settings[name]:
@@ -38,14 +38,14 @@ def refuse_settings(settings: Any, several: bool) -> None:
 
 
 def refuse_strategy(strategy: Strategy, name: str) -> None:
-    """Refuse strategies with which a run would be lost, or would end in its first batch.
+    """Refuse strategies that would lose the run's results, or fail in the first batch.
 
     Args:
-        strategy: as the trainer has it.
-        name: what the user called it.
+        strategy: the trainer's.
+        name: as the user gave it.
 
     Raises:
-        UserError: it is such a one.
+        UserError: it is such a strategy.
     """
     if trains_in_copies(strategy):
         raise UserError(
@@ -54,8 +54,8 @@ def refuse_strategy(strategy: Strategy, name: str) -> None:
         )
     if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
         raise UserError(
-            f"--trainer.strategy {name} reads and writes checkpoints in a way of its own, which is "
-            "not looked at for code and damage here: leave it out; several devices then work "
+            f"--trainer.strategy {name} reads and writes checkpoints in its own way, without this "
+            "project's checks for code and damage: leave it out; several devices then work "
             "together with gan_ddp"
         )
     if waits_for_all_gradients(strategy):

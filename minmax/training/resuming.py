@@ -1,4 +1,4 @@
-"""Whether a training can go on from a checkpoint, and a test be of it."""
+"""Checks whether a checkpoint can be resumed or tested with this model and data."""
 
 import json
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Held:
         path: of the file.
         images_seen: real images trained on.
         batches: batches trained on.
-        epochs: that are whole.
-        class_names: of its data, by label; empty if it doesn't say.
+        epochs: completed epochs.
+        class_names: of its data, by label; empty if unknown.
         shapes: of its weights.
     """
 
@@ -37,7 +37,7 @@ class Held:
 
     @classmethod
     def of(cls, path: str, checkpoint: dict[str, Any]) -> "Held":
-        """Of a checkpoint that was read from the path."""
+        """Summarise a checkpoint that was read from the path."""
         loops = checkpoint.get("loops")
         return cls(
             path,
@@ -50,15 +50,15 @@ class Held:
 
 
 def read_held(path: str, variant: str, to_train: bool) -> Held:
-    """What a checkpoint holds.
+    """Read what a checkpoint holds, without its weights.
 
     Args:
         path: of the file.
-        variant: class path that the command has for the model.
-        to_train: whether a training is to go on from it.
+        variant: class path of the command's model.
+        to_train: whether a training will resume it.
 
     Raises:
-        UserError: it is no whole checkpoint, or of another variant.
+        UserError: it is damaged, or holds another variant.
     """
     checkpoint = read_checkpoint(path)
     if to_train:
@@ -73,14 +73,14 @@ def read_held(path: str, variant: str, to_train: bool) -> Held:
 
 
 def check_classes(held: Held, class_names: list[str], conditional: bool) -> None:
-    """Refuse data whose labels mean something else to the checkpoint's model.
+    """Refuse data whose labels mean other classes than the checkpoint's.
 
-    A model that isn't asked for classes doesn't know what they are called: that is said.
+    For a model without classes, a difference is only reported.
 
     Args:
-        held: of the checkpoint.
+        held: what the checkpoint holds.
         class_names: of the data, by label.
-        conditional: whether the model is asked for classes.
+        conditional: whether the model is class-conditional.
 
     Raises:
         UserError: the data's classes are others, or in another order.
@@ -93,12 +93,12 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
         say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
     elif set(before) <= set(class_names):
         raise UserError(
-            f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
+            f"--ckpt_path {held.path} was trained on the {differ}: labels would change meaning. "
             f"Add --data.init_args.classes '{listed(before)}'"
         )
     else:
         raise UserError(
-            f"--ckpt_path {held.path} was trained on the {differ}: its labels would mean others. "
+            f"--ckpt_path {held.path} was trained on the {differ}: labels would change meaning. "
             "Name the classes as they were, or start a new run"
         )
 
@@ -118,15 +118,15 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
 
 
 def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
-    """Whether a run has come to the end that the command asks for.
+    """Whether the run has already reached the end that the command asks for.
 
     Args:
-        held: of the checkpoint to go on from.
-        trainer: of the training to come.
+        held: of the checkpoint to resume.
+        trainer: of the coming training.
         own: whether the checkpoint is the run's own.
 
     Raises:
-        UserError: it has gone further, or the checkpoint is another run's.
+        UserError: nothing is left to train, and the checkpoint is past the end or another run's.
     """
     limits = {
         "max_epochs": ("epochs", held.epochs, trainer.max_epochs),
@@ -141,17 +141,17 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
         )
         if not own or done > wanted:
             raise UserError(f"{text}. Give more")
-        say(f"{text[0].upper()}{text[1:]}. The run is as it was.")
+        say(f"{text[0].upper()}{text[1:]}. The run is unchanged.")
         return True
     return False
 
 
 def listed(names: list[str]) -> str:
-    """Names as an option takes them, whatever they look like."""
+    """Names as a list that an option accepts, with quotes."""
     return json.dumps(names, ensure_ascii=False)
 
 
 @rank_zero_only
 def say(line: str) -> None:
-    """Print a line once, however many processes train."""
+    """Print a line on rank 0 only."""
     print(line, flush=True)

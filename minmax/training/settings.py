@@ -17,7 +17,7 @@ from minmax.training.changes import KEY, settings, use_what_is_asked_for
 
 
 class KeepConfig(Callback, ABC):
-    """Keep a training's whole configuration, and go by it where a checkpoint says otherwise."""
+    """Save a training's whole configuration; apply it to the checkpoint that is resumed."""
 
     _folder: str | None = None
     _goes_on_from: dict[str, Any] | None = None
@@ -36,19 +36,19 @@ class KeepConfig(Callback, ABC):
         """The options that are set, as YAML."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder on all ranks: asking for it is a collective."""
+        """Find the folder on all ranks: `log_dir` is a collective operation."""
         if stage == "fit":
             self._folder = trainer.log_dir
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the states that a training is about to take over; the optimizers aren't made yet."""
+        """Keep the checkpoint until `on_fit_start`; the optimizers don't exist yet."""
         if trainer.state.fn == TrainerFn.FITTING:
             self._goes_on_from = checkpoint
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the command overrule these states, and say so."""
+        """Let the command's options override the checkpoint's states; print each change."""
         assert isinstance(pl_module, GANModule)
         self._settings = settings(self.options(trainer, pl_module), trainer)
         checkpoint, self._goes_on_from = self._goes_on_from, None
@@ -60,7 +60,7 @@ class KeepConfig(Callback, ABC):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Write the configuration, now that something is trained with it."""
+        """Write the configuration once the first batch begins."""
         if self._is_due and trainer.is_global_zero:
             with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
                 self.write(part)
@@ -71,17 +71,17 @@ class KeepConfig(Callback, ABC):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what the training runs with."""
+        """Save the settings."""
         checkpoint[KEY] = self._settings
 
 
 class SaveConfig(KeepConfig, SaveConfigCallback):
-    """That of the command line."""
+    """Save the configuration of the command line."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave out the checkpoint that the training goes on from.
+        """Leave out the checkpoint that the training resumes.
 
-        The next command to be given this file would be about that one, and not about the run.
+        Else the next command with this file would use that checkpoint instead of the run's own.
         """
         super().setup(trainer, pl_module, stage)
         if stage == "fit":

@@ -7,7 +7,13 @@ from gan_modules.bookkeeping.around_steps import NETWORKS
 
 
 def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
-    """Batches of so many images, over all ranks, that an epoch trains on."""
+    """Number of batches that an epoch trains on.
+
+    Args:
+        trainer: of the training.
+        images: number of training images.
+        batch: images of a batch, over all ranks.
+    """
     batches, limit = images // batch, trainer.limit_train_batches
     if limit is None:
         return batches

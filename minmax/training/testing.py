@@ -1,4 +1,4 @@
-"""`test`: the scores of checkpoints, kept in their runs."""
+"""What `test` does: score checkpoints, and save the scores in their runs."""
 
 import os
 from collections.abc import Collection
@@ -19,8 +19,8 @@ def test(checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
     """Score checkpoints, print the scores, and write them into the runs' folders.
 
     Args:
-        checkpoints: to be scored; two of one moment of a training are scored once.
-        trainer: with the callback that scores.
+        checkpoints: to be scored; of two with the same images seen, only one is scored.
+        trainer: with the `Quality` callback.
         given: arguments of the trainer's `test`.
 
     Raises:
@@ -33,10 +33,10 @@ def test(checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
         path = Path(held.path)
         if not os.access(run_folder(path), os.W_OK):
             raise UserError(
-                f"{run_folder(path)} can't be written, and there metrics.json belongs: copy the "
+                f"{run_folder(path)} can't be written, so metrics.json can't be saved: copy the "
                 "run, and give the copy's --ckpt_path"
             )
-        if held.images_seen not in scored:  # else the last checkpoint of a run is its best one
+        if held.images_seen not in scored:  # a run's last checkpoint may also be its best
             trainer.test(**(given | {"ckpt_path": str(path), "verbose": False}))
             scored[held.images_seen] = quality.report
         if report := scored[held.images_seen]:

@@ -1,4 +1,4 @@
-"""Tuples among options, as Python or YAML writes them: `(0.5, 0.9)` is `[0.5, 0.9]`."""
+"""Reads tuples in options as lists: `(0.5, 0.9)` is `[0.5, 0.9]`."""
 
 import ast
 from functools import cache
@@ -13,7 +13,7 @@ TAG = "tag:yaml.org,2002:python/tuple"
 
 @cache
 def read_tuples() -> None:
-    """Have jsonargparse read them, in configs and on the command line, from now on."""
+    """Have jsonargparse read tuples from now on, in configs and on the command line."""
     load = get_loader("yaml")
     get_yaml_default_loader().add_constructor(  # type: ignore[no-untyped-call]
         TAG, lambda loader, node: loader.construct_sequence(node, deep=True)
@@ -22,16 +22,16 @@ def read_tuples() -> None:
 
 
 def with_lists(value: Any) -> Any:
-    """The same with a list in the place of each text that is a tuple of numbers."""
+    """Replace each text that is a tuple of numbers by a list, also in nested values."""
     if isinstance(value, dict):
-        return {key: with_lists(held) for key, held in value.items()}
+        return {key: with_lists(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [with_lists(held) for held in value]
+        return [with_lists(inner) for inner in value]
     if isinstance(value, str) and value.startswith("(") and value.endswith(")"):
         try:
-            held = ast.literal_eval(value)
+            literal = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             return value
-        if isinstance(held, tuple) and all(isinstance(part, int | float) for part in held):
-            return list(held)
+        if isinstance(literal, tuple) and all(isinstance(x, int | float) for x in literal):
+            return list(literal)
     return value

@@ -1,4 +1,4 @@
-"""Variants with networks of 32x32 pixels, their images, and how far weights lie apart."""
+"""Variants with networks of 32x32 pixels, their images, and a distance between weights."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ VARIANTS: dict[str, type[GANModule]] = {"GAN": GAN, "ACGAN": ACGAN, "WGANGP": WG
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:
-    """Of Adam's first steps only the signs of the gradients would be seen.
+    """SGD, since Adam's first steps depend only on the signs of the gradients.
 
-    Slow, since at higher rates batch norm makes much of the smallest rounding.
+    The rate is low: at higher rates batch norm amplifies rounding.
     """
     return torch.optim.SGD(parameters, lr=1e-4)
 

@@ -1,4 +1,4 @@
-"""A step that is driven without a trainer trains what the trainer trains."""
+"""A step driven without a trainer gives the same training as with one."""
 
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a .validation_step."
 
 
 class Remembering(Part):
-    """A part with a memory, which grows by a number that changes from step to step."""
+    """A part with a memory, to which each step adds another number."""
 
     memory: Tensor
     rate: Tensor
@@ -92,7 +92,7 @@ def build(variant: type[GANModule]) -> GANModule:
 
 
 def loader() -> ResidentLoader:
-    """Three batches an epoch, and three images that find no place in them."""
+    """Three batches per epoch, and three images left over."""
     random = torch.Generator().manual_seed(1)
     count = 3 * BATCH + 3
     pixels = torch.randint(256, (count, CHANNELS, SIZE, SIZE), generator=random, dtype=torch.uint8)
@@ -127,7 +127,7 @@ def test_the_weights_are_the_trainers_bit_for_bit(
 def test_a_training_goes_on_as_if_nothing_had_been_driven(
     variant: type[GANModule], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though the copy is made in its middle: parts, average, images and optimizers are its own."""
+    """The copy, made during the training, has parts, average, images and optimizers of its own."""
     monkeypatch.setenv("PL_GLOBAL_SEED", str(SEED))
     alone, watched = build(variant), build(variant)
     fit(alone, loader(), max_epochs=EPOCHS)
@@ -169,7 +169,7 @@ def test_a_driven_variant_is_still_one_of_its_class() -> None:
 
 
 def test_a_factory_is_not_copied() -> None:
-    """The command line's hold all that it has read, of which not everything can be."""
+    """The command line's factories hold everything that it has parsed; not all can be copied."""
     held = (number for number in range(3))
     factory = partial(lambda held, parameters: torch.optim.SGD(parameters, lr=0.1), held)
     model = make_model()

@@ -1,4 +1,4 @@
-"""Each lever changes what it says, and nothing that is computed."""
+"""Each lever switches what it names, and changes no result."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_without_freezing_the_discriminator_has_gradients_of_the_generators_upda
 
 
 def formats(driven: Driven) -> set[bool]:
-    """Whether kernels, and the average's, have their channels last."""
+    """Whether the kernels of the networks and the average are in channels_last format."""
     weights = [*driven.module.parameters()]
     kernels = [w for w in weights if w.dim() == 4 and w.shape[1] > 1 and w.shape[2] > 1]
     return {kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels}
@@ -71,7 +71,7 @@ def test_channels_come_first_where_they_came_last_and_the_other_way_round() -> N
 
 
 def test_images_are_in_the_levers_format() -> None:
-    """Seen at images of three channels; those of one are in both."""
+    """With three channels; images of one channel are in both formats."""
     driven, seen = make(channels=3), []
     driven.module.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     for expected in (True, False):

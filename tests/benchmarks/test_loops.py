@@ -1,4 +1,4 @@
-"""The loops that the project is measured against train what its own steps train."""
+"""The plain loops give the same training as the project's own steps."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_loop_trains_what_the_variants_own_step_trains(
 
 
 class Fading(Augment):
-    """Weakens images the more, the more logits it has seen."""
+    """Weakens images more after each update."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def test_a_loops_augmentation_adapts() -> None:
 
 
 def test_without_reuse_the_generator_draws_anew() -> None:
-    """With the same random numbers its update must then differ."""
+    """With the same random numbers, its update must differ."""
     generator = slice(len(list(build("GAN").generator.parameters())))
     before = weights(make_loop("GAN"))[generator]
     plain = trained(make_loop("GAN"))[generator]
@@ -76,7 +76,7 @@ def test_without_reuse_the_generator_draws_anew() -> None:
 
 
 def test_a_flat_discriminator_pays_the_whole_penalty() -> None:
-    """Its gradient's norm is 0, so that the loss is the weight times (0 - 1)^2."""
+    """Its gradient's norm is 0, so the loss is the weight times (0 - 1)^2."""
     loop = make_loop("WGANGP")
     for parameter in loop.module.discriminator.parameters():
         parameter.data.zero_()
@@ -124,7 +124,7 @@ def test_plain_loops_take_the_configurations_optimizer() -> None:
 
 
 def test_plain_loops_freeze_nothing() -> None:
-    """So that the discriminator has gradients of the generator's update, which come last."""
+    """The discriminator ends with gradients from the generator's update, which comes last."""
     gradients = {}
     for name, driven in {
         "plain": make_loop("GAN"),

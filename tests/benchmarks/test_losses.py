@@ -1,4 +1,4 @@
-"""What the comparison of two checkouts sees, and what it passes over."""
+"""Which differences between two checkouts are reported, and which are ignored."""
 
 from pathlib import Path
 

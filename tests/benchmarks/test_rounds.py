@@ -30,7 +30,7 @@ class OtherGAN(GAN):
 
 @pytest.fixture(autouse=True)
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Messages; nothing is compiled, nor is the machine's peak measured, for seconds."""
+    """The messages; compiling and measuring the peak, which take seconds, are left out."""
     messages: list[str] = []
     monkeypatch.setattr(rounds, "rank_zero_info", messages.append)
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
@@ -46,7 +46,7 @@ def measure(model: GANModule, data: Any, output: Path) -> dict[str, Any]:
 
 
 def test_a_variant_without_a_plain_loop_has_its_limit(tmp_path: Path, said: list[str]) -> None:
-    """With all levers but the one that it can't have: no layer here is the project's."""
+    """With all levers but `layers`: the networks here have none of the project's layers."""
     pixels = torch.zeros(8, CHANNELS, SIZE, SIZE, dtype=torch.uint8)
     loader = ResidentLoader(pixels, torch.zeros(8).long(), 4, EpochShuffle(8, 4))
     measured = measure(make_model(OtherGAN), loader, tmp_path / "speed.json")
@@ -63,7 +63,7 @@ def test_a_variant_without_a_plain_loop_has_its_limit(tmp_path: Path, said: list
 
 
 class OwnLayers(TinyDiscriminator):
-    """With one of the project's layers, and without a derivative once it is compiled."""
+    """Has one of the project's layers, and no derivative once it is compiled."""
 
     def __init__(self, *sizes: int) -> None:
         super().__init__(*sizes)

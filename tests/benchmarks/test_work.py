@@ -1,4 +1,4 @@
-"""The work of a training step, counted: it depends on no machine, and may not grow unnoticed."""
+"""The counted work of a training step, which depends on no machine and must not grow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_views_are_no_operations_and_in_place_ones_no_allocations() -> None:
 def cycle(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[GANModule, Work]:
-    """A model, and the work of one turn of its generator with the discriminator's updates."""
+    """A model, and the work of one generator update with its discriminator updates."""
     variant, size = CASES[request.param]
     work = Work()
     models: list[GANModule] = []
@@ -91,7 +91,7 @@ def cycle(
 
 
 def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work]) -> None:
-    """Forward passes, and the gradients of what is updated: no pass twice, no gradient unused."""
+    """Each forward pass once, and only gradients that are used."""
     model, work = cycle
     latents = torch.randn(BATCH, model.latent_dim)
     labels = torch.zeros(BATCH, dtype=torch.long)
@@ -114,7 +114,7 @@ def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work])
 
 
 def first_layer(network: nn.Module, *inputs: Tensor) -> int:
-    """Work of the first layer's forward pass, whose input's gradient nobody needs."""
+    """Work of the first layer's forward pass; the gradient of its input isn't needed."""
     layer = next(
         m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
     )
@@ -132,7 +132,7 @@ def test_a_step_fetches_no_number_from_the_device(cycle: tuple[GANModule, Work])
 def test_a_step_runs_no_more_operations_than_it_did(
     cycle: tuple[GANModule, Work], request: pytest.FixtureRequest
 ) -> None:
-    """Without what is logged; a turn of WGAN-GP's generator holds five of the discriminator's."""
+    """Without logging; WGAN-GP makes five discriminator updates per generator update."""
     work = cycle[1]
     operations, copies, allocations = MOST[request.node.callspec.params["cycle"]]
     copied = sum(work.operations[f"aten.{name}"] for name in ("copy_", "_to_copy", "clone"))

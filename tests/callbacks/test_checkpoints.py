@@ -1,4 +1,4 @@
-"""What a run keeps: its last state, from which it can go on, and its best."""
+"""A run's checkpoints: the last one, which can be resumed, and the best one."""
 
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def test_a_finished_run_can_be_prolonged(
 
 
 class Score(Callback):
-    """Logs given scores, one a validation."""
+    """Logs given scores, one in each validation."""
 
     def __init__(self, scores: list[float]) -> None:
         self.scores = iter(scores)

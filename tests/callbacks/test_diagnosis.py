@@ -1,4 +1,4 @@
-"""Trainings that are made to fail, each in its own way, and say so; healthy ones say nothing."""
+"""Trainings that fail on purpose report their failure; healthy trainings report nothing."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:Found .* 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretches of a few values, however few images they cover."""
+    """Stretches of a few values, over any number of images."""
     monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 0)
 
 
@@ -48,7 +48,7 @@ def frozen(parameters: Iterable[nn.Parameter]) -> Optimizer:
 
 
 def diagnosed(folder: Path, model: GANModule, **options: Any) -> dict[str, int]:
-    """Train, log every batch; the failures that were said, and when, as TensorBoard has them."""
+    """Train and log every batch; the reported failures and their times, from TensorBoard."""
     callbacks = [*options.pop("callbacks", []), Diagnosis(), Finite()]
     logger = TensorBoardLogger(folder, name="", version="")
     options = {"log_every_n_steps": 1, "max_epochs": 15} | options
@@ -60,7 +60,7 @@ def diagnosed(folder: Path, model: GANModule, **options: Any) -> dict[str, int]:
 
 
 def texts(folder: Path) -> list[tuple[int, str]]:
-    """What stands under `diagnosis` in TensorBoard's text tab, and after how many images."""
+    """The texts under `diagnosis` in TensorBoard, by images seen."""
     events = EventAccumulator(str(folder)).Reload()
     tag = "diagnosis/text_summary"
     if tag not in events.Tags()["tensors"]:
@@ -70,7 +70,7 @@ def texts(folder: Path) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_healthy_run_is_silent(variant: type[GANModule], tmp_path: Path) -> None:
-    """Its images are noise, from which nothing is learned: it is not scored."""
+    """It isn't scored: its images are noise, from which nothing can be learned."""
     assert diagnosed(tmp_path, make_model(variant), max_epochs=25) == {}
     assert len(read_scalars(tmp_path)["samples/pairwise_distance"][0]) > 15
 
@@ -87,7 +87,7 @@ class Strong(TinyDiscriminator):
 
 
 class Deaf(TinyGenerator):
-    """Takes no notice of its latent."""
+    """Ignores its latent."""
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         return super().forward(torch.zeros_like(latent), classes)
@@ -141,7 +141,7 @@ def test_steps_far_too_large(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("every", [1, 1000])
 def test_a_run_that_diverges_says_so_before_it_ends(every: int, tmp_path: Path) -> None:
-    """Also where its last batch isn't logged."""
+    """Even if its last batch isn't logged."""
     model = make_model(discriminator_optimizer=partial(SGD, lr=1e30))
     with pytest.raises(ValueError, match="diverged"):
         diagnosed(tmp_path, model, log_every_n_steps=every)
@@ -171,7 +171,7 @@ def test_a_network_that_is_never_updated(network: str, tmp_path: Path) -> None:
 
 
 def test_what_is_said_is_what_the_files_tell(tmp_path: Path) -> None:
-    """Found again in the curves alone, after the run."""
+    """After the run, the same findings follow from the curves alone."""
     diagnosed(tmp_path, unbound())
     ((step, text),) = texts(tmp_path)
     (episode,) = history(read_scalars(tmp_path))
@@ -182,7 +182,7 @@ def test_what_is_said_is_what_the_files_tell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("epochs", [2, 8])
 def test_a_resumed_run_goes_on_with_what_it_saw(epochs: int, tmp_path: Path) -> None:
-    """Stopped before it said something, and after."""
+    """Stopped before a failure was reported, and after."""
     ends = []
     for checkpoint in (None, tmp_path / "half.ckpt"):
         folder = tmp_path / f"from {checkpoint and checkpoint.stem}"
@@ -212,7 +212,7 @@ def test_a_resumed_run_goes_on_with_what_it_saw(epochs: int, tmp_path: Path) -> 
 
 
 def test_training_is_left_alone(tmp_path: Path) -> None:
-    """Weights are those of a run without it, with batch norm, dropout and an average."""
+    """Weights equal those of a run without diagnosis, with batch norm, dropout and an average."""
     for variant in VARIANTS:
         ends = []
         for callbacks in ([], [Diagnosis()]):

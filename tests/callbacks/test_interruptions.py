@@ -1,4 +1,4 @@
-"""A training that is stopped and gone on with, wherever and however often, is the same training."""
+"""A training gives the same results when it is stopped and resumed, anywhere and several times."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,11 +21,11 @@ BATCHES = 12
 
 
 class Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """What ends a training here, as a signal does."""
+    """Ends a training in these tests, as a signal does."""
 
 
 class Interruption(Callback):
-    """Has a training saved after a batch, and ended before the next one.
+    """Requests a save after a batch, and ends the training before the next one.
 
     Args:
         batch: number of the batch, from 1; 0: never.
@@ -48,7 +48,7 @@ class Interruption(Callback):
 
 
 class Validations(Callback):
-    """Notes after how many images there was a validation."""
+    """Notes the images seen at each validation."""
 
     def __init__(self) -> None:
         self.images: list[int] = []
@@ -59,7 +59,7 @@ class Validations(Callback):
 
 
 class Chain:
-    """One training, in as many parts as it is interrupted."""
+    """One training, interrupted several times."""
 
     def __init__(self, folder: Path, *callbacks: Callback, **options: Any) -> None:
         self.folder, self.callbacks = folder, callbacks
@@ -99,7 +99,7 @@ class Chain:
             assert trainer.global_step == interrupted_after
 
     def end(self) -> tuple[Any, ...]:
-        """All that must not depend on the interruptions."""
+        """Everything that must not depend on the interruptions."""
         last = torch.load(self.folder / "checkpoints" / "last.ckpt", weights_only=False)
         states = {
             f"{index}.{number}.{name}": value
@@ -169,7 +169,7 @@ def test_interrupted_after_any_batches(
 def test_max_steps_and_then_max_epochs(
     first: int, whole: Callable[[str], Chain], tmp_path: Path
 ) -> None:
-    """The epoch that was cut short is gone on with."""
+    """The epoch that was cut short is continued."""
     chain = Chain(tmp_path)
     chain.part(max_epochs=-1, max_steps=first)
     chain.part()
@@ -180,7 +180,7 @@ def test_max_steps_and_then_max_epochs(
 def test_max_time(
     first: int, whole: Callable[[str], Chain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Likewise, but for the scores with which Lightning ends such a training."""
+    """Likewise, except for the scores that Lightning makes at the end of such a training."""
     with monkeypatch.context() as patch:
         patch.setattr(Interruption, "on_train_batch_start", lambda *_: None)
         patch.setattr(
@@ -197,7 +197,7 @@ def test_max_time(
 def test_killed_while_the_validation_runs_that_follows_a_save(
     whole: Callable[[str], Chain], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is run again: what is due after a batch is over before the batch is saved."""
+    """The validation is repeated, since a save waits for the validation after its batch."""
     chain = Chain(tmp_path, **VALIDATED["within epochs"])
 
     def killed(self: Validations, trainer: Trainer, *_: Any) -> None:

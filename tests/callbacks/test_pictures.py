@@ -1,4 +1,4 @@
-"""Pictures: which files, how large, when, and of what."""
+"""Pictures: their files, sizes, times and contents."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def freeze(parameters: Any) -> torch.optim.Optimizer:
 
 
 def draw(folder: Path, model: GANModule, pictures: Pictures, **options: Any) -> dict[str, Tensor]:
-    """Train, and read what the run's folder then holds: grids uint8 `[3, H, W]` by name."""
+    """Train, and read the run's pictures: grids uint8 `[3, H, W]` by name."""
     fit(model, TinyImages(), [pictures], default_root_dir=folder, **options)
     files = sorted((folder / "pictures").iterdir())
     return {file.name: pil_to_tensor(Image.open(file)) for file in files}
@@ -92,7 +92,7 @@ def test_a_resumed_run_keeps_the_schedule(tmp_path: Path) -> None:
 
 
 def test_grids_show_the_images(tmp_path: Path) -> None:
-    """Held-out real ones, and `sample` of the same latents for any seed and at every time."""
+    """Held-out real images, and generated ones from latents that never change."""
     grids = []
     for seed in (0, 1):
         model = make_model(generator_optimizer=freeze, ema_half_life_images=100)
@@ -115,7 +115,7 @@ def test_grids_show_the_images(tmp_path: Path) -> None:
 
 def test_the_same_latents_at_each_time(tmp_path: Path) -> None:
     class Constant(TinyGenerator):
-        """Without batch norm, so that a generator that isn't updated doesn't change at all."""
+        """Has no batch norm, so it doesn't change without updates."""
 
         def __init__(self, *arguments: int) -> None:
             super().__init__(*arguments)
@@ -130,7 +130,7 @@ def test_the_same_latents_at_each_time(tmp_path: Path) -> None:
 
 
 class ClassPainter(TinyConditionalGenerator):
-    """Paints the class as a gray level, and the first latent as a column of it."""
+    """Paints the class as a gray level, and the first latent number as a column."""
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         levels = classes / CLASSES - 0.5

@@ -1,7 +1,7 @@
-"""A machine that loses its power keeps what it was told to bring to the disk, and no more.
+"""After a loss of power, a machine keeps only what was synchronised to the disk.
 
-Until then a file's content may be lost, and the moves of files in a folder may be lost one without
-the other. What can be left of a save is made here, state by state, and gone on with.
+Before that, the content of files and any of the moves in a folder may be lost. These tests create
+every state that can be left of a save, and resume it.
 """
 
 import os
@@ -29,7 +29,7 @@ def checkpoint(images: int) -> dict[str, object]:
 
 
 def saved(folder: Path, images: int) -> tuple[Files, list[Event]]:
-    """Save; what was written, and what was done in which order."""
+    """Save; the written content, and the events in order."""
     events: list[Event] = []
     written: Files = {}
     fsync, replace = os.fsync, os.replace
@@ -53,7 +53,7 @@ def saved(folder: Path, images: int) -> tuple[Files, list[Event]]:
 
 
 def states(before: Files, written: Files, events: list[Event]) -> Iterator[Files]:
-    """All that a loss of power after these events may leave."""
+    """All states that a loss of power after these events may leave."""
     certain, names_kept = list[Event](), dict(before)
     for event in events:
         if event == ("names",):  # all moves so far are on the disk

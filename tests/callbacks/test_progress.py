@@ -1,4 +1,4 @@
-"""What stands beside the progress bar."""
+"""The values beside the progress bar."""
 
 from types import SimpleNamespace
 

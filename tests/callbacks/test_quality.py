@@ -1,4 +1,4 @@
-"""When scores are made, of which images, and what they leave alone."""
+"""When scores are computed, of which images, and that they don't change the training."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def test_bytes_of_images() -> None:
 
 
 class Grays(ImageDataModule):
-    """Even images whose gray levels are a Gaussian's."""
+    """Images of one gray level each, drawn from a Gaussian."""
 
     def __init__(self, mean: float, std: float, count: int) -> None:
         super().__init__(["gray"], 8, True, 64)
@@ -67,7 +67,7 @@ class Grays(ImageDataModule):
 
 
 class GrayGAN(GAN):
-    """Draws even images of Gaussian gray levels, from the first number of the latent."""
+    """Draws images of one gray level each, from the latent's first number."""
 
     def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
         levels = 140 + 10 * latent[:, 0]
@@ -78,7 +78,7 @@ class GrayGAN(GAN):
 def test_two_gaussians(stage: str) -> None:
     """64 equal features with means 100, 140 and deviations 20, 10, of 255 levels.
 
-    Their covariances have rank one, so that the distance is 64 ((140 - 100)^2 + (20 - 10)^2).
+    Their covariances have rank one, so the distance is 64 ((140 - 100)^2 + (20 - 10)^2).
     """
     value = run(make_model(GrayGAN), pixels(count=5000), Grays(100, 20, 5000), stage)[NAME]
     assert value == pytest.approx(64 * (40**2 + 10**2) / 255**2, rel=0.02)
@@ -159,7 +159,7 @@ def test_the_report() -> None:
 
 
 def test_copies_of_training_images_are_found_out() -> None:
-    """A generator that draws training images is at distance 0 of them, and shown beside them."""
+    """A generator that copies training images is at distance 0 from them, and shown beside them."""
     data = TinyImages()
     training, _ = data.split(train=True)
 

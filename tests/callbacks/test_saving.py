@@ -1,4 +1,4 @@
-"""Who asks for a save, when it comes, and what it holds: whatever the order of the callbacks."""
+"""Which callbacks request a save, when it comes, and what it holds, in any order of callbacks."""
 
 from itertools import permutations
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Asking(GANCallback):
-    """Has the training saved after its second batch."""
+    """Requests a save after the second batch."""
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         if trainer.global_step == 2:
@@ -29,7 +29,7 @@ class Asking(GANCallback):
 
 
 class Counting(GANCallback):
-    """Counts batches, and the saves that it is told of."""
+    """Counts batches, and calls of `before_save`."""
 
     def __init__(self) -> None:
         self.counts = {"before": 0, "after": 0, "told": 0}
@@ -66,7 +66,7 @@ def train(folder: Path, callbacks: list[Callback], steps: int = 3) -> Trainer:
 
 @pytest.mark.parametrize("order", permutations(range(4)))
 def test_a_save_holds_what_all_callbacks_have_seen(tmp_path: Path, order: tuple[int, ...]) -> None:
-    """Also those that come behind the one that asks for it."""
+    """Also the callbacks after the one that requests it."""
 
     class Kept(LastCheckpoint):
         def _write(self, trainer: Trainer) -> None:
@@ -88,7 +88,7 @@ def test_nothing_is_saved_where_nobody_saves(tmp_path: Path) -> None:
 
 
 class Scoring(GANCallback):
-    """Says by what the best is chosen."""
+    """Names the score that chooses the best checkpoint."""
 
     @property
     def score_name(self) -> str:
@@ -129,7 +129,7 @@ class Ends(Callback):
 def test_a_save_waits_for_what_its_batch_brings(
     function: str, batch: int, counted: int, used: bool, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """A save that didn't would miss a count; else `minmax/lightning_inside.py` needs it no more."""
+    """An earlier save must miss a count, else `minmax/lightning_inside.py` is no longer needed."""
     within = function == "validation_follows"
     options = {"val_check_interval": 2} if within else {"limit_val_batches": 0}
     for interrupted_after in (batch, 0):

@@ -1,4 +1,4 @@
-"""Runs the command line in this process, which saves the seconds that importing torch takes."""
+"""Runs the command line in this process, to save the seconds of importing torch."""
 
 import shutil
 from collections.abc import Callable

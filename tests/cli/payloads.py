@@ -1,4 +1,4 @@
-"""What a stranger's checkpoint or config may try, to run code; `PROOF` stands for a file's name."""
+"""How an untrusted checkpoint or config may try to run code; `PROOF` stands for a file's name."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ def spec(class_path: str, **init_args: Any) -> dict[str, Any]:
 
 
 def chain(function: str) -> dict[str, Any]:
-    """Callables one after another, of which the last one gets the bytes `touch PROOF`."""
+    """A chain of callables, the last of which gets the bytes `touch PROOF`."""
     steps = [
         spec("torchvision.transforms.v2.Normalize", mean=list(b"touch"), std=[1]),
         *("torch.Tensor.byte", "torch.Tensor.numpy", "numpy.ndarray.tobytes", function),

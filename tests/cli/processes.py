@@ -1,7 +1,4 @@
-"""The command line in processes of its own, which share one import of what takes seconds.
-
-Likewise other files of Python.
-"""
+"""Runs the command line or other Python files in processes that share one import of torch."""
 
 import multiprocessing
 import os
@@ -23,7 +20,7 @@ FORKED.set_forkserver_preload(
 
 
 class Command:
-    """A command that runs by itself: a part of `subprocess.Popen`.
+    """A command in a process of its own, with some methods of `subprocess.Popen`.
 
     Args:
         arguments: of the command line.
@@ -59,11 +56,11 @@ class Command:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it, if it goes on."""
+        """End it, if it is still running."""
         self._process.kill()
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Wait for the end; what was written to the output, and to the errors."""
+        """Wait for the end; return the output and the errors."""
         self._process.join(timeout)
         assert self._process.exitcode is not None, "it goes on"
         output, errors = (Path(stream).read_text() for stream in self._streams)
@@ -73,7 +70,7 @@ class Command:
 def run(
     arguments: list[str], environment: dict[str, str], streams: list[str], folder: Path
 ) -> None:
-    """Become the command, whose file is the first of its arguments."""
+    """Turn this process into the command; the first argument is its file."""
     os.environ.clear()
     os.environ.update(environment)
     for descriptor, stream in enumerate(streams, start=1):

@@ -18,7 +18,7 @@ from tests.cli.processes import Command
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first training begins with all imported, which takes others seconds."""
+    """The first training, in a process where everything is already imported."""
     run = subprocess.run
 
     def begin(command: list[str], stdout: int, env: dict[str, str]) -> Any:

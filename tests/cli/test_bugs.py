@@ -1,4 +1,4 @@
-"""A bug, in the project's code or in a user's, is shown with its traceback, and not cut short."""
+"""A bug in the project's or a user's code is shown with its whole traceback."""
 
 import errno
 import os
@@ -121,7 +121,7 @@ def mylab(tmp_path, monkeypatch) -> Iterator[Path]:
 
 @pytest.fixture
 def fails(tmp_path, config) -> Callable[..., str]:
-    """Train, and return the traceback of what was raised, all of it."""
+    """Train, and return the whole traceback of the exception."""
 
     def run(kind: type[BaseException], *options: str) -> str:
         given = ["fit", "--config", config("dcgan_digits"), "--trainer.accelerator", "cpu"]
@@ -238,7 +238,7 @@ class TestInOurCode:
 
     @pytest.mark.parametrize("devices", [1, 2])
     def test_in_a_process_that_draws(self, devices, monkeypatch, tmp_path, trained, mylab):
-        """Of several, whose traceback is in that of the first."""
+        """One of several processes; its traceback is inside that of the first."""
         (mylab / "mylab" / "__init__.py").write_text(
             "import gan_modules, os\n\nclass GAN(gan_modules.GAN):\n"
             "    def sample(self, *given):\n"
@@ -254,7 +254,7 @@ class TestInOurCode:
 
 
 def copy_of(run: Path, folder: Path, variant: str) -> Path:
-    """A run's checkpoint that says that it holds another variant."""
+    """A run's checkpoint, changed to name another variant."""
     import torch
 
     held = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

@@ -1,4 +1,4 @@
-"""What is left of a run is read: damaged files are named, and passed over where that can be."""
+"""Damaged files of a run are named, and skipped where possible; the others are read."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_a_study_tests_a_run_again_whose_scores_are_damaged(tmp_path: Path) -> N
 def test_what_has_no_number_is_shown_as_a_dash(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also in files that hold what JSON doesn't know."""
+    """Also in files that hold NaN or Infinity."""
     run = make_run(tmp_path / "run")
     text = (
         (run / "metrics.json")

@@ -1,4 +1,4 @@
-"""Trainings started by threads, clusters and processes that end, and tuples among the options."""
+"""Trainings in threads, in clusters and under a parent that ends; tuples among the options."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def images_of(folder: Path) -> int:
 
 
 def test_in_a_thread(fit):
-    """It trains, and says that it hears no signals; its processes would know their parent."""
+    """It trains, and warns that it receives no signals; its processes would know their parent."""
     folders, parents = [], []
     begin = GANModule.on_train_start
 
@@ -134,7 +134,7 @@ with children_follow():
 
 
 def test_a_process_ends_with_its_parent():
-    """Wherever it is: the watch begins with the first import of the package."""
+    """At any time: the watch begins with the first import of the package."""
     command = [sys.executable, "-c", PARENT]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

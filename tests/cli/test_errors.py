@@ -1,4 +1,4 @@
-"""Wrong input ends with one line that names what to change, a code, and nothing written."""
+"""Wrong input ends with a one-line message, an exit code, and no files written."""
 
 import re
 from pathlib import Path

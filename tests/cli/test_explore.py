@@ -30,7 +30,7 @@ DRIVER = shutil.which("chromedriver")
 
 
 class LinearFirst(Generator):
-    """A generator whose first layer stretches some latents, and then squashes."""
+    """A generator whose first layer scales some latents, and then applies a squashing function."""
 
     def __init__(self, latent_dim: int, channels: int, image_size: int, classes: int) -> None:
         super().__init__(image_size)
@@ -125,7 +125,7 @@ def test_an_address_that_is_none(address, trained):
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium and ChromeDriver here")
 def test_in_a_browser(trained, tmp_path):
-    """A slider is moved and a seed is typed, and the picture changes; it can be downloaded."""
+    """Moving a slider or typing a seed changes the picture, which can be downloaded."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The page of `explore` among many visitors, strangers, and values that it doesn't offer."""
+"""The page of `explore` with many visitors, foreign pages, and values out of range."""
 
 import asyncio
 import json
@@ -155,7 +155,7 @@ class Visitor:
 
 
 async def crowd(port: int) -> tuple[float, list[int], list[Visitor]]:
-    """All choose much at once, and every other one leaves; the page's slowest answer, pictures."""
+    """All make many choices at once, and half of them leave; the slowest answer, the pictures."""
     visitors = [Visitor(port) for _ in range(VISITORS)]
     await asyncio.gather(*(visitor.come() for visitor in visitors))
     for number, visitor in enumerate(visitors):
@@ -184,7 +184,7 @@ async def crowd(port: int) -> tuple[float, list[int], list[Visitor]]:
 
 
 def test_many_visitors(page):
-    """They don't wait for each other's pictures, and the process ends at once among them."""
+    """They don't wait for each other's pictures, and the process can end at once."""
     process, port, output = page
 
     async def visit() -> None:

@@ -1,4 +1,4 @@
-"""Exported generators draw the checkpoint's images, also where this project is not."""
+"""Exported generators draw the checkpoint's images, also without this project."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A user's own folders: what is taken for what is said, or refused in one line."""
+"""A user's own folders: a command says what it found, or refuses them in one line."""
 
 import os
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def say(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Say:
-    """What a command says of the folder, or the line in which it refuses it."""
+    """What a command prints about the folder, or the line that refuses it."""
     monkeypatch.setattr("sys.argv", ["cli.py"])
 
     def run(*arguments: str, command: str = "fit", name: str = "dcgan_digits") -> str:

@@ -21,7 +21,7 @@ def test_the_overview_names_all_commands(arguments: list[str], capsys) -> None:
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS.keys() - set(cli.TRAINING)))
 def test_options_are_shown_before_torch_is_imported(command: str) -> None:
-    """It takes seconds, and Lightning more."""
+    """Importing torch takes seconds, and Lightning longer."""
     program = f"""
 import sys, cli
 try:
@@ -44,7 +44,7 @@ def test_training_has_options_of_its_own(capsys) -> None:
 
 
 def test_modules_of_a_users_own_have_any_name(tmp_path: Path) -> None:
-    """They stand before the installed project on the path, and are not taken for its own."""
+    """They come before the installed project on the path, and aren't mistaken for its modules."""
     for name in ("cli", "gan_modules", "datamodules", "callbacks", "commands", "metrics"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for the own one')")
     ended = subprocess.run(

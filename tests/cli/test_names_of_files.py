@@ -1,4 +1,4 @@
-"""Names of classes as parts of files' names, whatever stands in them."""
+"""Names of classes in file names, whatever characters they have."""
 
 import os
 

@@ -23,7 +23,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.mark.parametrize("options", [(), ("--resume", "true"), ("--ckpt_path", "last")])
 def test_a_second_training_in_a_folder(options, trained, tmp_path, fit):
-    """It ends with one line and touches nothing, whether it is to resume or to begin."""
+    """It ends with one line and changes nothing, with or without `--resume`."""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     with lock.locked(folder / lock.NAME):
@@ -63,7 +63,7 @@ def test_a_lock_that_is_handed_on(tmp_path, fit, monkeypatch):
 
 
 def test_another_training_ended_while_this_one_started(fit, monkeypatch):
-    """It would go on from a checkpoint that is no longer the newest."""
+    """It would resume a checkpoint that is no longer the newest."""
     folder = fit("dcgan_digits", *FEW)
     last = folder / "checkpoints" / "last.ckpt"
     instantiate = GANCLI.instantiate_trainer
@@ -79,7 +79,7 @@ def test_another_training_ended_while_this_one_started(fit, monkeypatch):
 
 
 def test_two_tests_of_a_run(tmp_path):
-    """Each keeps what the other one writes meanwhile."""
+    """Each keeps what the other has written meanwhile."""
     report = {"scores": {}, "references": {}, "protocol": {}}
     files = [tmp_path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
     with lock.locked(tmp_path / ".metrics.lock"):

@@ -1,4 +1,4 @@
-"""Reports: what stands in them, of runs and of studies, whole and broken."""
+"""The contents of reports, about complete and damaged runs and studies."""
 
 import json
 import re
@@ -54,7 +54,7 @@ class Page(HTMLParser):
 def make_run(
     folder: Path, fid: float = 1.0, seed: int = 0, colour: str = "red", **init: object
 ) -> Path:
-    """What a training and a test leave, as far as reports read it."""
+    """The files of a training and a test that reports read."""
     (folder / "pictures").mkdir(parents=True)
     for name in ("real", "fake_000000000", "fake_000000640", "fake_last"):
         Image.new("RGB", (8, 8), colour).save(folder / "pictures" / f"{name}.png")
@@ -210,7 +210,7 @@ def test_wrong_input(arguments, message, study, tmp_path):
 
 @pytest.mark.parametrize("letters", [1, 10, 16, 25, 60])
 def test_a_legend_is_not_cut(letters, monkeypatch):
-    """Whatever the groups are called, their names end within the chart."""
+    """Even long names of groups fit into the chart."""
     from matplotlib.figure import Figure
 
     seen = []

@@ -1,4 +1,4 @@
-"""A run goes on with what the command asks for; what has changed is used and said, or refused."""
+"""A resumed run uses the command's options; changes are used and reported, or refused."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def last(run: Path) -> dict:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What the start of a resumed run says has changed."""
+    """The changes that a resumed run prints at its start."""
     lines = capsys.readouterr().out.splitlines()
     found = [line.removeprefix("--resume: ") for line in lines if line.startswith("--resume: ")]
     return [line.removesuffix(", from the command") for line in found]
@@ -44,7 +44,7 @@ def groups(run: Path) -> list[dict]:
 
 @pytest.fixture
 def fit(fit):
-    """With small networks of the digits, whose size nothing here depends on."""
+    """With small networks, since nothing here depends on their size."""
     return lambda name, *given: fit(name, *(SMALL if name == "dcgan_digits" else ()), *given)
 
 
@@ -127,7 +127,7 @@ class TestOptions:
 
 
 def test_lower_rates_after_a_divergence(fit, monkeypatch):
-    """What the message of a divergence advises; and rates that a return lowered stay."""
+    """As the message about a divergence advises; rates that a return lowered stay."""
     from tests.cli.test_survival import TestDivergence, poison
 
     poison(monkeypatch, 7)
@@ -183,7 +183,7 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
 
 @pytest.mark.parametrize(("first", "left"), [(5, 3), (8, 0)])
 def test_steps_and_then_epochs(first, left, fit, capsys):
-    """An epoch that `max_steps` cut short is not one that is done."""
+    """An epoch that `max_steps` cut short doesn't count as done."""
     few = [*SHORT, *SMALL, "--trainer.limit_train_batches", "4"]
     fit("dcgan_digits", *few, "--trainer.max_steps", str(first))
     for again in (left, 0):
@@ -202,7 +202,7 @@ class TestPlaces:
 
     @pytest.mark.parametrize("reached", ["moved", "linked", "relative"])
     def test_the_best_stays(self, reached, fit, tmp_path, monkeypatch):
-        """A worse generator doesn't take its place, however the run is reached."""
+        """A worse generator doesn't replace it, by whatever path the run is reached."""
         folder = fit("dcgan_digits", *self.SCORED, "--trainer.max_epochs", "2")
         before = (folder / "checkpoints" / "best.ckpt").read_bytes()
         place, again = tmp_path / "elsewhere" / "run", ["--resume", "true"]
@@ -255,7 +255,7 @@ class TestPlaces:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_copy_is_about_itself(self, trained, tmp_path, monkeypatch):
-        """Commands that are given the copy's files work there, and leave the original alone."""
+        """Commands with the copy's files work in the copy, and leave the original alone."""
         monkeypatch.setattr("sys.argv", ["cli.py"])
         before = {file: file.stat().st_mtime_ns for file in trained.rglob("*")}
         copy = tmp_path / "copy"
@@ -326,7 +326,7 @@ class TestNothing:
         fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1")
 
     def test_an_epoch_of_which_no_batch_is_left(self, run, fit):
-        """Nothing is trained, and checkpoints and configuration stay those of before."""
+        """Nothing is trained, and checkpoints and configuration stay unchanged."""
         before = contents(run)
         more = ["--data.init_args.batch_size", "1600", "--trainer.max_epochs", "1"]
         with pytest.raises(SystemExit, match="nothing was trained"):

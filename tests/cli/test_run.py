@@ -1,4 +1,4 @@
-"""What a training leaves behind, and what the other commands make of it."""
+"""The files of a training, and the other commands that use them."""
 
 import errno
 import os
@@ -183,7 +183,7 @@ class TestSample:
         assert (tmp_path / "x.png").read_text() == "of before"
 
     def test_names_of_outputs(self, trained, tmp_path):
-        """Folders may have a dot in their names, and be there if they are empty."""
+        """Folders may have a dot in their names, and may exist if they are empty."""
         (tmp_path / "empty").mkdir()
         for name in ("samples_v1.0", "run.final", "a.png/", "empty"):
             self.run(trained, f"{tmp_path}/{name}", "--count", "2")

@@ -1,4 +1,4 @@
-"""Studies: which runs there are, what is repeated and what isn't, and how failures are shown."""
+"""Studies: their runs, which of them are repeated, and how failures are shown."""
 
 import json
 import os
@@ -52,7 +52,7 @@ else:
 
 @pytest.fixture
 def log(tmp_path, monkeypatch) -> Path:
-    """What the stand-in was asked."""
+    """The commands that the stand-in received."""
     monkeypatch.chdir(ROOT)
     file = tmp_path / "stand_in.py"
     file.write_text(f"LOG = {str(tmp_path / 'log')!r}\n" + STAND_IN)
@@ -162,7 +162,7 @@ def test_a_list_trains_and_writes_nothing(tmp_path, log, capsys):
 
 
 def test_processes_share_the_runs(tmp_path, log, capsys):
-    """One process holds a run: the other does the rest, and says who is at work."""
+    """One process has locked a run: the other trains the rest, and names that process."""
     plan = tmp_path / "depth.yaml"
     folder = run(tmp_path, "--list", forms={"quick": {"seconds": 20}})
     code = textwrap.dedent(f"""
@@ -189,7 +189,7 @@ def test_processes_share_the_runs(tmp_path, log, capsys):
 
 
 def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
-    """A study is killed, and its training lives on: others pass that run over until it ends."""
+    """A study is killed, but its training goes on: other studies skip that run until it ends."""
     plan, long = tmp_path / "depth.yaml", {"quick": {"seconds": 60}}
     folder = run(tmp_path, "--list", forms=long)
     code = textwrap.dedent(f"""
@@ -223,7 +223,7 @@ def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
 
 
 def test_a_training_that_is_killed_has_failed(tmp_path, log, capsys):
-    """By the system, for its memory say; the study goes on, and --retry takes it up."""
+    """For example by the system for its memory; the study goes on, and --retry trains it again."""
     log.parent.joinpath("stand_in.py").write_text("import os; os.kill(os.getpid(), 9)")
     folder = run(tmp_path, seeds=[0])
     assert capsys.readouterr().out.count("has failed; the study goes on. killed by signal 9") == 2
@@ -231,7 +231,7 @@ def test_a_training_that_is_killed_has_failed(tmp_path, log, capsys):
 
 
 def test_two_studies_that_begin_at_once(tmp_path, log):
-    """With other options: the one whose plan is replaced before its first run begins stops."""
+    """With other options: a study stops if its plan is replaced before its first run begins."""
     plan = tmp_path / "depth.yaml"
     folder = run(tmp_path, "--list")
     runs = runs_of(read_plan(plan), "quick", folder, [])
@@ -265,7 +265,7 @@ def test_wrong_plans(tmp_path, log, options, changes, message):
 
 @pytest.mark.parametrize("plan", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
 def test_options_of_the_studies_are_options(plan, monkeypatch, capsys):
-    """Of each variant, as far as the parser sees them, which imports its classes."""
+    """The parser, which imports the classes, accepts the options of each variant."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sys.argv", ["cli.py"])
     held = read_plan(plan)

@@ -59,7 +59,7 @@ def start(folder: Path, *options: str) -> Command:
 
 
 def wait_for_images(process: Command, folder: Path, images: int) -> None:
-    """Until a checkpoint after so many images is whole."""
+    """Wait for a whole checkpoint after that many images."""
     file, end = folder / "checkpoints" / "last.ckpt", time.monotonic() + 100
     while time.monotonic() < end and process.poll() is None:
         with suppress(FileNotFoundError):  # a moment between the moves of two files
@@ -74,7 +74,7 @@ def load(file: Path) -> dict:
 
 
 def values(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """All scalars but the speed."""
+    """All scalars except the speed."""
     events = EventAccumulator(str(folder)).Reload()
     names = [name for name in events.Tags()["scalars"] if not name.startswith("time/")]
     return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in names}
@@ -92,7 +92,7 @@ def differences(one: object, other: object, path: str = "") -> list[str]:
 
 
 def interrupt(folder: Path, number: signal.Signals, images: int) -> str:
-    """Send a signal after so many images, and check how the run ends; what it printed."""
+    """Send a signal after that many images, and check the run's end; return its output."""
     process = start(folder)
     wait_for_images(process, folder, images)
     process.send_signal(number)
@@ -141,7 +141,7 @@ def test_interrupted_again_and_again(tmp_path, monkeypatch):
 
 
 def test_one_of_two_ranks_is_killed(tmp_path):
-    """The other one ends, in seconds and with one line; both go on to the same bits."""
+    """The other ends within seconds, with one line; both can resume, with identical results."""
     options = ["--trainer.devices", "2", "--trainer.max_epochs", "2"]
     whole, folder = start(tmp_path / "whole", *options), tmp_path / "run"
     process = start(folder, *options)
@@ -177,10 +177,10 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, fit):
 
 
 class TestBits(Small):
-    """A disk or a copy may change some; `torch.load` doesn't notice."""
+    """A disk or a copy may flip bits, which `torch.load` doesn't notice."""
 
     def test_one_that_flips_is_noticed(self, trained, tmp_path):
-        """Or it changes nothing that is read: padding, the names' lengths twice over."""
+        """Unless nothing reads it: padding, or a name's length, which is stored twice."""
         original = trained / "checkpoints" / "last.ckpt"
         content, file = original.read_bytes(), tmp_path / "last.ckpt"
         held, random = load(original), np.random.default_rng(0)
@@ -227,7 +227,7 @@ def test_the_last_checkpoint_by_name(fit):
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, *batches: int) -> None:
-    """Latents that are not finite, in these batches."""
+    """Make the latents of these batches not finite."""
     sample = GANModule.sample_latent
 
     def poisoned(self: GANModule, count: int) -> torch.Tensor:
@@ -308,7 +308,7 @@ class TestDivergence:
             fit("dcgan_digits", *options)
 
     def test_gradients_whose_squares_are_infinite(self, fit, monkeypatch):
-        """Losses and weights are finite ever after; the weights don't move any more."""
+        """Losses and weights stay finite, but the weights no longer change."""
         step = torch.optim.Adam.step
 
         def large(self: torch.optim.Adam, closure: object = None) -> object:
@@ -449,7 +449,7 @@ def test_a_dry_run_says_what_would_be_done(fit, capsys, tmp_path):
 
 
 def test_activations_are_those_of_the_closed_form():
-    """Of linear layers: each keeps its input, and a leaky ReLU its output."""
+    """For linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
     from gan_modules.networks import Discriminator, Generator

@@ -1,4 +1,4 @@
-"""Checkpoints and configurations of strangers run no code."""
+"""Untrusted checkpoints and configurations run no code."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ class Malicious:
 
 @pytest.fixture
 def proof(tmp_path):
-    """A file that is there if a stranger's code was run."""
+    """A file that exists if untrusted code was run."""
     return tmp_path / "proof"
 
 
@@ -186,7 +186,7 @@ def strangers(tmp_path, proof, monkeypatch) -> Iterator[Path]:
 
 
 def refused(arguments: list[str]) -> str:
-    """What a command says that ends with an error; nothing, of one that only shows a config."""
+    """The error of a command; empty for a command that only prints a config."""
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     message = caught.value.code
@@ -271,7 +271,7 @@ def built() -> dict[str, Any]:
 
 @pytest.fixture
 def one_parser(built, monkeypatch):
-    """Build the parsers once: that takes most of the time of a command that is refused."""
+    """Build the parsers only once: it takes most of a refused command's time."""
     build = GANCLI.setup_parser
 
     def setup(self: GANCLI, *arguments: Any) -> None:
@@ -321,7 +321,7 @@ def test_payloads_of_configs(name, config, tmp_path, strangers, proof, monkeypat
     ],
 )
 def test_functions_of_allowed_modules(function, why, config, strangers):
-    """Which jsonargparse would take, since any function may stand there."""
+    """jsonargparse would accept them, since any function may be named there."""
     given = ["fit", "--config", config("dcgan_digits"), "--dry_run", "true"]
     given += ["--trainer.callbacks", "LambdaCallback", "--trainer.callbacks.setup", function]
     assert why in refused(given)

@@ -1,4 +1,4 @@
-"""Each rule at its thresholds, on curves made up for it."""
+"""Each rule at its thresholds, on made-up curves."""
 
 import math
 import subprocess
@@ -14,7 +14,7 @@ EVERY = 100
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretches of a few values, however few images they cover."""
+    """Stretches of a few values, over any number of images."""
     monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 0)
 
 
@@ -69,7 +69,7 @@ def test_exploding(network: str, found: bool, factor: float) -> None:
 def test_a_slow_beginning_is_no_measure(
     found: bool, norm: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first ten values are a hundredth of what the first stretch of images comes to."""
+    """The first ten values are a hundredth of the first stretch's median."""
     monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 25 * EVERY)
     case = {"gradient_norm/discriminator": curve(*[0.01] * 10, *[1.0] * 15, *[norm] * 30)}
     assert names(diagnose(case)) == ["exploding"] * found
@@ -177,7 +177,7 @@ def test_nothing_learned(found: str | None, case: Curves) -> None:
 
 
 def test_a_discriminator_without_a_zero_that_sees_nothing() -> None:
-    """Its logits have none: the accuracies that count from there say nothing."""
+    """Accuracies relative to zero mean nothing if the logits have no zero."""
     case = learning([10, 9.6, 20, 9.6], 0.7, 0.7, 0.7)
     for pairs, found in ((0.54, True), (0.56, False)):
         case["accuracy/pairs"] = curve(*[pairs] * 40)

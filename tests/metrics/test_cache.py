@@ -1,4 +1,4 @@
-"""What is kept is what was made, for the same key, and never for another."""
+"""The cache returns what was saved under the same key, and never another key's tensors."""
 
 from pathlib import Path
 

@@ -129,7 +129,7 @@ class TestReal:
 
 
 class TestOrder:
-    """Real against real is near the floor, and every damage is seen, more of it as worse."""
+    """Real against real is near the floor; every damage is seen, and more damage scores worse."""
 
     def value(self, digits: Digits, scorer: Scorer, images: Tensor) -> dict[str, float]:
         return score(scorer.real(digits, False), scorer.see_all(images, ""), "d", 0)
@@ -172,7 +172,7 @@ class TestOrder:
 class TestInception:
     @pytest.fixture(scope="class")
     def weights(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Random weights in a file of the real one's layout."""
+        """Random weights in a file with the layout of the real one."""
         folder = tmp_path_factory.mktemp("weights")
         torch.save({}, folder / "empty.pth")
         with pytest.MonkeyPatch.context() as patch:

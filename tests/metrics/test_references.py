@@ -1,4 +1,4 @@
-"""Training images and noise are scored once, and never taken for those of another protocol."""
+"""Training images and noise are scored once for each protocol."""
 
 import inspect
 from typing import Any

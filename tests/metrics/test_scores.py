@@ -29,7 +29,7 @@ def normal(count: int, width: int, seed: int, mean: float = 0.0, std: float = 1.
 
 
 def gaussian(count: int, mean: Tensor, covariance: Tensor, seed: int) -> Tensor:
-    """Points whose sample mean and sample covariance are exactly these."""
+    """Points with exactly this sample mean and sample covariance."""
     points = normal(count, len(mean), seed).double()
     points -= points.mean(dim=0)
     points @= torch.linalg.inv(torch.linalg.cholesky(points.T.cov()).T)
@@ -54,7 +54,7 @@ class TestFrechet:
         assert value == pytest.approx((a + b).trace().item() - 2 * np.trace(root), rel=1e-8)
 
     def test_where_torchmetrics_fails(self) -> None:
-        """All images alike but for their brightness: covariances of rank one."""
+        """Images that differ only in brightness have covariances of rank one."""
         real, fake = (normal(500, 1, seed).double() for seed in (0, 1))
         real, fake = 100 + 20 * real, 140 + 10 * fake
         value = symmetric_frechet_distance(real.expand(-1, 64), fake.expand(-1, 64))
@@ -84,7 +84,7 @@ class TestFrechet:
 
 class TestKernel:
     def test_the_unbiased_estimate(self) -> None:
-        """With subsets of everything, the mean over subsets is the estimate itself."""
+        """If every subset holds all points, the mean over subsets is the estimate itself."""
         x, y = normal(40, 6, 0).double(), normal(40, 6, 1, 0.5).double()
         xx, yy, xy = ((a @ b.T / 6 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
         n = 40

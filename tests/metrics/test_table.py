@@ -1,4 +1,4 @@
-"""The table of scores: all that shows, sorts or documents a score goes by it."""
+"""Everything that shows, sorts or documents scores uses the table of scores."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ CONTRAST = Score(
 
 @pytest.fixture
 def contrast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more score, as a line of the table would make it."""
+    """An additional score, as a line of the table would define it."""
     monkeypatch.setitem(SCORES, "contrast", CONTRAST)
 
 
@@ -45,7 +45,7 @@ def make_run(folder: Path, name: str, **scores: float) -> Path:
 
 @pytest.mark.usefixtures("contrast")
 class TestOneMoreScore:
-    """What follows from a line of the table alone."""
+    """Everything that follows from one more line of the table."""
 
     def test_it_is_computed(self) -> None:
         labels = torch.tensor([0, 1] * 10)
@@ -104,7 +104,7 @@ def test_a_score_that_the_table_lacks_is_named(command: str, tmp_path: Path) -> 
     ],
 )
 def test_names(name: str, better: str | None) -> None:
-    """A score that depends on no features has no name with features, and others are unknown."""
+    """Scores without features have no name with features; other names are unknown."""
     if better is not None:
         assert score_of(name).better == better
     else:

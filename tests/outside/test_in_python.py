@@ -1,4 +1,4 @@
-"""A run made in Python is one like the command line's."""
+"""A run made in Python is like one of the command line."""
 
 import os
 import subprocess
@@ -131,7 +131,7 @@ def test_commands_work_with_it(run, tmp_path, monkeypatch, capsys):
 
 
 def test_another_process_works_there(tmp_path):
-    """The lock is a file's: this process may be the other one."""
+    """The lock belongs to an open file, so this process can play the other one."""
     with lock.locked(tmp_path / "run" / lock.NAME), pytest.raises(ValueError, match="other hands"):
         fit(tmp_path / "run", 1)
     assert not (tmp_path / "run").exists()
@@ -156,7 +156,7 @@ def test_what_has_no_import_path_is_named(tmp_path):
 
 
 def test_classes_of_the_script_itself(monkeypatch):
-    """In another process they are not there."""
+    """Another process doesn't have them."""
     own = type("Own", (Digits,), {"__module__": "__main__"})
     monkeypatch.setattr(sys.modules["__main__"], "Own", own, raising=False)
     with pytest.raises(ValueError, match="Own stands in the script itself"):

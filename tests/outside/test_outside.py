@@ -1,4 +1,4 @@
-"""A package of a user's own, outside of the project: all commands work with what is in it.
+"""All commands work with a user's own package outside of the project.
 
 `mylab` has a variant with a step of its own, a projection discriminator, a generator with class-
 conditional batch norm, a game, a penalty, an augmentation, a data set and a score. It lies in a
@@ -167,7 +167,7 @@ START = {
 
 @pytest.mark.parametrize("how", START)
 def test_ways_to_start(how, run, lab):
-    """`python -m minmax` finds less of its own accord than neither of these."""
+    """Not tried: `python -m minmax`, which finds at least as many modules."""
     program, folder, admits = START[how]
     (lab / folder).mkdir(exist_ok=True)
     path = os.pathsep.join([str(ROOT)] + [str(lab)] * (folder != "."))
