@@ -37,14 +37,14 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
         hook.remove()
     activations = torch.cat(seen).double()
     centred = activations - activations.mean(dim=0)
-    # On the smaller side: latents x latents, or activations x activations.
-    _, scales, components = torch.linalg.svd(reduced(centred), full_matrices=False)
-    coordinates = centred @ components[:count].T
+    # On the smaller side, whose eigenvectors are the coordinates, or the components themselves.
+    few_latents = centred.shape[0] < centred.shape[1]
+    variances, vectors = torch.linalg.eigh(
+        centred @ centred.T if few_latents else centred.T @ centred
+    )
+    coordinates = vectors[:, -count:].flip(1)
+    if not few_latents:
+        coordinates = centred @ coordinates
     directions = torch.linalg.lstsq(coordinates, latents.double()).solution
-    shares = scales.square() / centred.square().sum()
-    return nn.functional.normalize(directions, dim=1).float(), shares[:count].float()
-
-
-def reduced(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular values and right vectors, and no more rows than columns."""
-    return torch.linalg.qr(matrix)[1] if matrix.shape[0] > matrix.shape[1] else matrix
+    shares = variances.flip(0)[:count] / centred.square().sum()
+    return nn.functional.normalize(directions, dim=1).float(), shares.float()

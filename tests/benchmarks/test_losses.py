@@ -32,6 +32,7 @@ def write_run(run: Path, word: str) -> None:
     (run / "checkpoints").mkdir()
     adam = {"state": {0: {"step": torch.tensor(2.0), "exp_avg": torch.zeros(2)}}}
     saved = {"state_dict": {f"{word}.weight": torch.ones(2)}, "optimizer_states": [adam]}
+    saved["hyper_parameters"] = {"_class_path": "gan_modules.WGANGP"}
     torch.save(saved, run / "checkpoints" / "last.ckpt")
 
 
