@@ -60,12 +60,8 @@ class DescribedConfig(KeepConfig):
 
     def write(self, file: Path) -> None:
         """Write the options into a file."""
-        file.write_text(f"{OPENING}{__version__}\n{self.text()}")
-
-    def text(self) -> str:
-        """The options, as YAML."""
-        text: str = yaml.safe_dump(self._options, sort_keys=False)
-        return text
+        text = yaml.safe_dump(self._options, sort_keys=False)
+        file.write_text(f"{OPENING}{__version__}\n{text}")
 
 
 def of_model(module: GANModule) -> dict[str, Any]:

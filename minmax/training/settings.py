@@ -31,10 +31,6 @@ class KeepConfig(Callback, ABC):
     def write(self, file: Path) -> None:
         """Write the options into a file."""
 
-    @abstractmethod
-    def text(self) -> str:
-        """The options that are set, as YAML."""
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder on all ranks: `log_dir` is a collective operation."""
         if stage == "fit":
@@ -64,8 +60,10 @@ class KeepConfig(Callback, ABC):
         if self._is_due and trainer.is_global_zero:
             with whole(Path(self._folder or trainer.default_root_dir) / FILE) as part:
                 self.write(part)
+                lines = part.read_text().splitlines()
+            text = "\n".join(f"    {line}" for line in lines if not line.endswith(": null"))
             for board in boards(trainer):
-                board.add_text("config", "\n".join(f"    {x}" for x in self.text().splitlines()))
+                board.add_text("config", text)
         self._is_due = False
 
     def on_save_checkpoint(
@@ -98,8 +96,3 @@ class SaveConfig(KeepConfig, SaveConfigCallback):
     def write(self, file: Path) -> None:
         """Write the options into a file."""
         self.parser.save(self.config, str(file), skip_none=False, skip_validation=True)
-
-    def text(self) -> str:
-        """The options that are set, as YAML."""
-        text: str = self.parser.dump(self.config, skip_none=True)
-        return text
