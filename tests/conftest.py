@@ -20,6 +20,8 @@ FIRST = (
     *("cli/test_scores.py", "cli/test_untrusted.py", "cli/test_errors.py", "cli/test_study.py"),
     *("outside/test_outside.py", "metrics/test_features.py", "cli/test_explore_visitors.py"),
     *("cli/test_explore.py", "callbacks/test_quality.py", "cli/test_bugs.py"),
+    *("test_pages.py", "cli/test_damage.py", "cli/test_environments.py", "cli/test_help.py"),
+    *("cli/test_folders.py", "outside/test_in_python.py", "gan_modules/test_loading.py"),
 )
 """The slowest files, so that none of them is begun when all else is done.
 

@@ -1,6 +1,7 @@
 """The options of `fit`, `validate` and `test`."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,13 @@ class Options(LightningCLI):
         with parsing():
             super().parse_arguments(parser, args)
         mapped(self.config, expanded)
+
+    def _dump_config(self) -> None:
+        """Keep the options as plain values; Lightning's own would write YAML and read it again."""
+        if not hasattr(self, "config_dump"):
+            whole = {"skip_link_targets": False, "skip_none": False}
+            text = self.parser.dump(self.config, format="json", **whole)
+            self.config_dump = json.loads(text)[self.config.subcommand]
 
     def _set_seed(self) -> None:
         """Seed everything.
