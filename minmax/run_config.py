@@ -14,6 +14,11 @@ RUN_FILES = ("checkpoints", "pictures", FILE, "hparams.yaml")
 OPENING = "# lightning.pytorch=="
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a run, or what is left of one."""
+    return any((folder / name).exists() for name in RUN_FILES)
+
+
 def read_run_config(file: Path) -> dict[str, Any]:
     """The options of a run, with paths in the folder where the file lies now."""
     options: dict[str, Any] = about_its_folder(documents.read(file), file)

@@ -77,9 +77,14 @@ def arguments_of(value: Any) -> dict[str, Any]:
 def attributes_of(value: Any) -> dict[str, Any]:
     """An object's attributes; of a module, which holds more, those named as its arguments."""
     if isinstance(value, nn.Module):
-        names = inspect.signature(type(value)).parameters
-        return {name: getattr(value, name) for name in names if hasattr(value, name)}
+        return named_as_arguments(value)
     return dict(getattr(value, "__dict__", {"nothing": None}))
+
+
+def named_as_arguments(value: Any) -> dict[str, Any]:
+    """An object's attributes that have the names of its constructor's arguments."""
+    names = inspect.signature(type(value)).parameters
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
 def hyperparameters_of(variant: type, arguments: dict[str, Any]) -> dict[str, Any]:

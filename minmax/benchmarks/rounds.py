@@ -11,13 +11,14 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
+from gan_modules.base import Batch
 from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.loops import LOOPS, PILImages
 from minmax.benchmarks.machine import device_name, most_memory, peak, synchronize
-from minmax.callbacks.hooks import Batch, GANCallback, data_of
+from minmax.callbacks.hooks import GANCallback, data_of
 from minmax.errors import UserError
 from minmax.files import whole
 

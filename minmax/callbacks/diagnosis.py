@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.callbacks.hooks import Batch, GANCallback, boards
+from gan_modules.base import Batch
+from minmax.callbacks.hooks import GANCallback, boards
 from minmax.diagnosis import Diary, Finding
 from minmax.errors import UserError
 

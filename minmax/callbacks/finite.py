@@ -9,7 +9,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.callbacks.hooks import Batch, GANCallback
+from gan_modules.base import Batch
+from minmax.callbacks.hooks import GANCallback
 from minmax.callbacks.last_checkpoint import saver_of
 from minmax.checkpoints.finite_values import all_finite, first_not_finite, saved_tensors
 from minmax.errors import UserError

@@ -5,13 +5,10 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-
-Batch = tuple[Tensor, Tensor]
-"""Images `[N, C, H, W]` in [-1, 1], and labels int64 `[N]`."""
+from gan_modules.base import Batch
 
 
 class GANCallback(Callback):

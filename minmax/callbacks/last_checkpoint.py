@@ -5,7 +5,8 @@ from pathlib import Path
 from lightning import LightningModule, Trainer
 
 from gan_modules import GANModule
-from minmax.callbacks.hooks import Batch, GANCallback, callbacks_of, is_trial
+from gan_modules.base import Batch
+from minmax.callbacks.hooks import GANCallback, callbacks_of, is_trial
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.errors import UserError
 from minmax.lightning_inside import epoch_is_over, validation_follows

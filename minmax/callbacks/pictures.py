@@ -10,8 +10,9 @@ from torchvision.utils import make_grid, save_image
 
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
+from gan_modules.base import Batch
 from gan_modules.latents import slerp
-from minmax.callbacks.hooks import Batch, GANCallback, boards, data_of
+from minmax.callbacks.hooks import GANCallback, boards, data_of
 from minmax.errors import UserError
 from minmax.files import whole
 

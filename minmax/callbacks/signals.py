@@ -11,7 +11,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
-from minmax.callbacks.hooks import Batch, GANCallback
+from gan_modules.base import Batch
+from minmax.callbacks.hooks import GANCallback
 from minmax.callbacks.last_checkpoint import saver_of
 from minmax.lightning_inside import ask_no_rank_for_sigterm
 

@@ -77,12 +77,11 @@ class GANCLI(Options):
             self._get(self.config_init, "progress").disable()
         # Values that a killed run logged after its last checkpoint are hidden.
         seen = max((held.images_seen for held in self._held), default=0)
-        taken = ("plugins", "logger", "strategy", "devices", "num_nodes")
         kwargs |= parts.run_parts(
             asked.folder,
             logs=asked.command == "fit",
             since=seen + 1 if asked.goes_on else None,
-            **{name: settings[name] for name in taken},
+            **{name: settings[name] for name in parts.TAKEN},
         )
         together = several_work(kwargs["plugins"], settings.num_nodes, settings.devices)
         refuse_settings(settings, together)

@@ -11,7 +11,12 @@ from lightning import Callback, Trainer, __version__
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
-from gan_modules.bookkeeping.described import described, hyperparameters_of, path_of
+from gan_modules.bookkeeping.described import (
+    described,
+    hyperparameters_of,
+    named_as_arguments,
+    path_of,
+)
 from minmax.callbacks.hooks import data_of
 from minmax.run_config import OPENING
 from minmax.training.options import LINKED
@@ -46,7 +51,7 @@ class DescribedConfig(KeepConfig):
             lambda: {"class_path": path_of(type(data)), "init_args": of(data)},
         )
         for name, callback in self._callbacks.items():
-            self._options[name] = plain(attributes(callback))
+            self._options[name] = plain(named_as_arguments(callback))
         return self._options
 
     def _add(self, name: str, make: Callable[[], dict[str, Any]]) -> None:
@@ -85,7 +90,7 @@ def of(instance: object) -> dict[str, Any]:
     Raises:
         ValueError: an attribute is missing, or is no plain value.
     """
-    values = attributes(instance)
+    values = named_as_arguments(instance)
     if missing := inspect.signature(type(instance)).parameters.keys() - values.keys():
         raise ValueError(
             f"{type(instance).__name__} has no attribute of the name of its argument "
@@ -93,12 +98,6 @@ def of(instance: object) -> dict[str, Any]:
         )
     plain_values: dict[str, Any] = described(values)
     return plain_values
-
-
-def attributes(instance: object) -> dict[str, Any]:
-    """An object's attributes that have the names of its constructor's arguments."""
-    names = inspect.signature(type(instance)).parameters
-    return {name: getattr(instance, name) for name in names if hasattr(instance, name)}
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:

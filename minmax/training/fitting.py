@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from minmax import callbacks, events, lock
 from minmax.errors import UserError
 from minmax.files import discard
-from minmax.run_config import RUN_FILES
+from minmax.run_config import RUN_FILES, holds_run
 from minmax.training.asked import Asked
 from minmax.training.choosing import saves
 from minmax.training.launching import ranks_end_together
@@ -60,7 +60,7 @@ def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: 
         UserError: the folder holds a run that isn't resumed, or there is nothing to train.
     """
     folder = asked.folder
-    if any((folder / name).exists() for name in RUN_FILES) and not asked.goes_on:
+    if holds_run(folder) and not asked.goes_on:
         raise UserError(
             f"{folder} already holds a run. Choose another --trainer.default_root_dir, resume "
             "the run with --resume true, or delete it"

@@ -15,7 +15,7 @@ from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
 from minmax.kept_memory import keep_freed_memory
-from minmax.run_config import RUN_FILES
+from minmax.run_config import holds_run
 from minmax.training import fitting, parts
 from minmax.training.asked import Asked
 from minmax.training.choosing import saves, to_go_on_from
@@ -23,9 +23,6 @@ from minmax.training.describing import DescribedConfig
 from minmax.training.launching import several_work
 from minmax.training.refusing import refuse_settings, refuse_strategy
 from minmax.training.resuming import Held, check_classes, check_shapes
-
-TAKEN = ("plugins", "logger", "strategy", "devices", "num_nodes")
-"""Options that a run adds to."""
 
 
 def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "RunTrainer":
@@ -59,7 +56,7 @@ def refuse_another(folder: Path, resume: bool) -> None:
     Raises:
         UserError: the folder holds a run.
     """
-    if not resume and any((folder / name).exists() for name in RUN_FILES):
+    if not resume and holds_run(folder):
         raise UserError(
             f"{folder} already holds a run: choose another folder, go on with the run by "
             f"minmax.trainer({str(folder)!r}, resume=True), or delete it"
@@ -89,7 +86,7 @@ class RunTrainer(Trainer):
         added = parts.run_parts(
             folder,
             since=read_checkpoint(newest)["images_seen"] + 1 if newest else None,
-            **{name: given[name] for name in TAKEN if name in given},
+            **{name: given[name] for name in parts.TAKEN if name in given},
         )
         names = ("gradient_clip_val", "gradient_clip_algorithm", "precision")
         settings = Namespace({n: given.get(n) for n in names})  # type: ignore[no-untyped-call]

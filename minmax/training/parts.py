@@ -18,6 +18,8 @@ DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,  # it says 0 FLOPs of all
 }
 """A run's defaults for the Trainer, where they differ from Lightning's."""
+TAKEN = ("plugins", "logger", "strategy", "devices", "num_nodes")
+"""Options of a Trainer that `run_parts` reads."""
 WITH_OPTIONS: dict[str, type[Callback]] = {
     "pictures": callbacks.Pictures,
     "quality": callbacks.Quality,

@@ -9,11 +9,11 @@ import torch
 from lightning import Callback, Trainer
 
 from gan_modules import GANModule
+from gan_modules.base import Batch
 from minmax.callbacks import BestCheckpoint, Finite, GANCallback, LastCheckpoint
-from minmax.callbacks.hooks import Batch
 from minmax.callbacks.last_checkpoint import saver_of
 from tests.callbacks.test_interruptions import Chain
-from tests.gan_modules.helpers import TinyImages, make_model
+from tests.gan_modules.helpers import TinyImages, fit, make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,18 +50,8 @@ class Counting(GANCallback):
 
 
 def train(folder: Path, callbacks: list[Callback], steps: int = 3) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        callbacks=callbacks,
-        default_root_dir=folder,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-        max_steps=steps,
-    )
-    trainer.fit(make_model(), datamodule=TinyImages())
-    return trainer
+    limits = {"max_epochs": -1, "max_steps": steps, "default_root_dir": folder}
+    return fit(make_model(), TinyImages(), callbacks, enable_checkpointing=True, **limits)
 
 
 @pytest.mark.parametrize("order", permutations(range(4)))
