@@ -31,7 +31,8 @@ def one_line(message: str) -> str:
     text = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", " ".join(kept))
     text = re.sub(r'Parser key "([\w.]+)":', r"\1:", text)
     if unknown := re.search(r"dot import path string: (\S+)$", text):
-        text += likely(unknown[1], CLASSES)
+        wrong = unknown[1]
+        text += ": it is of another kind" if wrong in CLASSES else likely(wrong, CLASSES)
     if re.search(r"\bclasses: Expected a", text):
         text = f"--data.init_args.classes must be a list of names or numbers.{QUOTE}"
     elif "determine a constructor for the tag" in text:

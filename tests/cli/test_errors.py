@@ -55,7 +55,7 @@ CASES = {
     ),
     "network of another contract": (
         ["fit", "--config", "acgan_mnist", f"{MODEL}.discriminator", "Critic32"],
-        "Critic32",
+        "Critic32: it is of another kind",
     ),
     "generator without classes": (
         ["fit", "--config", "acgan_mnist", f"{MODEL}.generator", "DCGAN32Generator"],
