@@ -326,7 +326,10 @@ class TestNothing:
         fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1")
 
     def test_an_epoch_of_which_no_batch_is_left(self, run, fit):
-        """Nothing is trained, and checkpoints and configuration stay unchanged."""
+        """Nothing is trained, and all files stay unchanged, also if the clock was set back."""
+        (events,) = run.glob("events.out.tfevents.*")
+        _, second, rest = re.split(r"tfevents\.(\d+)", events.name)
+        events.rename(run / f"events.out.tfevents.{int(second) + 1000}{rest}")
         before = contents(run)
         more = ["--data.init_args.batch_size", "1600", "--trainer.max_epochs", "1"]
         with pytest.raises(SystemExit, match="nothing was trained"):
