@@ -74,6 +74,9 @@ def test_tensorboard_counts_images_and_groups_scalars(events):
     shown = [event.step for event in events.Images("images/fake")]
     assert shown == [0, 1024, 2048, 3008, 3200]
     assert "config/text_summary" in events.Tags()["tensors"]
+    (text,) = events.Tensors("config/text_summary")[0].tensor_proto.string_val
+    assert b"lr: 0.001" in text
+    assert b": null" not in text
 
 
 def test_the_first_lines_say_what_begins_and_the_last_where_everything_is(fit, capsys):
