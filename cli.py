@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "make a page of runs or of a study: pictures, curves, scores",
     "explore": "open a page in the browser to move through a generator's images",
     "export": "write a generator for other runtimes: safetensors, ONNX, torch.export",
+    "average": "choose the width of a run's average after its training",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
     "benchmark": "time a training beside other loops of the same networks",

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
 from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
+from gan_modules.parts.average import settle
 from minmax.errors import UserError
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
@@ -65,7 +66,10 @@ class GANModule(Bookkeeping, Kept):
         discriminator_steps: discriminator updates, one per batch, for each turn of the generator.
         generator_steps: generator updates per turn.
         ema_half_life_images: half-life, in images, of the generator's weights in their exponential
-            moving average; shorter at the start. 0 is off.
+            moving average; shorter at the start. 0 is off. A list keeps several averages; the first
+            draws pictures and is scored.
+        ema_widths: relative widths of averages by power functions of time, kept beside these, from
+            which `cli.py average` makes others after the training. EDM2's paper: 0.05, 0.10.
         generator_clip_norm: greatest L2 norm of all the generator's gradients together; they are
             scaled down to it before each update. 0 is off.
         discriminator_clip_norm: the same for the discriminator.
@@ -74,6 +78,7 @@ class GANModule(Bookkeeping, Kept):
     generator: Generator
     discriminator: Discriminator
     no_classes: Tensor
+    _average: int | None = None
 
     def __init__(
         self,
@@ -87,7 +92,8 @@ class GANModule(Bookkeeping, Kept):
         latent_dim: int = 100,
         discriminator_steps: int = 1,
         generator_steps: int = 1,
-        ema_half_life_images: int = 0,
+        ema_half_life_images: int | list[int] = 0,
+        ema_widths: list[float] | None = None,
         generator_clip_norm: float = 0.0,
         discriminator_clip_norm: float = 0.0,
     ) -> None:
@@ -97,7 +103,6 @@ class GANModule(Bookkeeping, Kept):
             self.save_hyperparameters()
         at_least(1, latent_dim=latent_dim, generator_steps=generator_steps)
         at_least(1, discriminator_steps=discriminator_steps)
-        at_least(0, ema_half_life_images=ema_half_life_images)
         at_least(0, generator_clip_norm=generator_clip_norm)
         at_least(0, discriminator_clip_norm=discriminator_clip_norm)
         self.automatic_optimization = False
@@ -108,7 +113,15 @@ class GANModule(Bookkeeping, Kept):
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.generator_steps = generator_steps
-        self.average_generator(ema_half_life_images)
+        self.ema_half_life_images = ema_half_life_images
+        self.ema_widths = ema_widths
+        given = ema_half_life_images
+        half_lives = given if isinstance(given, list) else [given]
+        for half_life in half_lives:
+            at_least(0, ema_half_life_images=half_life)
+        self.average_generator(
+            [half_life for half_life in half_lives if half_life], ema_widths or []
+        )
         self.register_buffer("no_classes", torch.tensor(0), persistent=False)
         self._check_classes()
 
@@ -162,12 +175,52 @@ class GANModule(Bookkeeping, Kept):
 
     @property
     def drawing_network(self) -> nn.Module:
-        """The averaged generator if there is one, else the generator."""
-        return self.generator if self.generator_ema is None else self.generator_ema
+        """The average that `draw_with` chose; else the first one, or the generator without any."""
+        return [self.generator, *self.averages][self.average_drawn]
+
+    @property
+    def average_drawn(self) -> int:
+        """Number of the average that draws; 0 is the generator itself."""
+        return min(1, len(self.averages)) if self._average is None else self._average
+
+    def draw_with(self, average: int | None) -> None:
+        """Choose which average draws: 1 is the first, 0 the generator itself, None the default.
+
+        Raises:
+            UserError: there is no such average.
+        """
+        if average is not None and not 0 <= average <= len(self.averages):
+            raise UserError(
+                f"`average` {average}: the model has {len(self.averages)} averages, so choose from "
+                f"0 (the generator itself) to {len(self.averages)}"
+            )
+        self._average = average
+
+    @property
+    def weights_drawn(self) -> str:
+        """Which weights draw, in words."""
+        number = self.average_drawn
+        if number < 2:
+            return "averaged generator" if number else "generator"
+        return f"averaged generator, average {number}"
+
+    def settle(self, average: nn.Module) -> None:
+        """Give an average of the generator statistics of its own, from seeded latents.
+
+        They depend on its weights alone, in float32 whatever the precision; no random numbers
+        outside are drawn.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
+            torch.manual_seed(0)
+            settle(
+                average,
+                [(self.sample_latent(128), self.sample_labels(128)) for _ in range(16)],
+            )
 
     @torch.no_grad()
     def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` of the averaged generator if there is one, in eval mode."""
+        """Images `[N, C, H, W]` of `drawing_network`, in eval mode."""
         network = self.drawing_network
         was_training = network.training
         network.eval()

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from time import perf_counter
 
 import torch
@@ -12,7 +13,13 @@ from torch.optim import Optimizer
 from gan_modules.bookkeeping.position import begin_epoch
 from gan_modules.bookkeeping.reseeding import reseed
 from gan_modules.parts import CrossEntropy, Game, Part
-from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
+from gan_modules.parts.average import (
+    ema_copy,
+    ema_update,
+    half_life_share,
+    power_of,
+    power_share,
+)
 from gan_modules.precision import refuse_precision
 
 Batch = tuple[Tensor, Tensor]
@@ -22,7 +29,7 @@ NETWORKS = ("generator", "discriminator")
 
 
 class Bookkeeping(LightningModule):
-    """Counts images, seeds each batch, keeps the generator's average, and logs.
+    """Counts images, seeds each batch, keeps the generator's averages, and logs.
 
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
@@ -33,7 +40,8 @@ class Bookkeeping(LightningModule):
 
     generator: nn.Module
     generator_ema: nn.Module | None
-    ema_share: Tensor
+    other_averages: nn.ModuleList
+    ema_shares: Tensor
 
     def __init__(self, discriminator_steps: int, clip_norms: tuple[float, float]) -> None:
         super().__init__()
@@ -46,11 +54,30 @@ class Bookkeeping(LightningModule):
         self._clock = (0.0, 0)
         self._parts: list[Part] = []
 
-    def average_generator(self, half_life_images: int) -> None:
-        """Keep an average of the generator's weights from now on; 0 is off."""
-        self.ema_half_life_images = half_life_images
-        self.generator_ema = ema_copy(self.generator) if half_life_images > 0 else None
-        self.register_buffer("ema_share", torch.tensor(0.0), persistent=False)
+    def average_generator(self, half_lives: Sequence[int], widths: Sequence[float]) -> None:
+        """Keep averages of the generator's weights from now on; the first one draws.
+
+        Args:
+            half_lives: of exponential averages, in images.
+            widths: relative widths of power-function averages, which come after these.
+        """
+        self._powers = [power_of(width) for width in widths]
+        self._half_lives = half_lives
+        copies = [ema_copy(self.generator) for _ in (*half_lives, *widths)]
+        self.generator_ema = copies[0] if copies else None
+        self.other_averages = nn.ModuleList(copies[1:])
+        self.register_buffer("ema_shares", torch.zeros(len(copies)), persistent=False)
+
+    @property
+    def averages(self) -> list[nn.Module]:
+        """All averages of the generator, as `average_generator` orders them."""
+        first = [] if self.generator_ema is None else [self.generator_ema]
+        return [*first, *self.other_averages]
+
+    def move_averages(self) -> None:
+        """Move all averages towards the generator, as far as `begin_batch` has set."""
+        for average, share in zip(self.averages, self.ema_shares, strict=True):
+            ema_update(average, self.generator, share)
 
     def on_fit_start(self) -> None:
         """Read the seed; round the logging interval up to the generator's turns."""
@@ -93,9 +120,11 @@ class Bookkeeping(LightningModule):
         self.images_seen += images
         for part in self.parts():
             part.begin(self.images_seen)
-        if self.generator_ema is not None:
-            lives = ema_half_lives(images, self.images_seen, self.ema_half_life_images)
-            self.ema_share.fill_(ema_share(lives))
+        seen = self.images_seen
+        shares = [half_life_share(images, seen, images_of) for images_of in self._half_lives]
+        shares += [power_share(images, seen, power) for power in self._powers]
+        for share, value in zip(self.ema_shares, shares, strict=True):
+            share.fill_(value)
 
     def parts(self) -> list[Part]:
         """The parts of this variant."""
@@ -104,14 +133,13 @@ class Bookkeeping(LightningModule):
         return self._parts
 
     def finish_batch(self, real_logits: Tensor, fake_logits: Tensor) -> None:
-        """Update the average of the generator and, at the logging interval, log the batch.
+        """Update the averages of the generator and, at the logging interval, log the batch.
 
         Args:
             real_logits: of the real images in the discriminator's update, `[N]`.
             fake_logits: of the generated images in it, `[M]`.
         """
-        if self.generator_ema is not None:
-            ema_update(self.generator_ema, self.generator, self.ema_share)
+        self.move_averages()
         if not self.logging_due:
             return
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)

@@ -1,14 +1,27 @@
-"""Exponential moving average of the generator's weights (Yazici et al. 2019).
+"""Averages of the generator's weights over the training.
 
-https://arxiv.org/abs/1806.04498. The decay is given as a half-life in images: unlike a
-decay per step, it means the same at every batch size.
+Two kinds, both counted in images, so that they mean the same at every batch size:
+
+- exponential, by half-life (Yazici et al. 2019, https://arxiv.org/abs/1806.04498), which is shorter
+  at the start (Karras et al. 2020, https://github.com/NVlabs/stylegan2-ada-pytorch);
+- power functions of time, by relative width (Karras et al. 2024, https://arxiv.org/abs/2312.02696,
+  section 3.1). Of these, averages of other widths can be made after the training
+  (`minmax/generation/post_hoc.py`).
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from minmax.errors import UserError
+
+WIDEST = 12**-0.5
+"""Relative width of the mean of all weights, whose power is 0."""
 
 
 def ema_copy(network: nn.Module) -> nn.Module:
@@ -16,25 +29,51 @@ def ema_copy(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
-def ema_half_lives(batch_images: int, images_seen: int, half_life_images: int) -> float:
-    """Number of half-lives that a batch takes.
+def half_life_share(batch_images: int, images_seen: int, half_life_images: float) -> float:
+    """How far an exponential average moves towards the network in a batch, from 0 to 1.
 
     The half-life is at most a twentieth of the images seen, so that the average soon forgets the
-    first weights (the ramp-up of Karras et al. 2020,
-    https://github.com/NVlabs/stylegan2-ada-pytorch).
+    first weights.
 
     Args:
         batch_images: images of the batch.
         images_seen: images of the training so far, the batch included.
-        half_life_images: half-life after the ramp-up, in images.
+        half_life_images: half-life after this ramp-up, in images.
     """
-    return batch_images / min(half_life_images, images_seen / 20)
-
-
-def ema_share(half_lives: float) -> float:
-    """How far the average moves towards the network in this time, from 0 to 1."""
+    half_lives = batch_images / min(half_life_images, images_seen / 20)
     share: float = 1 - 0.5**half_lives
     return share
+
+
+def power_share(batch_images: int, images_seen: int, power: float) -> float:
+    """The same for a power function: the weights at a time t count as t to this power.
+
+    The first batch's weights replace those that no batch has trained.
+    """
+    share: float = 1 - (1 - batch_images / images_seen) ** (power + 1)
+    return share
+
+
+def power_of(width: float, name: str = "`ema_widths`") -> float:
+    """The power g of an average of this relative width (Karras et al. 2024, section 3.1).
+
+    The width is the profile's standard deviation over the length of the training, `width^2 =
+    (g + 1) / ((g + 2)^2 (g + 3))`: a cubic equation of g, whose greatest root is wanted.
+
+    Args:
+        width: from 0.001 to `WIDEST`.
+        name: of the option, for the message.
+
+    Raises:
+        UserError: no average has this width.
+    """
+    if not 0.001 <= width <= WIDEST:
+        raise UserError(
+            f"{name} must lie between 0.001 and {WIDEST:.3f} (the mean of all weights), got {width}"
+        )
+    inverse = width**-2
+    roots = np.polynomial.Polynomial([12 - inverse, 16 - inverse, 7, 1]).roots()
+    return max(0.0, float(roots.real.max()))
 
 
 @torch.no_grad()
@@ -51,3 +90,33 @@ def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
     torch._foreach_lerp_(averages, [*network.parameters()], shares)
     for averaged, buffer in zip(average.buffers(), network.buffers(), strict=True):
         averaged.copy_(buffer)
+
+
+@torch.no_grad()
+def settle(average: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Give an average batch statistics and singular vectors of its own.
+
+    Those of the network in training belong to its weights. Standing statistics (Brock et al. 2019,
+    https://arxiv.org/abs/1809.11096, appendix D) are the mean over fresh batches of the average
+    itself. Spectral norm iterates in each batch, so a first pass lets it settle.
+
+    Args:
+        average: changed in place; its mode stays.
+        batches: inputs of the network.
+    """
+    layers = [layer for layer in average.modules() if [*layer.buffers(recurse=False)]]
+    norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
+    before = [(layer, layer.training) for layer in layers], [(n, n.momentum) for n in norms]
+    for layer in layers:  # no others: dropout stays off
+        layer.training = True
+    for inputs in batches:
+        average(*inputs)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    for inputs in batches:
+        average(*inputs)
+    for layer, training in before[0]:
+        layer.training = training
+    for norm, momentum in before[1]:
+        norm.momentum = momentum

@@ -14,7 +14,6 @@ from torchvision import transforms
 from datamodules.loader import ResidentLoader
 from gan_modules import GAN, WGANGP, GANModule
 from gan_modules.base import Batch
-from gan_modules.parts.average import ema_update
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import use_torchs_layers
 
@@ -98,8 +97,7 @@ class Loop(Driven):
                     fake = module(module.sample_latent(len(real)), asked)
                 loss = self.generator_loss(fake, asked)
             self._update(optimizer_g, loss)
-        if module.generator_ema is not None:
-            ema_update(module.generator_ema, module.generator, module.ema_share)
+        module.move_averages()
 
     def _update(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()

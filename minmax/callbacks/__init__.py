@@ -1,6 +1,7 @@
 """Callbacks that serve every variant."""
 
 from minmax.callbacks.amounts import Amounts
+from minmax.callbacks.averages import Averages
 from minmax.callbacks.best_checkpoint import BestCheckpoint
 from minmax.callbacks.diagnosis import Diagnosis
 from minmax.callbacks.finite import Finite
@@ -14,6 +15,7 @@ from minmax.checkpoints.whole import WholeCheckpoints
 
 __all__ = [
     "Amounts",
+    "Averages",
     "BestCheckpoint",
     "Diagnosis",
     "Finite",

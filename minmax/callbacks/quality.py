@@ -49,6 +49,8 @@ class Quality(GANCallback):
         inception_weights: path of the Inception network's weights.
         allow_download: download these weights if they are missing.
         seed: of the latents, and of the choice of real images.
+        average: which average of the generator draws, in pictures too: 1 is the first, 0 the
+            generator itself. None: the first, or the generator if there is none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Quality(GANCallback):
         inception_weights: str | None = None,
         allow_download: bool = False,
         seed: int = 0,
+        average: int | None = None,
     ) -> None:
         if count < 10:
             raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
@@ -70,6 +73,7 @@ class Quality(GANCallback):
         self.inception_weights = inception_weights
         self.allow_download = allow_download
         self.seed = seed
+        self.average = average
         self.report: dict[str, Any] = {}
         self.neighbours: Tensor | None = None
         self._weights: Path | None = None
@@ -95,6 +99,8 @@ class Quality(GANCallback):
         Raises:
             UserError: the data or an option doesn't allow the scores.
         """
+        assert isinstance(pl_module, GANModule)
+        pl_module.draw_with(self.average)
         data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
@@ -238,7 +244,7 @@ class Quality(GANCallback):
             "resize": f"to {side}x{side}, bilinear, antialiased" if side else "none",
             "seed": self.seed,
             "precision": str(trainer.precision),
-            "weights": "generator" if module.generator_ema is None else "averaged generator",
+            "weights": module.weights_drawn,
             "checkpoint": str(trainer.ckpt_path),
             "images_seen": module.images_seen,
             "versions": {name: version(name) for name in PACKAGES},

@@ -90,12 +90,16 @@ def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
     return list(names)
 
 
-def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
+def load_model(path: str | Path, average: int | None = None) -> tuple[GANModule, list[str]]:
     """Build a checkpoint's model in eval mode; also return the names of its classes.
+
+    Args:
+        path: of the checkpoint.
+        average: that draws; see `GANModule.draw_with`.
 
     Raises:
         MissingError: there is no such file.
-        UserError: its model can't be built here.
+        UserError: its model can't be built here, or has no such average.
     """
     checkpoint = read_checkpoint(path)
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
@@ -124,6 +128,7 @@ def load_model(path: str | Path) -> tuple[GANModule, list[str]]:
             f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
             "is one of yours, use the version of this project that it was trained with"
         ) from error
+    model.draw_with(average)
     if names and len(names) != model.num_classes:
         warnings.warn(
             f"{path} has {len(names)} names for {model.num_classes} classes: numbers are shown "

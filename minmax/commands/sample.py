@@ -50,6 +50,11 @@ def parser() -> argparse.ArgumentParser:
         help="a grid with the nearest training image beside each (by thumbnails of 8x8 pixels); "
         "needs config.yaml and the data of the checkpoint's run",
     )
+    options.add_argument(
+        "--average",
+        type=int,
+        help="which of several averages draws: 1 is the first (default), 0 the generator itself",
+    )
     options.add_argument("--batch-size", type=int, default=256, help="images at once (default 256)")
     options.add_argument(
         "--devices",
@@ -79,6 +84,7 @@ def main(arguments: Sequence[str]) -> None:
         options.classes,
         options.truncation,
         options.interpolate,
+        options.average,
     )
     write(model, job, output, kind, options.devices, options.interpolate, options.nearest)
     print(f"{len(job.latents)} images are in {output}")

@@ -31,6 +31,7 @@ class Job:
         labels: int64 `[N]`; ignored by models without classes.
         names: of the images, for files.
         batch_size: images drawn at once.
+        average: that draws; see `GANModule.draw_with`.
     """
 
     checkpoint: str
@@ -38,6 +39,7 @@ class Job:
     labels: Tensor
     names: list[str]
     batch_size: int
+    average: int | None = None
 
 
 def choose_labels(
@@ -70,9 +72,10 @@ def prepared(
     classes: Sequence[str] | None = None,
     truncation: float | None = None,
     interpolate: int | None = None,
+    average: int | None = None,
 ) -> tuple[GANModule, Job]:
     """The model, and what to draw with it; `sample --help` explains the options."""
-    model, class_names = load_model(checkpoint)
+    model, class_names = load_model(checkpoint, average)
     ways = count if interpolate is None else count - 1
     labels = choose_labels(model, class_names, classes, ways)
     latents = model.seeded_latents(count, seed)
@@ -85,7 +88,7 @@ def prepared(
     if model.conditional:
         of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
         names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
-    return model, Job(checkpoint, latents, labels, names, batch_size)
+    return model, Job(checkpoint, latents, labels, names, batch_size, average)
 
 
 def in_file(name: str) -> str:

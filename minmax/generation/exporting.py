@@ -94,7 +94,7 @@ def contract_of(
         "variant": type(model).__name__,
         "network": f"{type(model.generator).__module__}.{type(model.generator).__name__}",
         "network_options": network_options(model, shape, checkpoint["hyper_parameters"]),
-        "weights": "generator" if model.generator_ema is None else "averaged generator",
+        "weights": model.weights_drawn,
         "images_seen": checkpoint["images_seen"],
         "made_by": f"minmax-gans {version('minmax-gans')}, torch {torch.__version__}",
     }

@@ -71,7 +71,7 @@ def write(
 
 def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None = None) -> None:
     """Draw one rank's share of the images into a folder of files, or into an array on the disk."""
-    model = model or load_model(job.checkpoint)[0]
+    model = model or load_model(job.checkpoint, job.average)[0]
     array = None if place.is_dir() else np.lib.format.open_memmap(place, mode="r+")
     for start, pixels in drawn(model, job, rank, ranks):
         if array is not None:

@@ -44,8 +44,8 @@ def summary_of(
     if total < math.inf:
         length = f"{int(total):,} batches, {int(total) * batch:,} images"
     sizes = parameters_of(model)
-    # Weights, gradients and Adam's two moments; an average of the generator.
-    weights = 16 * sum(sizes.values()) + (4 * sizes["generator"] if model.generator_ema else 0)
+    # Weights, gradients and Adam's two moments; averages of the generator.
+    weights = 16 * sum(sizes.values()) + 4 * sizes["generator"] * len(model.averages)
     activations = activation_bytes(model) * data.batch_size // TRIED
     pixels = images * data.channels * data.image_size**2
     needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}

@@ -25,6 +25,7 @@ WITH_OPTIONS: dict[str, type[Callback]] = {
     "quality": callbacks.Quality,
     "progress": callbacks.Progress,
     "finite": callbacks.Finite,
+    "averages": callbacks.Averages,
     "checkpoint_best": callbacks.BestCheckpoint,
     "checkpoint_last": callbacks.LastCheckpoint,
 }
