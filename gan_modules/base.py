@@ -18,7 +18,11 @@ from torch.optim import Optimizer
 from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
 from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
+from gan_modules.parts.augment import Augment, Unchanged
 from gan_modules.parts.average import settle
+from gan_modules.parts.batches import SeparateBatches
+from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
+from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
@@ -66,19 +70,28 @@ class GANModule(Bookkeeping, Kept):
         discriminator_steps: discriminator updates, one per batch, for each turn of the generator.
         generator_steps: generator updates per turn.
         ema_half_life_images: half-life, in images, of the generator's weights in their exponential
-            moving average; shorter at the start. 0 is off. A list keeps several averages; the first
-            draws pictures and is scored.
+            moving average. A number is shorter at the start, and 0 is off; a schedule is taken as
+            it is. A list keeps several averages; the first draws pictures and is scored.
         ema_widths: relative widths of averages by power functions of time, kept beside these, from
             which `cli.py average` makes others after the training. EDM2's paper: 0.05, 0.10.
         generator_clip_norm: greatest L2 norm of all the generator's gradients together; they are
             scaled down to it before each update. 0 is off.
         discriminator_clip_norm: the same for the discriminator.
+        generator_schedule: learning rate and betas of the generator's optimizer over the images
+            seen; none leaves them as the optimizer was made.
+        discriminator_schedule: the same for the discriminator.
+
+    Attributes:
+        step_share: see `Penalty.step_share`; a variant with a penalty sets it.
+        augment: change of all images that the discriminator sees; a variant may set its own.
+        batches: how real and generated images reach the discriminator; likewise.
     """
 
     generator: Generator
     discriminator: Discriminator
     no_classes: Tensor
     _average: int | None = None
+    step_share = 1.0
 
     def __init__(
         self,
@@ -92,10 +105,12 @@ class GANModule(Bookkeeping, Kept):
         latent_dim: int = 100,
         discriminator_steps: int = 1,
         generator_steps: int = 1,
-        ema_half_life_images: int | list[int] = 0,
+        ema_half_life_images: int | Schedule | list[int | Schedule] = 0,
         ema_widths: list[float] | None = None,
         generator_clip_norm: float = 0.0,
         discriminator_clip_norm: float = 0.0,
+        generator_schedule: OptimizerSchedule | None = None,
+        discriminator_schedule: OptimizerSchedule | None = None,
     ) -> None:
         super().__init__(discriminator_steps, (generator_clip_norm, discriminator_clip_norm))
         with warnings.catch_warnings():  # about parts, which are modules
@@ -110,6 +125,10 @@ class GANModule(Bookkeeping, Kept):
         self.discriminator = discriminator(channels, image_size, num_classes)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
+        nothing = OptimizerSchedule()
+        self.schedules = (generator_schedule or nothing, discriminator_schedule or nothing)
+        self.augment: Augment = Unchanged()
+        self.batches = SeparateBatches()
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.generator_steps = generator_steps
@@ -118,10 +137,8 @@ class GANModule(Bookkeeping, Kept):
         given = ema_half_life_images
         half_lives = given if isinstance(given, list) else [given]
         for half_life in half_lives:
-            at_least(0, ema_half_life_images=half_life)
-        self.average_generator(
-            [half_life for half_life in half_lives if half_life], ema_widths or []
-        )
+            at_least(0, ema_half_life_images=min(ends_of(half_life)))
+        self.average_generator([kept for kept in half_lives if kept], ema_widths or [])
         self.register_buffer("no_classes", torch.tensor(0), persistent=False)
         self._check_classes()
 
@@ -240,10 +257,14 @@ class GANModule(Bookkeeping, Kept):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The generator's optimizer first, the discriminator's second."""
-        return [
+        optimizers = [
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+        take_more_steps(optimizers[1], self.step_share)
+        for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
+            schedule.check(optimizer)
+        return optimizers
 
     def both_optimizers(self) -> tuple[UncountedOptimizer, LightningOptimizer]:
         """The generator's and the discriminator's optimizer; only steps of the second count."""
@@ -254,10 +275,35 @@ class GANModule(Bookkeeping, Kept):
         """Number of generator updates that follow the discriminator's in this batch."""
         return 0 if self.trainer.global_step % self.discriminator_steps else self.generator_steps
 
+    def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
+        """An optimizer whose next step isn't counted."""
+        return UncountedOptimizer(optimizer)
+
+    def turn(
+        self, real: Tensor, classes: Tensor, latent: Tensor, fake: Tensor, asked: Tensor
+    ) -> Turn:
+        """The discriminator's update, as penalties see it."""
+        return Turn(
+            discriminator=self.discriminator,
+            generator=self.generator,
+            real=real,
+            classes=classes,
+            latent=latent,
+            fake=fake.detach(),
+            asked=asked,
+            augment=self.augment,
+            batches=self.batches,
+            update=self.trainer.global_step,
+        )
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Differentiate outside autocast, so that a penalty's second derivative is float32."""
+        """Differentiate outside autocast, so that a penalty's second derivative is float32.
+
+        Only weights that aren't frozen get gradients, and not the images that a penalty watches.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         with torch.autocast(self.device.type, enabled=False):
-            super().backward(loss, *args, **kwargs)
+            super().backward(loss, *args, inputs=trained, **kwargs)
 
     @contextmanager
     def updating(self, network: nn.Module) -> Iterator[None]:

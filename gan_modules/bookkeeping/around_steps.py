@@ -20,6 +20,7 @@ from gan_modules.parts.average import (
     power_of,
     power_share,
 )
+from gan_modules.parts.schedules import OptimizerSchedule, Schedule
 from gan_modules.precision import refuse_precision
 
 Batch = tuple[Tensor, Tensor]
@@ -42,6 +43,8 @@ class Bookkeeping(LightningModule):
     generator_ema: nn.Module | None
     other_averages: nn.ModuleList
     ema_shares: Tensor
+    schedules: tuple[OptimizerSchedule, OptimizerSchedule]
+    step_share: float
 
     def __init__(self, discriminator_steps: int, clip_norms: tuple[float, float]) -> None:
         super().__init__()
@@ -54,7 +57,9 @@ class Bookkeeping(LightningModule):
         self._clock = (0.0, 0)
         self._parts: list[Part] = []
 
-    def average_generator(self, half_lives: Sequence[int], widths: Sequence[float]) -> None:
+    def average_generator(
+        self, half_lives: Sequence[int | Schedule], widths: Sequence[float]
+    ) -> None:
         """Keep averages of the generator's weights from now on; the first one draws.
 
         Args:
@@ -120,8 +125,11 @@ class Bookkeeping(LightningModule):
         self.images_seen += images
         for part in self.parts():
             part.begin(self.images_seen)
+        for index, schedule in enumerate(self.schedules):
+            share = self.step_share if index else 1.0
+            schedule.apply(self.trainer.optimizers[index], self.images_seen, share)
         seen = self.images_seen
-        shares = [half_life_share(images, seen, images_of) for images_of in self._half_lives]
+        shares = [half_life_share(images, seen, half_life) for half_life in self._half_lives]
         shares += [power_share(images, seen, power) for power in self._powers]
         for share, value in zip(self.ema_shares, shares, strict=True):
             share.fill_(value)

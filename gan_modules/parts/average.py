@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan_modules.parts.schedules import Schedule
 from minmax.errors import UserError
 
 WIDEST = 12**-0.5
@@ -29,19 +30,20 @@ def ema_copy(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
-def half_life_share(batch_images: int, images_seen: int, half_life_images: float) -> float:
+def half_life_share(batch_images: int, images_seen: int, half_life: int | Schedule) -> float:
     """How far an exponential average moves towards the network in a batch, from 0 to 1.
 
-    The half-life is at most a twentieth of the images seen, so that the average soon forgets the
-    first weights.
+    A number as half-life is at most a twentieth of the images seen, so that the average soon
+    forgets the first weights. A schedule is taken as it is; at 0 the average is the network itself.
 
     Args:
         batch_images: images of the batch.
         images_seen: images of the training so far, the batch included.
-        half_life_images: half-life after this ramp-up, in images.
+        half_life: in images; a number after this ramp-up.
     """
-    half_lives = batch_images / min(half_life_images, images_seen / 20)
-    share: float = 1 - 0.5**half_lives
+    ramped = not isinstance(half_life, Schedule)
+    images = min(half_life, images_seen / 20) if ramped else half_life.at(images_seen)
+    share: float = 1 - 0.5 ** (batch_images / images) if images > 0 else 1.0
     return share
 
 
