@@ -18,9 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from gan_modules.networks.spectral import Spectral, power_iterate
 from gan_modules.parts.schedules import Schedule
 from minmax.errors import UserError
 
+STATISTICS = ("running_mean", "running_var")
+"""Last parts of the names of buffers that are averaged."""
 WIDEST = 12**-0.5
 """Relative width of the mean of all weights, whose power is 0."""
 
@@ -80,7 +83,10 @@ def power_of(width: float, name: str = "`ema_widths`") -> float:
 
 @torch.no_grad()
 def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
-    """Move the average towards the network; buffers are copied.
+    """Move the average towards the network.
+
+    Running statistics are averaged as the weights are: those of the network in training belong to
+    its weights. Spectral norm iterates on the averaged weights. All other buffers are copied.
 
     Args:
         average: what `ema_copy` made of the network; changed in place.
@@ -88,10 +94,20 @@ def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
         share: how far, from 0 to 1; a 0-dim tensor.
     """
     averages: list[Tensor] = [*average.parameters()]
+    values: list[Tensor] = [*network.parameters()]
+    spectral = [layer for layer in average.modules() if isinstance(layer, Spectral)]
+    own = {id(vector) for layer in spectral for vector in (layer.u, layer.v)}
+    held = zip(average.named_buffers(), network.buffers(), strict=True)
+    for (name, averaged), buffer in held:
+        if name.endswith(STATISTICS):
+            averages.append(averaged)
+            values.append(buffer)
+        elif id(averaged) not in own:
+            averaged.copy_(buffer)
     shares: Any = [share] * len(averages)
-    torch._foreach_lerp_(averages, [*network.parameters()], shares)
-    for averaged, buffer in zip(average.buffers(), network.buffers(), strict=True):
-        averaged.copy_(buffer)
+    torch._foreach_lerp_(averages, values, shares)
+    if spectral:
+        power_iterate(average, 1)
 
 
 @torch.no_grad()

@@ -7,7 +7,18 @@ import torch
 from torch import nn
 
 from gan_modules import GAN, WGANGP
-from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
+from gan_modules.networks.spectral import SpectralLinear
+from gan_modules.parts.average import (
+    WIDEST,
+    ema_copy,
+    ema_update,
+    half_life_share,
+    power_of,
+    power_share,
+    settle,
+)
+from gan_modules.parts.schedules import CosineSchedule
+from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     LATENT,
     VARIANTS,
@@ -35,7 +46,7 @@ def pair() -> tuple[nn.Module, nn.Module]:
 
 
 def move(average: nn.Module, network: nn.Module, half_lives: float) -> None:
-    ema_update(average, network, torch.tensor(ema_share(half_lives)))
+    ema_update(average, network, torch.tensor(1 - 0.5**half_lives))
 
 
 @pytest.mark.parametrize("updates", [1, 2, 7, 100])
@@ -51,14 +62,45 @@ def test_old_weights_count_half_after_a_half_life(updates: int) -> None:
     assert all(parameter.eq(1).all() for parameter in network.parameters())
 
 
-def test_buffers_are_copied() -> None:
+def test_running_statistics_are_averaged_and_other_buffers_copied() -> None:
     average, network = pair()
-    network(torch.randn(8, 2))
-    assert not equal(dict(network.named_buffers()), dict(average.named_buffers()))
-    move(average, network, 0.001)
-    assert equal(dict(network.named_buffers()), dict(average.named_buffers()))
-    network(torch.randn(8, 2))
-    assert not equal(dict(network.named_buffers()), dict(average.named_buffers())), "not shared"
+    network.register_buffer("level", torch.tensor(5.0))
+    average.register_buffer("level", torch.tensor(0.0))
+    network[1].running_mean.fill_(4)
+    network[1].running_var.fill_(9)
+    network[1].num_batches_tracked.fill_(7)
+    move(average, network, 1)
+    assert average[1].running_mean.tolist() == [2, 2], "from 0"
+    assert average[1].running_var.tolist() == [5, 5], "from 1"
+    assert average[1].num_batches_tracked == 7
+    assert average.level == 5
+    network.level.zero_()
+    assert average.level == 5, "not shared"
+
+
+def test_spectral_norm_follows_the_averaged_weights() -> None:
+    torch.manual_seed(0)
+    network = SpectralLinear(6, 4)
+    average = ema_copy(network)
+    with torch.no_grad():
+        network.weight.copy_(torch.diag(torch.arange(1.0, 7.0))[:4].flip(1))
+    for _ in range(60):
+        move(average, network, 0.3)
+    largest = torch.linalg.matrix_norm(average.weight, 2)
+    torch.testing.assert_close(average.sigma(), largest)
+    assert not torch.allclose(average.u.abs(), network.u.abs(), atol=0.01)
+
+
+def test_settled_statistics_are_those_of_the_average() -> None:
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.9), nn.BatchNorm1d(2)).eval()
+    batches = [(torch.tensor([[1.0, 2.0], [3.0, 2.0]]),), (torch.tensor([[7.0, 2.0], [5.0, 2.0]]),)]
+    settle(network, batches)
+    assert network[0].running_mean.tolist() == [4, 2]
+    assert network[0].running_var.tolist() == [2, 0], "the mean of each batch's"
+    assert network[2].running_mean.tolist() == [0, 0]
+    torch.testing.assert_close(network[2].running_var, torch.tensor([2.0, 0.0]), atol=1e-3, rtol=0)
+    assert network[0].momentum == 0.1
+    assert not any(layer.training for layer in network)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -83,10 +125,83 @@ def test_the_half_life_is_counted_in_images(variant: type) -> None:
 
 
 def test_the_half_life_grows_with_the_images_seen() -> None:
-    assert ema_half_lives(8, 1_000_000, 10_000) == 8 / 10_000
-    assert ema_half_lives(8, 200_000, 10_000) == 8 / 10_000, "a twentieth of these is all of it"
-    assert ema_half_lives(8, 20_000, 10_000) == 8 / 1_000
-    assert ema_half_lives(8, 8, 10_000) == 20, "the first weights are forgotten at once"
+    assert half_life_share(8, 1_000_000, 10_000) == 1 - 0.5 ** (8 / 10_000)
+    assert half_life_share(8, 200_000, 10_000) == 1 - 0.5 ** (8 / 10_000), "a twentieth is all"
+    assert half_life_share(8, 20_000, 10_000) == 1 - 0.5 ** (8 / 1_000)
+    assert half_life_share(8, 8, 10_000) == 1 - 0.5**20, "the first weights are forgotten at once"
+
+
+def test_a_schedule_is_the_half_life_as_it_is() -> None:
+    schedule = CosineSchedule(0, 5_000, 1_000)
+    assert half_life_share(8, 0, schedule) == 1, "the network itself"
+    assert half_life_share(8, 500, schedule) == 1 - 0.5 ** (8 / 2_500), "no ramp-up besides"
+    assert half_life_share(8, 1_000, schedule) == 1 - 0.5 ** (8 / 5_000)
+    model = make_model(ema_half_life_images=[schedule, 16])
+    fit(model, make_batches(2))
+    assert model.ema_shares.tolist() == pytest.approx(
+        [half_life_share(8, 16, schedule), half_life_share(8, 16, 16)]
+    )
+
+
+def test_widths_of_power_functions() -> None:
+    """The published pairs, and the mean of all weights."""
+    assert power_of(0.05) == pytest.approx(16.97, abs=0.005)
+    assert power_of(0.10) == pytest.approx(6.94, abs=0.005)
+    assert power_of(WIDEST) == pytest.approx(0, abs=1e-9)
+    for width in (0.29, 0.0, float("nan")):
+        with pytest.raises(UserError, match=r"`ema_widths` must lie between 0.001 and 0.289"):
+            make_model(ema_widths=[width])
+
+
+@pytest.mark.parametrize("power", [0.0, 6.94])
+def test_power_functions_of_time(power: float) -> None:
+    """Of weights that grow by one in each batch; of those before the first nothing is left."""
+    average, network = nn.Linear(1, 1).double(), nn.Linear(1, 1).double()
+    batches = 50
+    for batch in range(1, batches + 1):
+        network.weight.data.fill_(batch)
+        network.bias.data.fill_(3)
+        share = power_share(8, 8 * batch, power)
+        ema_update(average, network, torch.tensor(share, dtype=torch.float64))
+    times = torch.arange(batches + 1, dtype=torch.float64) / batches
+    profile = (times ** (power + 1)).diff()
+    assert average.weight.item() == pytest.approx(float(profile @ times[1:]) * batches, rel=1e-12)
+    assert average.weight.item() == pytest.approx((power + 1) / (power + 2) * batches, abs=0.51)
+    assert average.bias.item() == pytest.approx(3, rel=1e-12)
+
+
+def test_several_averages_are_kept_beside_each_other() -> None:
+    alone = {"first": {"ema_half_life_images": 20}, "second": {"ema_half_life_images": 90}}
+    alone["third"] = {"ema_widths": [0.1]}
+    together = make_model(ema_half_life_images=[20, 90], ema_widths=[0.1])
+    networks = []
+    for model in (together, *(make_model(**options) for options in alone.values())):
+        model.images_seen = 2_000
+        fit(model, make_batches(5))
+        networks.append(copied(model.averages[0]))
+    for average, network in zip(together.averages, networks[1:], strict=True):
+        assert equal(copied(average), network)
+    assert not equal(networks[1], networks[2])
+    assert not equal(networks[1], networks[3])
+
+
+def test_which_average_draws() -> None:
+    model = make_model(ema_half_life_images=[20, 90])
+    model.images_seen = 2_000
+    fit(model, make_batches(3))
+    model.eval()
+    latent, classes = torch.randn(3, LATENT), torch.zeros(3, dtype=torch.int64)
+    for number, network in (
+        (None, model.generator_ema),
+        (0, model.generator),
+        *enumerate(model.averages, 1),
+    ):
+        model.draw_with(number)
+        assert torch.equal(model.sample(latent, classes), network(latent, classes))
+    assert model.weights_drawn == "averaged generator, average 2"
+    with pytest.raises(UserError, match=r"`average` 3: the model has 2 averages, so choose from 0"):
+        model.draw_with(3)
+    assert make_model().weights_drawn == "generator"
 
 
 def test_the_average_is_frozen_and_in_eval_mode() -> None:

@@ -61,7 +61,11 @@ class Unnormed(TinyGenerator):
         self.layers[1] = nn.Identity()
 
 
-PLAIN = {"discriminator": partial(TinyDiscriminator, dropout=0.0), "ema_half_life_images": 30}
+PLAIN = {
+    "discriminator": partial(TinyDiscriminator, dropout=0.0),
+    "ema_half_life_images": [30, 90],
+    "ema_widths": [0.1],
+}
 CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "GAN": (GAN, PLAIN),
     "GAN, two steps of both": (GAN, PLAIN | {"discriminator_steps": 2, "generator_steps": 2}),

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def tricks(variant: type[GANModule]) -> dict[str, Any]:
-    """All that draws random numbers, and the average."""
-    options: dict[str, Any] = {"ema_half_life_images": 30}
+    """All that draws random numbers, and averages."""
+    options: dict[str, Any] = {"ema_half_life_images": [30, 300], "ema_widths": [0.1]}
     if variant is WGANGP:
         return options | {"discriminator_steps": 2}
     return options | {
