@@ -18,7 +18,15 @@ import gan_modules
 import gan_modules.networks as nets
 from datamodules import ImageDataModule
 from gan_modules import GANModule, parts
-from minmax.callbacks import BestCheckpoint, Finite, LastCheckpoint, Pictures, Progress, Quality
+from minmax.callbacks import (
+    Averages,
+    BestCheckpoint,
+    Finite,
+    LastCheckpoint,
+    Pictures,
+    Progress,
+    Quality,
+)
 from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import runs_of
 
@@ -180,6 +188,7 @@ def test_every_other_option_stands_in_its_page():
     rows = [cells for _, cells in rows_of("docs/options.md")]
     groups = {"quality": Quality, "pictures": Pictures, "progress": Progress, "finite": Finite}
     groups |= {"checkpoint_best": BestCheckpoint, "checkpoint_last": LastCheckpoint}
+    groups |= {"averages": Averages}
     for group, class_ in groups.items():
         for name, default in options_of(class_):
             assert [f"--{group}.{name}", default] in [row[:2] for row in rows]

@@ -41,7 +41,7 @@ class Bookkeeping(LightningModule):
 
     generator: nn.Module
     generator_ema: nn.Module | None
-    other_averages: nn.ModuleList
+    other_averages: nn.ModuleDict
     ema_shares: Tensor
     schedules: tuple[OptimizerSchedule, OptimizerSchedule]
     step_share: float
@@ -66,18 +66,20 @@ class Bookkeeping(LightningModule):
             half_lives: of exponential averages, in images.
             widths: relative widths of power-function averages, which come after these.
         """
-        self._powers = [power_of(width) for width in widths]
-        self._half_lives = half_lives
-        copies = [ema_copy(self.generator) for _ in (*half_lives, *widths)]
-        self.generator_ema = copies[0] if copies else None
-        self.other_averages = nn.ModuleList(copies[1:])
-        self.register_buffer("ema_shares", torch.zeros(len(copies)), persistent=False)
+        self._half_lives, self._powers = half_lives, [power_of(width) for width in widths]
+        # A checkpoint's names tell the widths: an average can't go on with another one.
+        names = [str(index) for index in range(1, len(half_lives))]
+        names += [f"width_{width}".replace(".", "_") for width in widths]
+        self.generator_ema = ema_copy(self.generator) if half_lives else None
+        self.other_averages = nn.ModuleDict({name: ema_copy(self.generator) for name in names})
+        shares = torch.zeros(len(self.averages))
+        self.register_buffer("ema_shares", shares, persistent=False)
 
     @property
     def averages(self) -> list[nn.Module]:
         """All averages of the generator, as `average_generator` orders them."""
         first = [] if self.generator_ema is None else [self.generator_ema]
-        return [*first, *self.other_averages]
+        return [*first, *self.other_averages.values()]
 
     def move_averages(self) -> None:
         """Move all averages towards the generator, as far as `begin_batch` has set."""
