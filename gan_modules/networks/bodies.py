@@ -69,7 +69,8 @@ class GeneratorBody(nn.Module):
         for width_in, width_out in pairwise(widths):
             side *= 2
             self.blocks.append(UpBlock(width_in, width_out, layers, norm))
-            self.behind.append(SelfAttention(width_out) if side == attention else nn.Identity())
+            attends = side == attention
+            self.behind.append(SelfAttention(width_out, layers.conv) if attends else nn.Identity())
         self.norm = nn.BatchNorm2d(width, eps)
         self.last = layers.conv(width, channels, 3, padding=1)
 
@@ -109,7 +110,7 @@ class DiscriminatorBody(nn.Module):
         side = image_size // 2
         for index, (width_in, width_out) in enumerate(pairwise(widths)):
             if side == attention:
-                blocks.append(SelfAttention(width_in))
+                blocks.append(SelfAttention(width_in, layers.conv))
             pools = index + 1 < pooling
             blocks.append(DownBlock(width_in, width_out, layers, pools))
             side >>= pools

@@ -79,9 +79,9 @@ class Spectral(nn.Module):
         """The weight divided by `sigma`, in float32 also under autocast; float64 stays."""
         kind = self.weight.device.type
         if not torch.is_autocast_enabled(kind):
-            return self.weight / self.sigma()
+            return self.weight * self.sigma().reciprocal()
         with torch.autocast(kind, enabled=False):
-            return self.weight / self.sigma()
+            return self.weight * self.sigma().reciprocal()
 
 
 class SpectralConv2d(Spectral, nn.Conv2d):
