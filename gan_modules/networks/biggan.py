@@ -77,7 +77,7 @@ class BigGANGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, 32, 32]`."""
-        first, *others = latent.split(self.chunk, dim=1)
+        first, *others = torch.split(latent, self.chunk, dim=1)
         shared = self.embedding(classes)
         images: Tensor = self.body(first, [torch.cat([shared, chunk], dim=1) for chunk in others])
         return images

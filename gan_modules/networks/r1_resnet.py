@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator
 from gan_modules.networks.resampled import upsampled
-from gan_modules.precision import wide
+from gan_modules.precision import wide, without_autocast
 
 WIDEST = 8
 """The most channels, in widths."""
@@ -141,7 +141,7 @@ class R1ResNetDiscriminator(Discriminator):
         maps = first(self.first(images))
         for block in others:
             maps = block(avg_pool2d(maps, 3, stride=2, padding=1))
-        with torch.autocast(maps.device.type, enabled=False):
+        with without_autocast(maps):
             logits: Tensor = self.last(wide(self.activation(maps)).flatten(1))
         if self.conditional:
             logits = logits.gather(1, classes[:, None])
