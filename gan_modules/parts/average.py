@@ -44,8 +44,10 @@ def half_life_share(batch_images: int, images_seen: int, half_life: int | Schedu
         images_seen: images of the training so far, the batch included.
         half_life: in images; a number after this ramp-up.
     """
-    ramped = not isinstance(half_life, Schedule)
-    images = min(half_life, images_seen / 20) if ramped else half_life.at(images_seen)
+    if isinstance(half_life, Schedule):
+        images = half_life.at(images_seen)
+    else:
+        images = min(half_life, images_seen / 20)
     share: float = 1 - 0.5 ** (batch_images / images) if images > 0 else 1.0
     return share
 
