@@ -19,7 +19,6 @@ from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
 from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
 from gan_modules.parts.augment import Augment, Unchanged
-from gan_modules.parts.average import settle
 from gan_modules.parts.batches import SeparateBatches
 from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
 from gan_modules.parts.turn import Turn
@@ -220,20 +219,6 @@ class GANModule(Bookkeeping, Kept):
         if number < 2:
             return "averaged generator" if number else "generator"
         return f"averaged generator, average {number}"
-
-    def settle(self, average: nn.Module) -> None:
-        """Give an average of the generator statistics of its own, from seeded latents.
-
-        They depend on its weights alone, in float32 whatever the precision; no random numbers
-        outside are drawn.
-        """
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.autocast(self.device.type, enabled=False):
-            torch.manual_seed(0)
-            settle(
-                average,
-                [(self.sample_latent(128), self.sample_labels(128)) for _ in range(16)],
-            )
 
     @torch.no_grad()
     def sample(self, latent: Tensor, classes: Tensor) -> Tensor:

@@ -10,13 +10,11 @@ Two kinds, both counted in images, so that they mean the same at every batch siz
 """
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_modules.networks.spectral import Spectral, power_iterate
 from gan_modules.parts.schedules import Schedule
@@ -83,60 +81,32 @@ def power_of(width: float, name: str = "`ema_widths`") -> float:
     return max(0.0, float(roots.real.max()))
 
 
+def averaged_state(network: nn.Module) -> dict[str, Tensor]:
+    """What is averaged, by name: all weights, and running statistics."""
+    buffers = {name: b for name, b in network.named_buffers() if name.endswith(STATISTICS)}
+    return dict(network.named_parameters()) | buffers
+
+
 @torch.no_grad()
 def ema_update(average: nn.Module, network: nn.Module, share: Tensor) -> None:
     """Move the average towards the network.
 
-    Running statistics are averaged as the weights are: those of the network in training belong to
-    its weights. Spectral norm iterates on the averaged weights. All other buffers are copied.
+    Running statistics are averaged as the weights are, since those of the network belong to its own
+    weights (docs/options.md has what this changes). Spectral norm iterates on the averaged weights.
+    All other buffers are copied.
 
     Args:
         average: what `ema_copy` made of the network; changed in place.
         network: the network in training.
         share: how far, from 0 to 1; a 0-dim tensor.
     """
-    averages: list[Tensor] = [*average.parameters()]
-    values: list[Tensor] = [*network.parameters()]
+    held, new = averaged_state(average), averaged_state(network)
+    shares: Any = [share] * len(held)
+    torch._foreach_lerp_([*held.values()], [*new.values()], shares)
     spectral = [layer for layer in average.modules() if isinstance(layer, Spectral)]
     own = {id(vector) for layer in spectral for vector in (layer.u, layer.v)}
-    held = zip(average.named_buffers(), network.buffers(), strict=True)
-    for (name, averaged), buffer in held:
-        if name.endswith(STATISTICS):
-            averages.append(averaged)
-            values.append(buffer)
-        elif id(averaged) not in own:
+    for (name, averaged), buffer in zip(average.named_buffers(), network.buffers(), strict=True):
+        if name not in held and id(averaged) not in own:
             averaged.copy_(buffer)
-    shares: Any = [share] * len(averages)
-    torch._foreach_lerp_(averages, values, shares)
     if spectral:
         power_iterate(average, 1)
-
-
-@torch.no_grad()
-def settle(average: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Give an average batch statistics and singular vectors of its own.
-
-    Those of the network in training belong to its weights. Standing statistics (Brock et al. 2019,
-    https://arxiv.org/abs/1809.11096, appendix D) are the mean over fresh batches of the average
-    itself. Spectral norm iterates in each batch, so a first pass lets it settle.
-
-    Args:
-        average: changed in place; its mode stays.
-        batches: inputs of the network.
-    """
-    layers = [layer for layer in average.modules() if [*layer.buffers(recurse=False)]]
-    norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
-    before = [(layer, layer.training) for layer in layers], [(n, n.momentum) for n in norms]
-    for layer in layers:  # no others: dropout stays off
-        layer.training = True
-    for inputs in batches:
-        average(*inputs)
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-    for inputs in batches:
-        average(*inputs)
-    for layer, training in before[0]:
-        layer.training = training
-    for norm, momentum in before[1]:
-        norm.momentum = momentum

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_modules import GANModule
 from gan_modules.base import Batch
+from gan_modules.parts.average import averaged_state
 from minmax.callbacks.hooks import GANCallback, is_trial
 from minmax.checkpoints.finite_values import all_finite
 from minmax.errors import UserError
@@ -21,7 +22,7 @@ FOLDER = "averages"
 class Averages(GANCallback):
     """Saves the averages of `ema_widths`, of which `cli.py average` makes others.
 
-    Each file `averages/IMAGES.pt` in the run's folder holds their weights (not their buffers) at
+    Each file `averages/IMAGES.pt` in the run's folder holds their weights and running statistics at
     that count of images. Models without `ema_widths` have none.
 
     Args:
@@ -50,17 +51,17 @@ class Averages(GANCallback):
         due = self._seen // self.every_images > before // self.every_images
         if not (due and module.ema_widths) or is_trial(trainer):
             return
-        averages = weights_by_width(module)
-        if all(all_finite(weights) for weights in averages.values()):
+        averages = states_by_width(module)
+        if all(all_finite(state) for state in averages.values()):
             with whole(self._folder / f"{self._seen:010d}.pt") as part:
                 torch.save({"images_seen": self._seen, "averages": averages}, part)
 
 
-def weights_by_width(module: GANModule) -> dict[float, dict[str, Tensor]]:
-    """The weights of the averages of `ema_widths`, float32, by width and name."""
+def states_by_width(module: GANModule) -> dict[float, dict[str, Tensor]]:
+    """The averages of `ema_widths`, float32, by width and name."""
     widths = module.ema_widths or []
     averages = module.averages[len(module.averages) - len(widths) :]
     return {
-        float(width): {name: weight.detach().float() for name, weight in average.named_parameters()}
+        float(width): {name: v.detach().float() for name, v in averaged_state(average).items()}
         for width, average in zip(widths, averages, strict=True)
     }

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.callbacks.averages import FOLDER, weights_by_width
+from gan_modules.networks.spectral import power_iterate
+from gan_modules.parts.average import averaged_state
+from minmax.callbacks.averages import FOLDER, states_by_width
 from minmax.checkpoints.reading import load_model, read_checkpoint
 from minmax.checkpoints.weighing import check_contents, check_unpacked, first_difference, shapes_of
 from minmax.errors import UserError
@@ -37,12 +39,16 @@ def write_average(run: Path, width: float, output: Path) -> int:
     kept = kept_by(run, model)
     factors = checked_factors([*kept], Profile(model.images_seen, width))
     average = model.averages[0]
-    for name, weight in average.named_parameters():
+    for name, value in averaged_state(average).items():
         terms = zip(factors, kept.values(), strict=True)
-        total = sum(float(factor) * weights[name].double() for factor, weights in terms)
+        total = torch.stack([float(factor) * state[name].double() for factor, state in terms]).sum(
+            0
+        )
+        # Factors may be negative, and variances may not.
+        least = 0.0 if name.endswith("running_var") else -torch.inf
         with torch.no_grad():
-            weight.copy_(torch.as_tensor(total))
-    model.settle(average)
+            value.copy_(total.clamp(min=least))
+    power_iterate(average)
     checkpoint = read_checkpoint(last)
     content = {name: checkpoint[name] for name in TAKEN if name in checkpoint}
     content["hyper_parameters"] = checkpoint["hyper_parameters"]
@@ -52,17 +58,17 @@ def write_average(run: Path, width: float, output: Path) -> int:
 
 
 def kept_by(run: Path, model: GANModule) -> dict[Profile, dict[str, Tensor]]:
-    """The weights of all kept averages: those of the model, and those in the run's folder.
+    """All kept averages: those of the model, and those in the run's folder.
 
     Files from after the model are of a training that was thrown away.
     """
     seen = model.images_seen
-    newest = weights_by_width(model)
-    kept = {Profile(seen, width): weights for width, weights in newest.items()}
+    newest = states_by_width(model)
+    kept = {Profile(seen, width): state for width, state in newest.items()}
     for file in sorted((run / FOLDER).glob("*.pt")):
         images, averages = read_averages(file, model)
         if images < seen:
-            kept |= {Profile(images, width): weights for width, weights in averages.items()}
+            kept |= {Profile(images, width): state for width, state in averages.items()}
     return kept
 
 
@@ -72,17 +78,17 @@ def read_averages(file: Path, model: GANModule) -> tuple[int, dict[float, dict[s
     Raises:
         UserError: it is damaged, or of another generator.
     """
-    wanted = shapes_of(dict(model.generator.named_parameters()))
+    wanted = shapes_of(averaged_state(model.generator))
     try:
         check_unpacked(file)
         check_archive(file)
         content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         check_contents(content, file.stat().st_size)
         images, averages = int(content["images_seen"]), dict(content["averages"])
-        for width, weights in averages.items():
+        for width, state in averages.items():
             if not isinstance(width, float) or not images > 0:
                 raise ValueError("it has no width, or no images")
-            if (difference := first_difference(shapes_of(weights), wanted)) is not None:
+            if (difference := first_difference(shapes_of(state), wanted)) is not None:
                 raise ValueError(difference)
     except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 import cli
 from gan_modules import GANModule
-from gan_modules.parts.average import ema_copy, ema_update, power_of, power_share
+from gan_modules.parts.average import (
+    averaged_state,
+    ema_copy,
+    ema_update,
+    power_of,
+    power_share,
+)
 from minmax.callbacks import Averages, LastCheckpoint
 from minmax.callbacks.averages import FOLDER
 from minmax.checkpoints.reading import load_model
@@ -148,13 +154,11 @@ def test_the_command_writes_a_model(kept: Path, tmp_path: Path) -> None:
         before, _ = load_model(run / "checkpoints" / "last.ckpt")
         after, names = load_model(output)
         assert len(names) == 10
-        pairs = zip(after.averages[0].parameters(), before.averages[2].parameters(), strict=True)
-        same = [torch.equal(made, kept) for made, kept in pairs]
+        made, held = (averaged_state(m) for m in (after.averages[0], before.averages[2]))
+        assert any(name.endswith("running_mean") for name in made)
+        same = [torch.equal(made[name], held[name]) for name in held]
         assert all(same) if width == "0.1" else not any(same)
-        statistics = dict(after.averages[0].named_buffers())
-        assert not equal(statistics, dict(before.averages[2].named_buffers())), "of its own"
-        after.settle(after.averages[0])
-        assert equal(statistics, dict(after.averages[0].named_buffers()))
+        assert all((made[name] > 0).all() for name in held if name.endswith("running_var"))
     cli.main(["sample", "--checkpoint", str(output), "--output", str(tmp_path / "a.png")])
     config = ["--config", str(run / "config.yaml"), "--ckpt_path", str(output)]
     cli.main(["test", *config, "--quality.count", "50", "--quality.average", "1"])

@@ -15,7 +15,6 @@ from gan_modules.parts.average import (
     half_life_share,
     power_of,
     power_share,
-    settle,
 )
 from gan_modules.parts.schedules import CosineSchedule
 from minmax.errors import UserError
@@ -89,18 +88,6 @@ def test_spectral_norm_follows_the_averaged_weights() -> None:
     largest = torch.linalg.matrix_norm(average.weight, 2)
     torch.testing.assert_close(average.sigma(), largest)
     assert not torch.allclose(average.u.abs(), network.u.abs(), atol=0.01)
-
-
-def test_settled_statistics_are_those_of_the_average() -> None:
-    network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.9), nn.BatchNorm1d(2)).eval()
-    batches = [(torch.tensor([[1.0, 2.0], [3.0, 2.0]]),), (torch.tensor([[7.0, 2.0], [5.0, 2.0]]),)]
-    settle(network, batches)
-    assert network[0].running_mean.tolist() == [4, 2]
-    assert network[0].running_var.tolist() == [2, 0], "the mean of each batch's"
-    assert network[2].running_mean.tolist() == [0, 0]
-    torch.testing.assert_close(network[2].running_var, torch.tensor([2.0, 0.0]), atol=1e-3, rtol=0)
-    assert network[0].momentum == 0.1
-    assert not any(layer.training for layer in network)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
