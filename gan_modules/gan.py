@@ -46,6 +46,7 @@ class GAN(GANModule):
         self.augment = augment or Unchanged()
         self.batches = batches or SeparateBatches()
         self.penalty.check(self.discriminator)
+        self.augment.check(self.game)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator; then the generator, if it is due."""

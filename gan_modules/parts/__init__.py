@@ -1,5 +1,6 @@
 """Terms of training steps; each can serve any variant that has an option of its kind."""
 
+from gan_modules.parts.ada import ADA, SignControl
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches
 from gan_modules.parts.games import CrossEntropy, Game, Wasserstein
@@ -8,6 +9,7 @@ from gan_modules.parts.part import Part
 from gan_modules.parts.penalties import GradientPenalty, NoPenalty, Penalty
 
 __all__ = [
+    "ADA",
     "Augment",
     "CrossEntropy",
     "Game",
@@ -23,6 +25,7 @@ __all__ = [
     "Part",
     "Penalty",
     "SeparateBatches",
+    "SignControl",
     "SoftLabels",
     "Unchanged",
     "Wasserstein",
