@@ -46,7 +46,7 @@ class ADA(Augment):
     Logs p, `augment/p`.
 
     Args:
-        p: probability of each transform, in [0, 1]; none means that `control` finds it.
+        p: probability of each transform, in [0, 1]; none means that `control` finds it. 0 is off.
         control: how p is found, from 0 on; none means by signs of logits as in the paper.
         blit: flips, quarter turns, shifts by whole pixels.
         geometry: scales, turns, stretches, shifts by parts of pixels.
@@ -56,7 +56,7 @@ class ADA(Augment):
         cutout: gray squares of half the image's side.
     """
 
-    probability: Tensor
+    p_now: Tensor
 
     def __init__(
         self,
@@ -88,15 +88,17 @@ class ADA(Augment):
         self.draws = Draws(multipliers)
         self._stages = [do for groups, do in STAGES if any(multipliers[name] for name in groups)]
         if p is None:
-            self.register_buffer("probability", torch.tensor(0.0))
+            self.register_buffer("p_now", torch.tensor(0.0))
         else:
-            self.changing("probability", p)
+            self.changing("p_now", p)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, C, H, W]`, in [-1, 1] before and maybe beyond after."""
+        if self.p == 0:
+            return images
         with torch.autocast(images.device.type, enabled=False):
             images = wide(images)
-            values = self.draws(images, self.probability)
+            values = self.draws(images, self.p_now)
             for do in self._stages:
                 images = do(images, values)
             return images
@@ -104,8 +106,8 @@ class ADA(Augment):
     def adapt(self, real_logits: Tensor) -> None:
         """Let p follow the logits `[N]` of real images, unless it is given."""
         if self.control is not None:
-            self.probability.copy_(self.control(self.probability, real_logits))
-        self.observed = {"augment/p": self.probability.clone()}
+            self.p_now.copy_(self.control(self.p_now, real_logits))
+        self.observed = {"augment/p": self.p_now.clone()}
 
     def check(self, game: Game) -> None:
         """Refuse to learn from signs that mean nothing."""

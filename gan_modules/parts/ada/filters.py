@@ -6,6 +6,7 @@ from torch import Tensor
 from gan_modules.parts.ada.draws import Values
 from gan_modules.parts.ada.wavelets import band_matrices
 
+
 def gains(values: Values) -> Tensor:
     """What each band is multiplied by, `[N, 4]`.
 
