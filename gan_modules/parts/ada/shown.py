@@ -17,14 +17,15 @@ def shown(images: Tensor, name: str, strength: float) -> Tensor:
         images: images in [-1, 1].
         name: one of `NAMES`.
         strength: 0 is the identity. 1 is one standard deviation of what is normal, the end of
-            what is uniform, a flip, a quarter turn (of three), and a square at the centre.
+            what is uniform, a flip, a quarter turn, or half the side for a square at the centre.
+            Flips stay at 1, and there are three quarter turns.
     """
     images = wide(images)
     (transform,) = (each for each in TRANSFORMS if each.name == name)
     if transform.name == "cutout":
         amount = [strength * transform.low[0], 0.5, 0.5]
     elif transform.whole:
-        amount = [float(round(strength))]
+        amount = [min(float(round(abs(strength))), transform.high[0] - 1)]
     else:
         amount = [strength * (transform.std or end) for end in transform.high]
     values = nothing(images)
