@@ -155,15 +155,15 @@ def smooth(size: int = 32) -> Tensor:
 
 
 def test_whole_pixel_maps_are_exact_or_nearly_so() -> None:
-    """A shift is exact. A flip or a quarter turn is so up to the asymmetry of the filter: 1 % of
-    the contrast in smooth images, 15 % in white noise."""
+    """A shift is exact. A flip or a quarter turn is so up to the asymmetry of the filter: 2.5 % of
+    the contrast in smooth images, 22 % in white noise."""
     images = smooth()
     columns = {"whole_shift": [3 / 32, -2 / 32]}
     padded = F.pad(images, (3, 0, 0, 2), "reflect")
     shifted = moved(images, drawn(images, **columns))
     torch.testing.assert_close(shifted, padded[:, :, 2:, :32], atol=1e-9, rtol=0)
     noise = torch.randn(8, 2, 32, 32, dtype=torch.float64)
-    for given, least in ((images, 0.01), (noise, 0.16)):
+    for given, least in ((images, 0.025), (noise, 0.22)):
         for columns, exact in (
             ({"flip": 1}, given.flip(3)),
             ({"quarter_turns": 1}, given.rot90(-1, (2, 3))),
@@ -246,7 +246,7 @@ def test_colours_follow_each_other() -> None:
 def test_gray_images_have_neither_hue_nor_saturation() -> None:
     gray = IMAGES[:, :1]
     torch.testing.assert_close(recoloured(gray, drawn(hue=1.0, saturation=2.0)), gray)
-    with pytest.raises(ValueError, match="`colour` of ADA needs .* 1 or 3 channels, got 2"):
+    with pytest.raises(ValueError, match=r"`colour` of ADA needs .* 1 or 3 channels, got 2"):
         ADA(p=1.0)(IMAGES[:, :2])
 
 
@@ -373,8 +373,8 @@ def test_gradients_go_to_the_images_twice(channels: int) -> None:
         return ada(images)
 
     images = torch.randn(2, channels, 4, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(seeded, images)
-    assert torch.autograd.gradgradcheck(lambda images: seeded(images).pow(3), images)
+    assert torch.autograd.gradcheck(seeded, images, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda x: seeded(x).pow(3), images, fast_mode=True)
     (gradient,) = torch.autograd.grad(seeded(images).sum(), images)
     assert (gradient != 0).any(dim=(1, 2, 3)).all()
 
