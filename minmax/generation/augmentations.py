@@ -75,10 +75,10 @@ def diffaugment() -> list[Row]:
     ]
 
 
-def sheet(images: Tensor, every: Sequence[Row]) -> Image.Image:
-    """The rows in panels side by side, each with the next of the images `[N, C, H, W]`."""
-    scale = max(1, SIDE // images.shape[3])
-    cell, height = scale * images.shape[3] + MARGIN, -(-len(every) // PANELS)
+def sheet(image: Tensor, every: Sequence[Row]) -> Image.Image:
+    """The rows of changes of an image `[1, C, H, W]` in [-1, 1], in panels side by side."""
+    scale = max(1, SIDE // image.shape[3])
+    cell, height = scale * image.shape[3] + MARGIN, -(-len(every) // PANELS)
     width = LABEL + COLUMNS * cell
     picture = Image.new("RGB", (PANELS * width, height * cell), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
@@ -87,7 +87,6 @@ def sheet(images: Tensor, every: Sequence[Row]) -> Image.Image:
         panel, line = divmod(number, height)
         left, top = panel * width + LABEL, line * cell
         pen.text((left - 8, top + cell / 2), row.name, "black", font, anchor="rm")
-        image = images[number % len(images)].unsqueeze(0)
         for column, strength in enumerate(torch.linspace(-1, 1, COLUMNS).tolist()):
             pixels = to_uint8(row.change(image, strength))[0].expand(3, -1, -1).permute(1, 2, 0)
             shown = Image.fromarray(pixels.numpy()).resize((cell - MARGIN, cell - MARGIN), 0)
@@ -99,14 +98,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = ArgumentParser(prog="python -m minmax.generation.augmentations", description=__doc__)
     parser.add_argument("--output", required=True, help="FILE.png")
-    parser.add_argument("--images", type=list[int], default=[0], help="of the held-out images")
+    parser.add_argument("--image", type=int, default=0, help="number of a held-out image")
     parser.add_subclass_arguments(ImageDataModule, "data", default="datamodules.Digits")
     options = parser.parse_args(arguments)
-    data = parser.instantiate_classes(options).data
+    data: ImageDataModule = parser.instantiate(options).data
     data.prepare_data()
     pixels, _ = data.split(train=False)
+    if not 0 <= options.image < len(pixels):
+        parser.error(f"--image {options.image}: choose from 0 to {len(pixels) - 1}")
+    image = pixels[options.image : options.image + 1].float() / 127.5 - 1
     with whole(options.output) as part:
-        sheet(pixels[options.images].float() / 127.5 - 1, rows()).save(part, format="PNG")
+        sheet(image, rows()).save(part, format="PNG")
 
 
 if __name__ == "__main__":

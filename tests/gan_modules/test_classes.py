@@ -10,6 +10,7 @@ from torch import Tensor
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import DataShares, UniformClasses
 from minmax.errors import UserError
+from minmax.generation.drawing import choose_labels
 from tests.gan_modules.helpers import (
     CLASSES,
     VARIANTS,
@@ -131,6 +132,9 @@ def test_classes_are_asked_for_as_often_as_the_data_have_them(tmp_path: Path) ->
     weights = torch.load(tmp_path / "a.ckpt", weights_only=False)["state_dict"]
     again = make_model(generator=Painter, asked_classes=DataShares())
     again.load_state_dict(weights)
+    drawn = choose_labels(again, [], None, 14)
+    assert drawn.tolist() == [0] * 2 + [2] * 12, "what `sample` draws"
+    assert choose_labels(again, [], ["1", "0"], 5).tolist() == [1, 1, 1, 0, 0]
     counts = again.sample_labels(7000).bincount(minlength=3).tolist()
     assert counts[1] == 0
     assert counts[0] == pytest.approx(1000, abs=5 * (7000 * 6 / 49) ** 0.5)
