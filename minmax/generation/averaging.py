@@ -40,10 +40,8 @@ def write_average(run: Path, width: float, output: Path) -> int:
     factors = checked_factors([*kept], Profile(model.images_seen, width))
     average = model.averages[0]
     for name, value in averaged_state(average).items():
-        terms = zip(factors, kept.values(), strict=True)
-        total = torch.stack([float(factor) * state[name].double() for factor, state in terms]).sum(
-            0
-        )
+        terms = zip(factors.tolist(), kept.values(), strict=True)
+        total = torch.stack([factor * state[name].double() for factor, state in terms]).sum(0)
         # Factors may be negative, and variances may not.
         least = 0.0 if name.endswith("running_var") else -torch.inf
         with torch.no_grad():

@@ -15,12 +15,15 @@ from torch.utils._pytree import tree_leaves
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import (
+    ADA,
     DRAGAN,
     R1,
     R2,
     ApproximateR1,
     Consistency,
     CrossEntropy,
+    DataShares,
+    DiffAugment,
     GradientPenalty,
     Hinge,
     InOrder,
@@ -133,6 +136,8 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "flips": (GAN, {"game": CrossEntropy(label_flips=LabelFlips(0.3))}),
     "noise": (GAN, {"augment": NOISE}),
     "changes": (GAN, {"augment": InOrder([NOISE, InstanceNoise(0.1)])}),
+    "DiffAugment": (GAN, {"augment": DiffAugment()}),
+    "ADA": (GAN, {"augment": ADA(filter=1.0, noise=1.0, cutout=1.0)}),
     "mixed batch": (GAN, {"batches": MixedBatch()}),
     "penalty": (GAN, {"penalty": GradientPenalty()}),
     "clipped": (GAN, {"generator_clip_norm": 0.1, "discriminator_clip_norm": 0.1}),
@@ -155,7 +160,11 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "ACGAN": (ACGAN, {}),
     "ACGAN with parts": (
         ACGAN,
-        {"game": CrossEntropy(SoftLabels(), LabelFlips(0.3)), "augment": NOISE},
+        {
+            "game": CrossEntropy(SoftLabels(), LabelFlips(0.3)),
+            "augment": NOISE,
+            "asked_classes": DataShares(),
+        },
     ),
     "WGANGP": (WGANGP, {"discriminator_steps": 2}),
 }
@@ -171,7 +180,8 @@ def test_no_step_waits_for_the_device(
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
     model = make_model(variant, **fused, **options, ema_half_life_images=half_life)
     steps, logger = watch(monkeypatch, variant), RecordingLogger()
-    fit(model, make_batches(4), logger=logger, log_every_n_steps=every)
+    data = TinyImages() if "asked_classes" in options else make_batches(4)
+    fit(model, data, logger=logger, log_every_n_steps=every)
     assert len(steps) == 4
     assert bool(logger.records) == (every == 1)
 
