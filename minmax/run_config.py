@@ -10,7 +10,7 @@ from minmax.errors import UserError
 from minmax.paths import mapped
 
 FILE = "config.yaml"
-RUN_FILES = ("checkpoints", "pictures", FILE, "hparams.yaml")
+RUN_FILES = ("checkpoints", "pictures", "averages", FILE, "hparams.yaml")
 OPENING = "# lightning.pytorch=="
 
 

@@ -40,6 +40,8 @@ class Averages(GANCallback):
         assert isinstance(pl_module, GANModule)
         self._folder = Path(trainer.default_root_dir) / FOLDER
         self._seen = pl_module.images_seen
+        if is_trial(trainer):
+            return
         for file in self._folder.glob("*.pt"):
             if file.stem.isdecimal() and int(file.stem) > pl_module.images_seen:
                 file.unlink()
