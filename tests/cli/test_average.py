@@ -21,6 +21,7 @@ from gan_modules.parts.average import (
 from minmax.callbacks import Averages, LastCheckpoint
 from minmax.callbacks.averages import FOLDER
 from minmax.checkpoints.reading import load_model
+from minmax.errors import UserError
 from minmax.generation.averaging import read_averages
 from minmax.generation.post_hoc import Profile, factors_of, products
 from tests.cli.conftest import CONFIGS
@@ -130,6 +131,11 @@ def test_a_resumed_run_keeps_the_same_averages(
         assert images == again[0] == int(file.stem)
         assert [*averages] == [0.1, 0.2]
         assert all(equal(averages[width], again[1][width]) for width in averages)
+
+
+def test_intervals_below_one_are_refused() -> None:
+    with pytest.raises(UserError, match=r"`Averages.every_images` must be at least 1, got 0"):
+        Averages(every_images=0)
 
 
 @pytest.fixture(scope="module")
