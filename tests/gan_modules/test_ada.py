@@ -114,7 +114,7 @@ MAPS: dict[str, tuple[dict[str, list[float] | float], list[list[float]]]] = {
     "quarter turn": ({"quarter_turns": 1}, [[0, -1, 0], [1, 0, 0]]),
     "half turn": ({"quarter_turns": 2}, [[-1, 0, 0], [0, -1, 0]]),
     "whole shift": (
-        {"whole_shift": [0.99 * RIGHT, 1.01 * DOWN]},
+        {"whole_shift": [1.01 * RIGHT, 0.99 * DOWN]},
         [[1, 0, -3], [0, 1, 2]],
     ),
     "scale": ({"scale": -1}, [[0.5, 0, 0], [0, 0.5, 0]]),
