@@ -2,6 +2,7 @@
 
 import math
 
+from minmax.diagnosis.samples import generator_learns
 from minmax.diagnosis.stretches import LONG, Curves, Finding, first_median, newest
 
 EXPLODED = 100.0
@@ -42,7 +43,10 @@ def exploding(curves: Curves) -> Finding | None:
 
 
 def discriminator_won(curves: Curves) -> Finding | None:
-    """The discriminator is never wrong, and the generator can't follow.
+    """The discriminator is never wrong, and the generator gets nothing from it.
+
+    Being right is no failure by itself: with batch norm it can judge a whole batch, and be right on
+    all while the generator's images become better. So scores have the last word.
 
     At the optimal discriminator the generator's gradient vanishes with the saturating loss, and
     is unstable with the non-saturating loss (Arjovsky and Bottou 2017,
@@ -57,6 +61,8 @@ def discriminator_won(curves: Curves) -> Finding | None:
     if min(real.median, fake.median) < PINNED:
         return None
     if loss.median < LOST and norm.median > GONE * first:
+        return None
+    if generator_learns(curves):
         return None
     sentence = (
         f"the discriminator is right on {real.median:.0%} of real and {fake.median:.0%} of "

@@ -58,6 +58,29 @@ def test_discriminator_won(found: bool, case: Curves) -> None:
         assert diagnose(case)[0].since_images == 11 * EVERY
 
 
+def judged(varied: float, *scores: float) -> Curves:
+    """A discriminator that is never wrong, and what its generator draws."""
+    drawn = {"metric/fid_domain": curve(*scores)} if scores else {}
+    return won(1.0, 1.0, 4.0, 1.0) | curves(samples__pairwise_distance=[varied] * 20) | drawn
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        (False, judged(0.97, 1.68)),  # a single score
+        (False, judged(0.97, 1.68, 1.29, 1.48)),
+        (False, judged(0.97, 1.68, 1.29, 1.48, 1.37, 1.31)),
+        (True, judged(0.97, 1.68, 1.29, 1.48, 1.37, 1.31, 1.33)),  # the best is the fifth last
+        (True, judged(0.97, 1.68, 1.29, 1.94)),  # half as much again as the best
+        (True, judged(0.97, 1.68, 1.61)),  # it never learned
+        (True, judged(0.2, 98.7, 58.5)),  # images that hardly differ
+        (True, judged(0.97)),  # nothing speaks for it
+    ],
+)
+def test_a_generator_that_learns_has_not_lost(found: bool, case: Curves) -> None:
+    assert names(diagnose(case)) == ["discriminator_won"] * found
+
+
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 @pytest.mark.parametrize(("found", "factor"), [(True, 101), (False, 99)])
 def test_exploding(network: str, found: bool, factor: float) -> None:
