@@ -135,6 +135,82 @@ def test_penalty_off(found: bool, values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("found", "values"),
     [
+        (True, [0.0, 0.51, 0.51]),
+        (False, [0.9, 0.51, 0.49]),
+        (False, [0.9, 0.49, 0.51]),
+        (False, [0.9]),
+    ],
+)
+def test_discriminator_overfits(found: bool, values: list[float]) -> None:
+    case = curves(overfitting__held_out=values)
+    assert names(diagnose(case)) == ["discriminator_overfits"] * found
+
+
+@pytest.mark.parametrize(("found", "p"), [(True, 0.81), (False, 0.8), (False, 0.0)])
+def test_p_runs_away(found: bool, p: float) -> None:
+    case = curves(augment__p=[0.0] * 20 + [p] * 20)
+    assert names(diagnose(case)) == ["p_runs_away"] * found
+    case |= curves(augment__sign=[0.95] * 40)
+    assert all("still 0.95" in finding.sentence for finding in diagnose(case))
+    assert diagnose(curves(augment__p=[1.0] * 19)) == [], "it may be over soon"
+
+
+def leaking(varied: float, **signs: list[float]) -> Curves:
+    return curves(samples__pairwise_distance=[varied] * 10, **signs)
+
+
+@pytest.mark.parametrize(
+    ("said", "case"),
+    [
+        ("12% more generated images than real ones have a gray square", [0.0, 0.11, 0.12]),
+        (None, [0.9, 0.11, 0.09]),
+        (None, [0.9, 0.09, 0.11]),
+        (None, [0.9]),
+    ],
+)
+def test_augmentation_leaks(said: str | None, case: list[float]) -> None:
+    found = diagnose(leaking(0.6, leak__squares=case))
+    assert names(found) == ["augmentation_leaks"] * bool(said)
+    assert all(finding.sentence.startswith(said) for finding in found if said)
+    assert diagnose(leaking(0.59, leak__squares=case)) == [], "gray images at the beginning"
+
+
+def test_all_signs_of_leaks_are_told() -> None:
+    healthy = {"borders": 0.09, "brightness": 1.39, "turns": 0.49}
+    case = {f"leak__{name}": [value] * 2 for name, value in healthy.items()}
+    assert diagnose(leaking(1.0, **case)) == []
+    case = {f"leak__{name}": [value + 0.02] * 2 for name, value in healthy.items()}
+    (finding,) = diagnose(leaking(1.0, **case))
+    for part in ("11% more", "gray border", "1.4 times", "lost 51%"):
+        assert part in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "real", "fake"),
+    [
+        (True, 31.0, 30.0),
+        (True, -31.0, -30.0),
+        (False, 31.0, 29.9),  # not thirty times as far
+        (False, 29.0, 28.9),  # not far
+        (False, 100.0, -100.0),
+    ],
+)
+def test_logits_drift(found: bool, real: float, fake: float) -> None:
+    case = curves(logits__real=[0.0] * 20 + [real] * 20, logits__fake=[0.0] * 20 + [fake] * 20)
+    assert names(diagnose(case)) == ["logits_drift"] * found
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+@pytest.mark.parametrize(("found", "ratio"), [(True, 1.21), (False, 1.19)])
+def test_spectral_norm_stale(found: bool, ratio: float, network: str) -> None:
+    case = {"spectral/discriminator": curve(1.0), f"spectral/{network}": curve(1.0, ratio)}
+    assert names(diagnose(case)) == ["spectral_norm_stale"] * found
+    assert all(f"of the {network}" in finding.sentence for finding in diagnose(case))
+
+
+@pytest.mark.parametrize(
+    ("found", "values"),
+    [
         (True, [0.0, 0.6] + [0.29] * 10),
         (False, [0.0, 0.6] + [0.31] * 10),
         (False, [0.0, 0.59] + [0.29] * 10),  # it never varied much, and may still come to it

@@ -1,0 +1,38 @@
+"""Augmentation that generated images show, though only the discriminator should see it."""
+
+from minmax.diagnosis.overfitting import MEASURED
+from minmax.diagnosis.samples import DISTANCE, VARIED
+from minmax.diagnosis.stretches import Curves, Finding, newest
+
+SIGNS = {
+    "leak/squares": (0.1, "{:.0%} more generated images than real ones have a gray square"),
+    "leak/borders": (0.1, "{:.0%} more generated images than real ones have a gray border"),
+    "leak/brightness": (1.4, "generated images' brightness spreads {:.1f} times as wide as reals'"),
+    "leak/turns": (
+        0.5,
+        "generated images have lost {:.0%} of what tells up from down in real ones",
+    ),
+}
+"""By log name: the value above which it is a leak, and what it says."""
+
+
+def augmentation_leaks(curves: Curves) -> Finding | None:
+    """Generated images look augmented in several validations, and are as varied as real ones.
+
+    Before they are varied they are gray, and have all signs.
+    """
+    variety = newest(curves, DISTANCE)
+    if variety is None or variety.median < VARIED:
+        return None
+    found = {
+        name: sign for name in SIGNS if (sign := newest(curves, name, MEASURED, span=0)) is not None
+    }
+    seen = {name: sign for name, sign in found.items() if min(sign.values) > SIGNS[name][0]}
+    if not seen:
+        return None
+    what = ", and ".join(SIGNS[name][1].format(sign.values[-1]) for name, sign in seen.items())
+    sentence = (
+        f"{what}: the generator draws the augmentation that only the discriminator should see. Use "
+        "a lower p, or leave that transform out."
+    )
+    return Finding("augmentation_leaks", min(s.since_images for s in seen.values()), sentence)

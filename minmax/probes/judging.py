@@ -1,0 +1,91 @@
+"""What the discriminator says of training images, of held-out ones, and of generated ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from datamodules import ImageDataModule
+from gan_modules import GANModule
+from gan_modules.precision import wide
+
+IMAGES = 512
+"""Images of each kind: their mean logit is known to 0.05 of the logits' spread."""
+SURE = 4.0
+"""Standard errors by which real and generated images must differ, for a ratio to say something."""
+
+
+@contextmanager
+def observed_only(*networks: nn.Module) -> Iterator[None]:
+    """Let networks compute what they do in training, and remember nothing of it.
+
+    All layers are in eval mode, so that dropout is off and a spectral norm doesn't iterate; only
+    batch norm takes the statistics of the batch, as in training. Its running statistics would mix
+    real and generated images, which a discriminator never sees.
+    """
+    modules = [module for network in networks for module in network.modules()]
+    modes = [module.training for module in modules]
+    norms = [module for module in modules if isinstance(module, _BatchNorm)]
+    tracked = [norm.track_running_stats for norm in norms]
+    for network in networks:
+        network.eval()
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+        for norm, track in zip(norms, tracked, strict=True):
+            norm.track_running_stats = track
+
+
+def some_images(data: ImageDataModule, train: bool, count: int) -> tuple[Tensor, Tensor]:
+    """The same images float `[count, C, H, W]` in [-1, 1] at each call, and classes `[count]`.
+
+    They are as stored, without changes that training makes. Small data are repeated.
+    """
+    pixels, classes = data.split(train)
+    random = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(pixels), generator=random)[torch.arange(count) % len(pixels)]
+    images = pixels[chosen.to(pixels.device)].float() / 127.5 - 1
+    return images, classes[chosen.to(classes.device)]
+
+
+@torch.no_grad()
+def judge(module: GANModule, data: ImageDataModule) -> dict[str, float]:
+    """Mean logits, and how far held-out images are taken for generated ones, by log name.
+
+    The latter is r_v of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, equation 1): 0 if
+    the discriminator judges held-out images as it does training images, 1 if as generated ones.
+    It is left out if the discriminator hardly tells training from generated images.
+
+    Batches are as large as those of the training, for networks that compare the images of one.
+    """
+    size = data.batch_size
+    count = size * max(1, IMAGES // size)
+    train, classes = some_images(data, True, count)
+    asked = classes if module.conditional else module.sample_labels(count)
+    held_out = some_images(data, False, count)
+    latents = module.seeded_latents(count)
+    with observed_only(module.generator, module.discriminator):
+
+        def logits(images: Tensor, labels: Tensor) -> Tensor:
+            images, labels = images.to(module.device), labels.to(module.device)
+            parts = zip(images.split(size), labels.split(size), strict=True)
+            return torch.cat([wide(module.discriminator(*part)) for part in parts])
+
+        drawn = [
+            module(*part)
+            for part in zip(latents.split(size), asked.to(module.device).split(size), strict=True)
+        ]
+        fake = logits(torch.cat(drawn), asked)
+        real, unseen = logits(train, classes), logits(*held_out)
+    values = {"logits/train": real.mean(), "logits/held_out": unseen.mean()}
+    gap = real.mean() - fake.mean()
+    error = (real.var() / len(real) + fake.var() / len(fake)).sqrt()
+    if gap.abs() > SURE * error:
+        values["overfitting/held_out"] = (real.mean() - unseen.mean()) / gap
+    return {name: float(value) for name, value in values.items()}
