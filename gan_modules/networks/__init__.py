@@ -11,6 +11,7 @@ from gan_modules.networks.network import (
     Network,
     initialize_dcgan,
 )
+from gan_modules.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "FCGenerator",
     "Generator",
     "Network",
+    "SNGANDiscriminator",
+    "SNGANGenerator",
     "StackedDiscriminator",
     "StackedGenerator",
     "initialize_dcgan",
