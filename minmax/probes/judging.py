@@ -13,8 +13,8 @@ from gan_modules.precision import wide
 
 IMAGES = 512
 """Images of each kind: their mean logit is known to 0.05 of the logits' spread."""
-SURE = 4.0
-"""Standard errors by which real and generated images must differ, for a ratio to say something."""
+SURE = 6.0
+"""Standard errors that count as the least difference between training and generated images."""
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def judge(module: GANModule, data: ImageDataModule) -> dict[str, float]:
 
     The latter is r_v of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, equation 1): 0 if
     the discriminator judges held-out images as it does training images, 1 if as generated ones.
-    It is left out if the discriminator hardly tells training from generated images.
+    Deviation: of a discriminator at chance, whose ratio would be one of noise, it is near 0.
 
     Batches are as large as those of the training, for networks that compare the images of one.
     """
@@ -83,9 +83,11 @@ def judge(module: GANModule, data: ImageDataModule) -> dict[str, float]:
         ]
         fake = logits(torch.cat(drawn), asked)
         real, unseen = logits(train, classes), logits(*held_out)
-    values = {"logits/train": real.mean(), "logits/held_out": unseen.mean()}
-    gap = real.mean() - fake.mean()
-    error = (real.var() / len(real) + fake.var() / len(fake)).sqrt()
-    if gap.abs() > SURE * error:
-        values["overfitting/held_out"] = (real.mean() - unseen.mean()) / gap
-    return {name: float(value) for name, value in values.items()}
+    numbers = [min(count, len(data.split(train)[0])) for train in (True, False)]
+    error = (real.var() / numbers[0] + unseen.var() / numbers[1]).sqrt()
+    fall, gap = real.mean() - unseen.mean(), real.mean() - fake.mean()
+    return {
+        "logits/train": float(real.mean()),
+        "logits/held_out": float(unseen.mean()),
+        "overfitting/held_out": float(fall / torch.maximum(gap, SURE * error)),
+    }

@@ -61,10 +61,9 @@ def test_how_far_held_out_images_lie_on_the_way() -> None:
 
 
 def test_a_discriminator_at_chance_knows_nothing_by_heart() -> None:
-    """The ratio would be one of noise."""
-    model = make_model()
-    model.discriminator.layers[-1].weight.data.zero_()
-    assert judge(model, TinyImages()).keys() == {"logits/train", "logits/held_out"}
+    """A ratio of two differences by chance says nothing."""
+    values = [judge(make_model(seed=seed), TinyImages()) for seed in range(5)]
+    assert max(abs(value["overfitting/held_out"]) for value in values) < 0.4
 
 
 def test_images_are_those_stored_and_the_same_each_time() -> None:
