@@ -11,6 +11,7 @@ a cross entropy.
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,12 +98,17 @@ class ACGAN(GANModule):
             optimizer_d.step()
         self.augment.adapt(real_logits)
 
+        @torch.no_grad()
+        def judge_real() -> Tensor:
+            return self.discriminator.heads(self.augment.real(real))[0]
+
         for update in range(self.generator_updates_due()):
             fake = self(self.sample_latent(len(real)), asked) if update else fake
             with self.updating(self.generator):
                 logits, class_logits = self.discriminator.heads(self.augment.fake(fake))
                 class_loss = self.class_loss("generator", class_logits, asked)
-                loss_g = mean(self.game.generator(logits), class_loss, self.class_weight)
+                game_loss = self.game.generator(logits, judge_real)
+                loss_g = mean(game_loss, class_loss, self.class_weight)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()

@@ -18,6 +18,10 @@ from torch.optim import Optimizer
 from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
 from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
+from gan_modules.parts.augment import Augment, Unchanged
+from gan_modules.parts.batches import SeparateBatches
+from gan_modules.parts.schedules import OptimizerSchedule, take_more_steps
+from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
@@ -69,11 +73,20 @@ class GANModule(Bookkeeping, Kept):
         generator_clip_norm: greatest L2 norm of all the generator's gradients together; they are
             scaled down to it before each update. 0 is off.
         discriminator_clip_norm: the same for the discriminator.
+        generator_schedule: learning rate and betas of the generator's optimizer over the images
+            seen; none leaves them as the optimizer was made.
+        discriminator_schedule: the same for the discriminator.
+
+    Attributes:
+        step_share: see `Penalty.step_share`; a variant with a penalty sets it.
+        augment: change of all images that the discriminator sees; a variant may set its own.
+        batches: how real and generated images reach the discriminator; likewise.
     """
 
     generator: Generator
     discriminator: Discriminator
     no_classes: Tensor
+    step_share = 1.0
 
     def __init__(
         self,
@@ -90,6 +103,8 @@ class GANModule(Bookkeeping, Kept):
         ema_half_life_images: int = 0,
         generator_clip_norm: float = 0.0,
         discriminator_clip_norm: float = 0.0,
+        generator_schedule: OptimizerSchedule | None = None,
+        discriminator_schedule: OptimizerSchedule | None = None,
     ) -> None:
         super().__init__(discriminator_steps, (generator_clip_norm, discriminator_clip_norm))
         with warnings.catch_warnings():  # about parts, which are modules
@@ -105,6 +120,10 @@ class GANModule(Bookkeeping, Kept):
         self.discriminator = discriminator(channels, image_size, num_classes)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
+        nothing = OptimizerSchedule()
+        self.schedules = (generator_schedule or nothing, discriminator_schedule or nothing)
+        self.augment: Augment = Unchanged()
+        self.batches = SeparateBatches()
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.generator_steps = generator_steps
@@ -187,10 +206,14 @@ class GANModule(Bookkeeping, Kept):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The generator's optimizer first, the discriminator's second."""
-        return [
+        optimizers = [
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+        take_more_steps(optimizers[1], self.step_share)
+        for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
+            schedule.check(optimizer)
+        return optimizers
 
     def both_optimizers(self) -> tuple[UncountedOptimizer, LightningOptimizer]:
         """The generator's and the discriminator's optimizer; only steps of the second count."""
@@ -201,10 +224,35 @@ class GANModule(Bookkeeping, Kept):
         """Number of generator updates that follow the discriminator's in this batch."""
         return 0 if self.trainer.global_step % self.discriminator_steps else self.generator_steps
 
+    def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
+        """An optimizer whose next step isn't counted."""
+        return UncountedOptimizer(optimizer)
+
+    def turn(
+        self, real: Tensor, classes: Tensor, latent: Tensor, fake: Tensor, asked: Tensor
+    ) -> Turn:
+        """The discriminator's update, as penalties see it."""
+        return Turn(
+            discriminator=self.discriminator,
+            generator=self.generator,
+            real=real,
+            classes=classes,
+            latent=latent,
+            fake=fake.detach(),
+            asked=asked,
+            augment=self.augment,
+            batches=self.batches,
+            update=self.trainer.global_step,
+        )
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Differentiate outside autocast, so that a penalty's second derivative is float32."""
+        """Differentiate outside autocast, so that a penalty's second derivative is float32.
+
+        Only weights that aren't frozen get gradients, and not the images that a penalty watches.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         with torch.autocast(self.device.type, enabled=False):
-            super().backward(loss, *args, **kwargs)
+            super().backward(loss, *args, inputs=trained, **kwargs)
 
     @contextmanager
     def updating(self, network: nn.Module) -> Iterator[None]:

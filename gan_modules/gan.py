@@ -46,28 +46,39 @@ class GAN(GANModule):
         self.augment = augment or Unchanged()
         self.batches = batches or SeparateBatches()
         self.penalty.check(self.discriminator)
+        self.step_share = self.penalty.step_share
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         asked = self.sample_labels(len(real))
-        fake = self(self.sample_latent(len(real)), asked)
+        latent = self.sample_latent(len(real))
+        fake = self(latent, asked)
 
         with self.updating(self.discriminator):
-            seen = self.augment.real(real), classes, self.augment.fake(fake.detach()), asked
-            real_logits, fake_logits = self.batches(self.discriminator, *seen)
-            penalty = self.penalty(self.discriminator, real, classes, fake, asked)
+            turn = self.penalty.watch(self.turn(real, classes, latent, fake, asked))
+            real_logits, fake_logits = turn.judge()
+            penalty = self.penalty(turn)
             loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
+            for lazy_loss in self.penalty.lazy(turn):
+                optimizer_d.zero_grad()
+                self.manual_backward(lazy_loss)
+                self.uncounted(optimizer_d).step()
+            self.penalty.after(self.discriminator)
         self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
-            fake = self(self.sample_latent(len(real)), asked) if update else fake
+            if update:
+                latent = self.sample_latent(len(real))
+                fake = self(latent, asked)
             with self.updating(self.generator):
-                loss_g = self.game.generator(self.discriminator(self.augment.fake(fake), asked))
+                logits = self.discriminator(self.augment.fake(fake), asked)
+                penalties = self.penalty.of_generator(self.generator, latent, asked, fake)
+                loss_g = sum(penalties, self.game.generator(logits, turn.judge_real))
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()

@@ -26,6 +26,15 @@ def summed(part: Tensor) -> Tensor:
     return total
 
 
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Mean over all ranks, without gradients; `values` itself if there is one rank."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values
+    total = values.detach().clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
+
+
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all ranks, on GPUs and on CPUs (which torch's own refuses).
 

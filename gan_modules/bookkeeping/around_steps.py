@@ -13,6 +13,7 @@ from gan_modules.bookkeeping.position import begin_epoch
 from gan_modules.bookkeeping.reseeding import reseed
 from gan_modules.parts import CrossEntropy, Game, Part
 from gan_modules.parts.average import ema_copy, ema_half_lives, ema_share, ema_update
+from gan_modules.parts.schedules import OptimizerSchedule
 from gan_modules.precision import refuse_precision
 
 Batch = tuple[Tensor, Tensor]
@@ -34,6 +35,8 @@ class Bookkeeping(LightningModule):
     generator: nn.Module
     generator_ema: nn.Module | None
     ema_share: Tensor
+    schedules: tuple[OptimizerSchedule, OptimizerSchedule]
+    step_share: float
 
     def __init__(self, discriminator_steps: int, clip_norms: tuple[float, float]) -> None:
         super().__init__()
@@ -93,6 +96,9 @@ class Bookkeeping(LightningModule):
         self.images_seen += images
         for part in self.parts():
             part.begin(self.images_seen)
+        for index, schedule in enumerate(self.schedules):
+            share = self.step_share if index else 1.0
+            schedule.apply(self.trainer.optimizers[index], self.images_seen, share)
         if self.generator_ema is not None:
             lives = ema_half_lives(images, self.images_seen, self.ema_half_life_images)
             self.ema_share.fill_(ema_share(lives))

@@ -2,28 +2,82 @@
 
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches
-from gan_modules.parts.games import CrossEntropy, Game, Wasserstein
+from gan_modules.parts.consistency import Consistency, FlipAndShift, LatentConsistency
+from gan_modules.parts.games import (
+    CrossEntropy,
+    Game,
+    Hinge,
+    JudgeReal,
+    LeastSquares,
+    RelativisticAverage,
+    TopK,
+    Wasserstein,
+)
 from gan_modules.parts.labels import HardLabels, LabelFlips, OneSidedSmoothing, SoftLabels
+from gan_modules.parts.lecam import LeCam
 from gan_modules.parts.part import Part
-from gan_modules.parts.penalties import GradientPenalty, NoPenalty, Penalty
+from gan_modules.parts.penalties import (
+    DRAGAN,
+    R1,
+    R2,
+    ApproximateR1,
+    ApproximateR2,
+    GradientPenalty,
+)
+from gan_modules.parts.penalty import LazyPenalty, NoPenalty, Penalty, SumOfPenalties
+from gan_modules.parts.schedules import (
+    CosineSchedule,
+    ExponentialSchedule,
+    LinearSchedule,
+    OptimizerSchedule,
+    Schedule,
+    WarmUp,
+)
+from gan_modules.parts.turn import Turn
+from gan_modules.parts.weights import Orthogonal, WeightClipping
 
 __all__ = [
+    "DRAGAN",
+    "R1",
+    "R2",
+    "ApproximateR1",
+    "ApproximateR2",
     "Augment",
+    "Consistency",
+    "CosineSchedule",
     "CrossEntropy",
+    "ExponentialSchedule",
+    "FlipAndShift",
     "Game",
     "GradientPenalty",
     "HardLabels",
+    "Hinge",
     "InOrder",
     "InstanceNoise",
     "Judge",
+    "JudgeReal",
     "LabelFlips",
+    "LatentConsistency",
+    "LazyPenalty",
+    "LeCam",
+    "LeastSquares",
+    "LinearSchedule",
     "MixedBatch",
     "NoPenalty",
     "OneSidedSmoothing",
+    "OptimizerSchedule",
+    "Orthogonal",
     "Part",
     "Penalty",
+    "RelativisticAverage",
+    "Schedule",
     "SeparateBatches",
     "SoftLabels",
+    "SumOfPenalties",
+    "TopK",
+    "Turn",
     "Unchanged",
+    "WarmUp",
     "Wasserstein",
+    "WeightClipping",
 ]

@@ -1,94 +1,35 @@
-"""Penalties of the discriminator's loss."""
+"""Penalties on the discriminator's slope, the gradient of its logit with respect to the image.
 
-from abc import ABC, abstractmethod
+They are computed in float32, or in float64 if the images are: in bfloat16 the double backward is
+wrong by percents. gamma is always that of gamma / 2 * mean over images of the sum over pixels of
+squared gradients; pixels lie in [-1, 1].
+"""
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-from gan_modules.parts.batches import Judge
-from gan_modules.parts.part import Part
+from gan_modules.parts.penalty import Penalty
+from gan_modules.parts.schedules import Schedule
+from gan_modules.parts.turn import Turn
 from gan_modules.precision import widened
 from minmax.errors import UserError
 
 
-class Penalty(Part, ABC):
-    """A term of the discriminator's loss that sees the discriminator itself."""
-
-    @abstractmethod
-    def forward(
-        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        """The term times its weight: a scalar in float32, or in float64 if the images are.
-
-        Args:
-            discriminator: images `[N, C, H, W]` and classes `[N]` to logits `[N]`.
-            real: real images.
-            classes: classes of the real images.
-            fake: generated images; no gradient flows into them.
-            asked: classes that the generator was asked for.
-        """
-
-    def check(self, discriminator: nn.Module) -> None:
-        """Refuse a discriminator for which the penalty has no meaning.
-
-        Raises:
-            UserError: the penalty has no meaning for it.
-        """
-
-
-class NoPenalty(Penalty):
-    """No term."""
-
-    zero: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.constant("zero", 0.0)
-
-    def forward(
-        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        """0."""
-        return self.zero
-
-
-class GradientPenalty(Penalty):
-    """E[(|grad_x D(x)| - 1)^2] between real and fake images (Gulrajani et al. 2017, eq. 3).
-
-    Each image has its own epsilon from U[0, 1] and its own norm, over all its pixels.
-    It is computed in float32, or in float64 if the images are: in bfloat16 the double backward is
-    wrong by percents. https://arxiv.org/abs/1704.00028
-
-    Logs the penalty without its weight, and the mean norm, which should be 1.
+def slopes(logits: Tensor, images: Tensor) -> Tensor:
+    """Gradients `[N, C H W]` of each logit with respect to its image, to be differentiated again.
 
     Args:
-        weight: weight of the term. Paper: 10.
+        logits: a logit an image.
+        images: `[N, C, H, W]`, whose gradients are asked for.
     """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.flatten(1)
 
-    def __init__(self, weight: float = 10.0) -> None:
-        super().__init__()
-        if weight < 0:
-            raise UserError(f"`weight` of the gradient penalty must not be negative, got {weight}")
-        self.weight = weight
 
-    def forward(
-        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        """The term; both batches must have the same number of images."""
-        with torch.autocast(real.device.type, enabled=False):
-            dtype = widened(real.dtype)
-            real, fake = real.detach().to(dtype), fake.detach().to(dtype)
-            epsilon = torch.rand(len(real), 1, 1, 1, dtype=dtype, device=real.device)
-            mix = torch.lerp(fake, real, epsilon).requires_grad_(True)
-            logits = discriminator(mix, classes)
-            (gradient,) = torch.autograd.grad(logits.sum(), mix, create_graph=True)
-            norm = gradient.flatten(1).norm(dim=1)
-            penalty: Tensor = (norm - 1).square().mean()
-            self.observed = {
-                "penalty/value": penalty.detach(),
-                "penalty/norm": norm.detach().mean(),
-            }
-            return self.weight * penalty
+class SlopePenalty(Penalty):
+    """A penalty that means something only if each logit depends on one image alone."""
 
     def check(self, discriminator: nn.Module) -> None:
         """Refuse batch norm, which mixes images."""
@@ -96,5 +37,194 @@ class GradientPenalty(Penalty):
         if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in layers):
             raise UserError(
                 f"`discriminator` {type(discriminator).__name__} has batch norm, which mixes "
-                "images, and the gradient penalty wants the gradient of each: choose Critic32, say"
+                f"images, and {type(self).__name__} wants the gradient of each: choose Critic32, "
+                "say"
             )
+
+
+class NormPenalty(SlopePenalty):
+    """(|grad_x D(x)| - 1)^2 at images that a subclass chooses, times a weight.
+
+    Each image has its own norm, over all its pixels. Logs the penalty without its weight, and the
+    mean norm, which should be 1.
+
+    Args:
+        weight: weight of the term. Papers: 10.
+    """
+
+    weight_now: Tensor
+
+    def __init__(self, weight: float | Schedule = 10.0) -> None:
+        super().__init__()
+        self.check_range(0, float("inf"), weight=weight)
+        self.weight = weight
+        self.changing("weight_now", weight)
+
+    @abstractmethod
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` at which the slope is penalised, near those that D is shown."""
+
+    def forward(self, turn: Turn) -> Tensor:
+        """The term; both batches must have the same number of images."""
+        real, fake = turn.seen_real, turn.seen_fake
+        with torch.autocast(real.device.type, enabled=False):
+            dtype = widened(real.dtype)
+            images = self.images(real.detach().to(dtype), fake.detach().to(dtype))
+            images.requires_grad_(True)
+            norm = slopes(turn.discriminator(images, turn.classes), images).norm(dim=1)
+            penalty: Tensor = (norm - 1).square().mean()
+            self.observed = {
+                "penalty/value": penalty.detach(),
+                "penalty/norm": norm.detach().mean(),
+            }
+            return self.weight_now * penalty
+
+
+class GradientPenalty(NormPenalty):
+    """The penalty of WGAN-GP, between real and fake images (Gulrajani et al. 2017, eq. 3).
+
+    Each image has its own epsilon from U[0, 1]. https://arxiv.org/abs/1704.00028
+    """
+
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """A point on the line from each generated image to a real one."""
+        epsilon = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        return torch.lerp(fake, real, epsilon)
+
+
+class DRAGAN(NormPenalty):
+    """The penalty of DRAGAN, near real images (Kodali et al. 2017, section 2.3).
+
+    https://arxiv.org/abs/1705.07215. The noise is that of the authors' code: half the standard
+    deviation of the batch, times U[0, 1) for each pixel, times U[0, 1) for each image. The paper
+    has Gaussian noise. Neither the noise's sign nor its mean is random: it brightens.
+    """
+
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Real images with noise."""
+        length = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        return real + length * 0.5 * real.std() * torch.rand_like(real)
+
+
+class R1(SlopePenalty):
+    """gamma / 2 * E[|grad_x D(x)|^2] on real images (Mescheder et al. 2018, equation 9).
+
+    https://arxiv.org/abs/1801.04406. The gradient is that at the image before augmentation, so that
+    the penalty contains the augmentation. Without autocast it needs no forward pass of its own.
+    Logs the mean squared norm as `penalty/r1`.
+
+    Args:
+        gamma: weight of half the squared norm. Paper: 10. The paper's code, and some others, leave
+            the half out: their 10 is a gamma of 20 (docs/options.md).
+    """
+
+    gamma_now: Tensor
+    name = "r1"
+
+    def __init__(self, gamma: float | Schedule = 10.0) -> None:
+        super().__init__()
+        self.check_range(0, float("inf"), gamma=gamma)
+        self.gamma = gamma
+        self.changing("gamma_now", gamma)
+
+    def watch(self, turn: Turn) -> Turn:
+        """Ask for gradients at the images that the discriminator will be shown."""
+        if not torch.is_autocast_enabled(turn.real.device.type):
+            turn.real = turn.real.detach().requires_grad_(True)
+        return turn
+
+    def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
+        """The images `[N, C, H, W]`, whose gradients are known, and their logits `[N]`."""
+        if turn.real.requires_grad:
+            return turn.real, turn.real_logits
+        images = turn.real.to(widened(turn.real.dtype)).detach().requires_grad_(True)
+        return images, turn.discriminator(turn.augment.real(images), turn.classes)
+
+    def forward(self, turn: Turn) -> Tensor:
+        """The term."""
+        with torch.autocast(turn.real.device.type, enabled=False):
+            images, logits = self.shown(turn)
+            squares = slopes(logits, images).square().sum(dim=1).mean()
+            self.observed = {f"penalty/{self.name}": squares.detach()}
+            return self.gamma_now / 2 * squares
+
+
+class R2(R1):
+    """R1's term on generated images (Mescheder et al. 2018, equation 10); `penalty/r2`."""
+
+    name = "r2"
+
+    def watch(self, turn: Turn) -> Turn:
+        """Ask for gradients at the images that the discriminator will be shown."""
+        if not torch.is_autocast_enabled(turn.fake.device.type):
+            turn.fake = turn.fake.detach().requires_grad_(True)
+        return turn
+
+    def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
+        """The images `[M, C, H, W]`, whose gradients are known, and their logits `[M]`."""
+        if turn.fake.requires_grad:
+            return turn.fake, turn.fake_logits
+        images = turn.fake.to(widened(turn.fake.dtype)).detach().requires_grad_(True)
+        return images, turn.discriminator(turn.augment.fake(images), turn.asked)
+
+
+class ApproximateR1(SlopePenalty):
+    """R1 by a difference: lambda / sigma^2 * E[(D(x + sigma e) - D(x))^2], e from N(0, 1).
+
+    Lin et al. 2025 (https://arxiv.org/abs/2501.08316). It needs one more pass of the discriminator
+    and no second derivatives. The mean over e is R1's term to first order, for lambda = gamma / 2.
+    The noise is added behind the augmentation, so that both passes have the same draw. Under
+    autocast both passes are made again in float32: in bfloat16 the difference is lost. Logs
+    the mean of the squared difference / sigma^2 as `penalty/r1`.
+
+    Args:
+        gamma: weight of half the squared norm, as R1's.
+        std: sigma, the noise's standard deviation; pixels lie in [-1, 1].
+        share: share of the batch's first images that is penalised.
+    """
+
+    gamma_now: Tensor
+    name = "r1"
+
+    def __init__(
+        self, gamma: float | Schedule = 10.0, std: float = 0.01, share: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.check_range(0, float("inf"), gamma=gamma)
+        if not 0 < std < float("inf"):
+            raise UserError(f"`std` of {type(self).__name__} must be above 0, got {std}")
+        if not 0 < share <= 1:
+            raise UserError(f"`share` of {type(self).__name__} must lie in (0, 1], got {share}")
+        self.gamma = gamma
+        self.std = std
+        self.share = share
+        self.changing("gamma_now", gamma)
+
+    def shown(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """What the discriminator saw `[N, C, H, W]`, of which classes, and its logits."""
+        return turn.seen_real, turn.classes, turn.real_logits
+
+    def forward(self, turn: Turn) -> Tensor:
+        """The term."""
+        images, classes, logits = self.shown(turn)
+        count = max(1, round(self.share * len(images)))
+        images, classes, logits = images[:count].detach(), classes[:count], logits[:count]
+        mixed = torch.is_autocast_enabled(images.device.type)
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.to(widened(images.dtype))
+            if mixed:
+                logits = turn.discriminator(images, classes)
+            moved = turn.discriminator(images + self.std * torch.randn_like(images), classes)
+            squares = ((moved - logits) / self.std).square().mean()
+            self.observed = {f"penalty/{self.name}": squares.detach()}
+            return self.gamma_now / 2 * squares
+
+
+class ApproximateR2(ApproximateR1):
+    """R2 by a difference, as `ApproximateR1` on generated images; `penalty/r2`."""
+
+    name = "r2"
+
+    def shown(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """What the discriminator saw `[M, C, H, W]`, of which classes, and its logits."""
+        return turn.seen_fake, turn.asked, turn.fake_logits

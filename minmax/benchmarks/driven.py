@@ -51,6 +51,11 @@ class WithoutTrainer(GANModule):
         """The optimizers of torch; `NoTrainer` counts their steps."""
         return self.trainer.optimizers
 
+    def uncounted(self, optimizer: Any) -> Any:
+        """An optimizer whose next step isn't counted."""
+        cast(NoTrainer, self.trainer).global_step -= 1
+        return optimizer
+
     def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Run the backward pass with its hooks."""
         self.on_before_backward(loss)

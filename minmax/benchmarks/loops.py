@@ -14,6 +14,7 @@ from torchvision import transforms
 from datamodules.loader import ResidentLoader
 from gan_modules import GAN, WGANGP, GANModule
 from gan_modules.base import Batch
+from gan_modules.parts import Turn
 from gan_modules.parts.average import ema_update
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import use_torchs_layers
@@ -88,15 +89,19 @@ class Loop(Driven):
         optimizer_g, optimizer_d = module.both_optimizers()
         asked = module.sample_labels(len(real))
         with self.autocast():
+            latent = module.sample_latent(len(real))
             with torch.set_grad_enabled(self.reuse):
-                fake = module(module.sample_latent(len(real)), asked)
-            loss = self.discriminator_loss(real, classes, fake.detach(), asked)
+                fake = module(latent, asked)
+            turn = module.turn(real, classes, latent, fake, asked)
+            loss = self.discriminator_loss(turn)
         self._update(optimizer_d, loss)
+        self.finish(turn, optimizer_d)
         for update in range(module.generator_updates_due()):
             with self.autocast():
                 if update or not self.reuse:
-                    fake = module(module.sample_latent(len(real)), asked)
-                loss = self.generator_loss(fake, asked)
+                    latent = module.sample_latent(len(real))
+                    fake = module(latent, asked)
+                loss = self.generator_loss(turn, latent, fake)
             self._update(optimizer_g, loss)
         if module.generator_ema is not None:
             ema_update(module.generator_ema, module.generator, module.ema_share)
@@ -106,59 +111,46 @@ class Loop(Driven):
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    def discriminator_loss(
-        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
+    def finish(self, turn: Turn, optimizer_d: Any) -> None:
+        """What follows the discriminator's update."""
+
+    def discriminator_loss(self, turn: Turn) -> Tensor:
         """The discriminator's loss."""
         raise NotImplementedError
 
-    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
+    def generator_loss(self, turn: Turn, latent: Tensor, fake: Tensor) -> Tensor:
         """The generator's loss."""
         raise NotImplementedError
 
 
 class GANLoop(Loop):
-    """The loop of `GAN`."""
+    """The loop of `GAN`, which `WGANGP` shares."""
 
-    module: GAN
+    module: GAN | WGANGP
 
-    def discriminator_loss(
-        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
+    def discriminator_loss(self, turn: Turn) -> Tensor:
         """The game's loss and the penalty."""
         module = self.module
-        seen = module.augment.real(real), classes, module.augment.fake(fake), asked
-        real_logits, fake_logits = module.batches(module.discriminator, *seen)
-        module.augment.adapt(real_logits)
-        penalty = module.penalty(module.discriminator, real, classes, fake, asked)
+        real_logits, fake_logits = module.penalty.watch(turn).judge()
+        turn.augment.adapt(real_logits)
+        penalty = module.penalty(turn)
         loss: Tensor = module.game.discriminator(real_logits, fake_logits) + penalty
         return loss
 
-    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
-        """The game's loss."""
+    def finish(self, turn: Turn, optimizer_d: Any) -> None:
+        """What the penalty does after the update."""
+        for loss in self.module.penalty.lazy(turn):
+            self._update(self.module.uncounted(optimizer_d), loss)
+        self.module.penalty.after(self.module.discriminator)
+
+    def generator_loss(self, turn: Turn, latent: Tensor, fake: Tensor) -> Tensor:
+        """The game's loss and the penalty's term of the generator."""
         module = self.module
-        return module.game.generator(module.discriminator(module.augment.fake(fake), asked))
+        logits = module.discriminator(turn.augment.fake(fake), turn.asked)
+        loss = module.game.generator(logits, turn.judge_real)
+        terms = module.penalty.of_generator(module.generator, latent, turn.asked, fake)
+        return sum(terms, loss)
 
 
-class WGANGPLoop(Loop):
-    """The loop of `WGANGP`."""
-
-    module: WGANGP
-
-    def discriminator_loss(
-        self, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        """The negative estimate of the Wasserstein distance, and the penalty."""
-        module = self.module
-        logits = module.discriminator(real, classes), module.discriminator(fake, asked)
-        penalty = module.penalty(module.discriminator, real, classes, fake, asked)
-        loss: Tensor = module.game.discriminator(*logits) + penalty
-        return loss
-
-    def generator_loss(self, fake: Tensor, asked: Tensor) -> Tensor:
-        """The negative mean logit."""
-        return self.module.game.generator(self.module.discriminator(fake, asked))
-
-
-LOOPS: dict[type[GANModule], type[Loop]] = {GAN: GANLoop, WGANGP: WGANGPLoop}
+LOOPS: dict[type[GANModule], type[Loop]] = {GAN: GANLoop, WGANGP: GANLoop}
 """The plain loop of each variant that has one; subclasses have none."""

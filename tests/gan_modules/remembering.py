@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gan_modules.parts import Augment, CrossEntropy, HardLabels, Judge, Part, Penalty
+from gan_modules.parts import Augment, CrossEntropy, HardLabels, Part, Penalty, Turn
 
 MEMORY, COUNT = "remembered_mean", "remembered_count"
 
@@ -80,8 +80,6 @@ class RememberingPenalty(Penalty):
         super().__init__()
         remember(self, shared)
 
-    def forward(
-        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        logits = discriminator(real, classes)
+    def forward(self, turn: Turn) -> Tensor:
+        logits = turn.discriminator(turn.real, turn.classes)
         return (logits - note(self, logits) - 1).square().mean()

@@ -13,6 +13,11 @@ from gan_modules.parts.games import bce
 MEAN, SUM, WASSERSTEIN = CrossEntropy(), CrossEntropy(discriminator_weight=1), Wasserstein()
 
 
+def unasked() -> Tensor:
+    """What a game that needs no real logits doesn't call."""
+    raise AssertionError("the game asked for the logits of real images")
+
+
 class Given(HardLabels):
     """These targets."""
 
@@ -41,7 +46,7 @@ def test_values_at_chance() -> None:
     zeros = torch.zeros(7)
     assert MEAN.discriminator(zeros, zeros).item() == pytest.approx(log(2), rel=1e-6)
     assert SUM.discriminator(zeros, zeros).item() == pytest.approx(2 * log(2), rel=1e-6)
-    assert MEAN.generator(zeros).item() == pytest.approx(log(2), rel=1e-6)
+    assert MEAN.generator(zeros, unasked).item() == pytest.approx(log(2), rel=1e-6)
 
 
 def test_hard_targets_give_minus_the_log_of_the_right_probability(logits: Tensor) -> None:
@@ -50,7 +55,9 @@ def test_hard_targets_give_minus_the_log_of_the_right_probability(logits: Tensor
     assert bce(logits, ones).item() == pytest.approx(-probability.log().mean().item(), rel=1e-6)
     fake = -(1 - probability).log().mean().item()
     assert bce(logits, 0 * ones).item() == pytest.approx(fake, rel=1e-6)
-    assert MEAN.generator(logits).item() == pytest.approx(bce(logits, ones).item(), rel=1e-6)
+    assert MEAN.generator(logits, unasked).item() == pytest.approx(
+        bce(logits, ones).item(), rel=1e-6
+    )
     both = MEAN.discriminator(logits, 2 * logits).item()  # 1 for real, 0 for generated images
     wrong = -(1 - torch.sigmoid(2 * logits.double())).log().mean().item()
     assert both == pytest.approx((bce(logits, ones).item() + wrong) / 2, rel=1e-6)
@@ -100,8 +107,8 @@ def test_gradients_are_their_closed_forms(logits: Tensor, targets: Tensor) -> No
     targets = 1.2 * targets  # some above 1
     for loss, expected in (
         (bce(logits, targets), (probability - targets) / 50),
-        (MEAN.generator(logits), (probability - 1) / 50),
-        (WASSERSTEIN.generator(logits), torch.full((50,), -1 / 50)),
+        (MEAN.generator(logits, unasked), (probability - 1) / 50),
+        (WASSERSTEIN.generator(logits, unasked), torch.full((50,), -1 / 50)),
         (
             WASSERSTEIN.discriminator(logits[:20], logits[20:]),
             torch.tensor([-1 / 20] * 20 + [1 / 30] * 30),
@@ -124,9 +131,9 @@ def test_bfloat16_logits_are_computed_in_float32(
                 given.discriminator(half, half),
                 given.discriminator(half.float(), half.float()),
             ),
-            (MEAN.generator(half), MEAN.generator(whole)),
+            (MEAN.generator(half, unasked), MEAN.generator(whole, unasked)),
             (WASSERSTEIN.discriminator(half, 2 * half), whole.mean()),
-            (WASSERSTEIN.generator(half), -whole.mean()),
+            (WASSERSTEIN.generator(half, unasked), -whole.mean()),
         ]
     for value, expected in pairs:
         assert value.dtype == torch.float32
@@ -137,22 +144,22 @@ def test_large_logits_stay_finite() -> None:
     large, ones = torch.tensor([1e4, -1e4]), torch.ones(2)
     assert bce(large, ones).item() == pytest.approx(1e4 / 2)
     assert bce(large, 0 * ones).item() == pytest.approx(1e4 / 2)
-    assert MEAN.generator(large).item() == pytest.approx(1e4 / 2)
+    assert MEAN.generator(large, unasked).item() == pytest.approx(1e4 / 2)
     half = large.half()
-    assert MEAN.generator(half).item() == pytest.approx(1e4 / 2)
+    assert MEAN.generator(half, unasked).item() == pytest.approx(1e4 / 2)
 
 
 def test_wasserstein_signs() -> None:
     real, fake = torch.tensor([2.0, 4.0]), torch.tensor([-1.0, 0.0, -5.0])
     assert WASSERSTEIN.discriminator(real, fake).item() == pytest.approx(-2 - 3)
-    assert WASSERSTEIN.generator(fake).item() == pytest.approx(2)
+    assert WASSERSTEIN.generator(fake, unasked).item() == pytest.approx(2)
 
 
 def test_float64_stays_float64() -> None:
     logits = torch.tensor([1.0, 2.0], dtype=torch.float64)
     for game in (MEAN, WASSERSTEIN):
         assert game.discriminator(logits, logits).dtype == torch.float64
-        assert game.generator(logits).dtype == torch.float64
+        assert game.generator(logits, unasked).dtype == torch.float64
 
 
 def test_accuracies_by_the_sign_or_by_pairs() -> None:

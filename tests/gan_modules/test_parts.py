@@ -19,6 +19,7 @@ from gan_modules.parts import (
     GradientPenalty,
     InOrder,
     InstanceNoise,
+    JudgeReal,
     LabelFlips,
     MixedBatch,
     OneSidedSmoothing,
@@ -179,9 +180,9 @@ def test_indices_and_plain_operations_are_no_waiting(
     allowed: Callable[[Tensor], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Busy(CrossEntropy):
-        def generator(self, fake: Tensor) -> Tensor:
+        def generator(self, fake: Tensor, judge_real: JudgeReal) -> Tensor:
             allowed(fake)
-            return super().generator(fake)
+            return super().generator(fake, judge_real)
 
     steps = watch(monkeypatch, GAN)
     options = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules.networks import Critic32, DCGAN32Discriminator
-from gan_modules.parts import GradientPenalty, Judge, NoPenalty
+from gan_modules.parts import GradientPenalty, Judge, NoPenalty, Turn
 
 SHAPE = (6, 3, 4, 5)
 
@@ -39,13 +39,21 @@ def segment(count: int = SHAPE[0]) -> tuple[Tensor, Tensor]:
     return torch.randn(count, *SHAPE[1:]), torch.randn(count, *SHAPE[1:])
 
 
+def shown(discriminator: Judge, real: Tensor, fake: Tensor) -> Turn:
+    """An update in which the discriminator was shown these images."""
+    classes = torch.arange(len(real))
+    nothing = torch.zeros(len(fake), 4)
+    turn = Turn(discriminator, nn.Identity(), real, classes, nothing, fake.detach(), -classes)
+    turn.judge()
+    return turn
+
+
 def gradient_penalty(
     discriminator: Judge, real: Tensor, fake: Tensor, weight: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """The term, and the mean norm."""
     penalty = GradientPenalty(weight)
-    classes = torch.arange(len(real))
-    term = penalty(discriminator, real, classes, fake, -classes)
+    term = penalty(shown(discriminator, real, fake))
     assert penalty.observed.keys() == {"penalty/value", "penalty/norm"}
     torch.testing.assert_close(term, weight * penalty.observed["penalty/value"])
     return term, penalty.observed["penalty/norm"]
@@ -139,8 +147,7 @@ def test_float64_images_are_penalised_in_float64() -> None:
 
 
 def test_no_penalty_is_zero_and_asks_nothing_of_the_discriminator() -> None:
-    none = torch.zeros(6, dtype=torch.int64)
-    term = NoPenalty()(Recorder(), *segment()[:1], none, segment()[1], none)
+    term = NoPenalty()(shown(Recorder(), *segment()))
     assert (term.shape, term.item(), term.requires_grad) == ((), 0.0, False)
 
 

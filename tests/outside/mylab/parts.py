@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from gan_modules.parts import Augment, Game, Penalty
-from gan_modules.parts.batches import Judge
+from gan_modules.parts import Augment, Game, JudgeReal, Penalty, Turn
 
 
 class Hinge(Game):
@@ -13,7 +12,7 @@ class Hinge(Game):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return (1 - real).relu().mean() + (1 + fake).relu().mean()
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, judge_real: JudgeReal) -> Tensor:
         return -fake.mean()
 
 
@@ -27,10 +26,8 @@ class Drift(Penalty):
         self.weight = weight
         self.register_buffer("mean", torch.tensor(0.0))
 
-    def forward(
-        self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-    ) -> Tensor:
-        logits = discriminator(real, classes)
+    def forward(self, turn: Turn) -> Tensor:
+        logits = turn.real_logits
         self.mean.lerp_(logits.detach().mean(), 0.1)
         self.observed = {"penalty/drift": self.mean}
         return self.weight * logits.square().mean()

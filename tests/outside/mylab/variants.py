@@ -18,11 +18,10 @@ class Projection(GANModule):
         optimizer_g, optimizer_d = self.both_optimizers()
 
         with self.updating(self.discriminator):
-            fake = self(self.sample_latent(len(real)), classes).detach()
-            real_logits = self.discriminator(self.augment.real(real), classes)
-            fake_logits = self.discriminator(self.augment.fake(fake), classes)
-            loss_d = self.game.discriminator(real_logits, fake_logits)
-            loss_d = loss_d + self.penalty(self.discriminator, real, classes, fake, classes)
+            latent = self.sample_latent(len(real))
+            turn = self.turn(real, classes, latent, self(latent, classes), classes)
+            real_logits, fake_logits = turn.judge()
+            loss_d = self.game.discriminator(real_logits, fake_logits) + self.penalty(turn)
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
@@ -30,7 +29,8 @@ class Projection(GANModule):
 
         with self.updating(self.generator):
             fake = self(self.sample_latent(len(real)), classes)
-            loss_g = self.game.generator(self.discriminator(self.augment.fake(fake), classes))
+            logits = self.discriminator(self.augment.fake(fake), classes)
+            loss_g = self.game.generator(logits, turn.judge_real)
             optimizer_g.zero_grad()
             self.manual_backward(loss_g)
             optimizer_g.step()

@@ -1,0 +1,182 @@
+"""What a penalty promises; none, sums of several, and penalties that are not due at each update."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from gan_modules.parts.part import Part
+from gan_modules.parts.turn import Turn
+from minmax.errors import UserError
+
+
+class Penalty(Part, ABC):
+    """A term of the networks' losses that sees more than logits.
+
+    A subclass has `forward`, for the discriminator's loss; it may have the other methods.
+
+    Attributes:
+        step_share: learning rates are multiplied by it, and Adam's betas raised to its power; below
+            1 if the discriminator takes more steps than one an update.
+    """
+
+    step_share = 1.0
+
+    @abstractmethod
+    def forward(self, turn: Turn) -> Tensor:
+        """The discriminator's term times its weight: a scalar in float32, or float64 if images are.
+
+        Args:
+            turn: the update, after the discriminator was shown its images.
+        """
+
+    def of_generator(
+        self, generator: nn.Module, latent: Tensor, asked: Tensor, fake: Tensor
+    ) -> list[Tensor]:
+        """The generator's terms times their weights, scalars; none by default.
+
+        Args:
+            generator: latents and classes to images.
+            latent: latents `[N, latent_dim]` of this update.
+            asked: their classes `[N]`.
+            fake: their images `[N, C, H, W]`.
+        """
+        return []
+
+    def watch(self, turn: Turn) -> Turn:
+        """Prepare the images before the discriminator is shown them, for their gradients say."""
+        return turn
+
+    def lazy(self, turn: Turn) -> Iterator[Tensor]:
+        """Losses after the update, each for a step of its own."""
+        return iter(())
+
+    def after(self, discriminator: nn.Module) -> None:
+        """Change the discriminator after its update, if it has to be."""
+
+    def check(self, discriminator: nn.Module) -> None:
+        """Refuse a discriminator for which the penalty has no meaning.
+
+        Raises:
+            UserError: the penalty has no meaning for it.
+        """
+
+
+class NoPenalty(Penalty):
+    """No term."""
+
+    zero: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constant("zero", 0.0)
+
+    def forward(self, turn: Turn) -> Tensor:
+        """0."""
+        return self.zero
+
+
+class SumOfPenalties(Penalty):
+    """Several penalties at once, R1 and R2 say.
+
+    Args:
+        penalties: at least one.
+    """
+
+    def __init__(self, penalties: list[Penalty]) -> None:
+        super().__init__()
+        if not penalties:
+            raise UserError("`penalties` must name at least one: leave `penalty` out for none")
+        self.penalties = nn.ModuleList(penalties)
+        self.step_share = math.prod(penalty.step_share for penalty in penalties)
+
+    def forward(self, turn: Turn) -> Tensor:
+        """The sum of the discriminator's terms."""
+        return torch.stack([penalty(turn) for penalty in self._each()]).sum()
+
+    def of_generator(
+        self, generator: nn.Module, latent: Tensor, asked: Tensor, fake: Tensor
+    ) -> list[Tensor]:
+        """The generator's terms of all."""
+        terms = (p.of_generator(generator, latent, asked, fake) for p in self._each())
+        return [term for of_one in terms for term in of_one]
+
+    def watch(self, turn: Turn) -> Turn:
+        """Let each penalty prepare the images."""
+        for penalty in self._each():
+            turn = penalty.watch(turn)
+        return turn
+
+    def lazy(self, turn: Turn) -> Iterator[Tensor]:
+        """The losses of all."""
+        for penalty in self._each():
+            yield from penalty.lazy(turn)
+
+    def after(self, discriminator: nn.Module) -> None:
+        """Let each penalty change the discriminator."""
+        for penalty in self._each():
+            penalty.after(discriminator)
+
+    def check(self, discriminator: nn.Module) -> None:
+        """Let each penalty refuse the discriminator."""
+        for penalty in self._each():
+            penalty.check(discriminator)
+
+    def _each(self) -> Iterator[Penalty]:
+        return iter(cast(Iterable[Penalty], self.penalties))
+
+
+class LazyPenalty(Penalty):
+    """A penalty at every k-th update alone, times k, in a step of its own.
+
+    Learning rates are multiplied by c and Adam's betas raised to the power c, with c = k / (k + 1)
+    (Karras et al. 2020, appendix B, https://arxiv.org/abs/1912.04958). The discriminator is shown
+    the update's images anew; the paper generates new ones. Terms of the generator are not lazy.
+    Huang et al. 2024 (appendix E, https://arxiv.org/abs/2501.05441) found it worse than a penalty
+    at each update, and total failure on StackedMNIST.
+
+    Args:
+        penalty: the penalty.
+        every: k, the number of updates of the discriminator for each of the penalty.
+    """
+
+    zero: Tensor
+
+    def __init__(self, penalty: Penalty, every: int = 16) -> None:
+        super().__init__()
+        if every < 1:
+            raise UserError(f"`every` of LazyPenalty must be at least 1, got {every}")
+        self.penalty = penalty
+        self.every = every
+        self.step_share = every / (every + 1) * penalty.step_share
+        self.constant("zero", 0.0)
+
+    def forward(self, turn: Turn) -> Tensor:
+        """0: the term has a step of its own."""
+        return self.zero
+
+    def of_generator(
+        self, generator: nn.Module, latent: Tensor, asked: Tensor, fake: Tensor
+    ) -> list[Tensor]:
+        """The penalty's, at each update."""
+        return self.penalty.of_generator(generator, latent, asked, fake)
+
+    def lazy(self, turn: Turn) -> Iterator[Tensor]:
+        """The term, if it is due."""
+        if turn.update % self.every == 0:
+            again = self.penalty.watch(turn.again())
+            real_logits, fake_logits = again.judge()
+            # The zeros give each weight a gradient, for which other ranks wait.
+            unused = 0.0 * (real_logits.sum() + fake_logits.sum())
+            yield self.every * self.penalty(again) + unused
+
+    def after(self, discriminator: nn.Module) -> None:
+        """Let the penalty change the discriminator."""
+        self.penalty.after(discriminator)
+
+    def check(self, discriminator: nn.Module) -> None:
+        """Let the penalty refuse the discriminator."""
+        self.penalty.check(discriminator)
