@@ -1,16 +1,27 @@
 """Augmentation that generated images show, though only the discriminator should see it."""
 
+from collections.abc import Callable
+
 from minmax.diagnosis.overfitting import MEASURED
 from minmax.diagnosis.samples import DISTANCE, VARIED
 from minmax.diagnosis.stretches import Curves, Finding, newest
 
-SIGNS = {
-    "leak/squares": (0.1, "{:.0%} more generated images than real ones have a gray square"),
-    "leak/borders": (0.1, "{:.0%} more generated images than real ones have a gray border"),
-    "leak/brightness": (1.4, "generated images' brightness spreads {:.1f} times as wide as reals'"),
+SIGNS: dict[str, tuple[float, Callable[[float], str]]] = {
+    "leak/squares": (
+        0.1,
+        lambda more: f"{more:.0%} more generated images than real ones have a gray square",
+    ),
+    "leak/borders": (
+        0.1,
+        lambda more: f"{more:.0%} more generated images than real ones have a gray border",
+    ),
+    "leak/brightness": (
+        1.4,
+        lambda ratio: f"generated images' brightness spreads {ratio:.1f} times as wide as reals'",
+    ),
     "leak/turns": (
         0.5,
-        "generated images have lost {:.0%} of what tells up from down in real ones",
+        lambda lost: f"the mean generated image is only {1 - lost:.0%} as upright as the real one",
     ),
 }
 """By log name: the value above which it is a leak, and what it says."""
@@ -30,7 +41,7 @@ def augmentation_leaks(curves: Curves) -> Finding | None:
     seen = {name: sign for name, sign in found.items() if min(sign.values) > SIGNS[name][0]}
     if not seen:
         return None
-    what = ", and ".join(SIGNS[name][1].format(sign.values[-1]) for name, sign in seen.items())
+    what = ", and ".join(SIGNS[name][1](sign.values[-1]) for name, sign in seen.items())
     sentence = (
         f"{what}: the generator draws the augmentation that only the discriminator should see. Use "
         "a lower p, or leave that transform out."

@@ -155,6 +155,37 @@ def test_p_runs_away(found: bool, p: float) -> None:
     assert diagnose(curves(augment__p=[1.0] * 19)) == [], "it may be over soon"
 
 
+def sloped(right: float, slope: float, kind: str = "r1", sign: str = "real") -> Curves:
+    """From a mean squared slope of 1 and accuracies of 0.7."""
+    return curves(
+        **{f"penalty__{kind}": [1.0] * 10 + [slope] * 20},
+        accuracy__real=[0.7] * 10 + [right if sign == "real" else 1.0] * 20,
+        accuracy__fake=[0.7] * 10 + [1.0 if sign == "real" else right] * 20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        ("weak", sloped(0.9, 10.1)),
+        ("weak", sloped(0.9, 10.1, "r2", "fake")),
+        ("weak", curves(accuracy__pairs=[0.91] * 30) | curves(penalty__r1=[1.0] * 10 + [11] * 20)),
+        (None, sloped(0.89, 10.1)),
+        (None, sloped(0.89, 10.1, sign="fake")),
+        (None, sloped(0.9, 9.9)),
+        ("strong", sloped(0.9, 9e-7)),
+        ("strong", sloped(0.5, 9e-7, "r2")),
+        (None, sloped(0.5, 1.1e-6)),
+    ],
+)
+def test_penalties_of_the_slope(found: str | None, case: Curves) -> None:
+    assert names(diagnose(case)) == [f"penalty_too_{found}"] * bool(found)
+
+
+def test_a_penalty_that_was_strong_for_a_moment() -> None:
+    assert diagnose(curves(penalty__r1=[1e-7] * 19)) == []
+
+
 def leaking(varied: float, **signs: list[float]) -> Curves:
     return curves(samples__pairwise_distance=[varied] * 10, **signs)
 
@@ -181,7 +212,7 @@ def test_all_signs_of_leaks_are_told() -> None:
     assert diagnose(leaking(1.0, **case)) == []
     case = {f"leak__{name}": [value + 0.02] * 2 for name, value in healthy.items()}
     (finding,) = diagnose(leaking(1.0, **case))
-    for part in ("11% more", "gray border", "1.4 times", "lost 51%"):
+    for part in ("11% more", "gray border", "1.4 times", "only 49% as upright"):
         assert part in finding.sentence
 
 
