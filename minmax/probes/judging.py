@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,19 +68,19 @@ def judge(module: GANModule, data: ImageDataModule) -> dict[str, float]:
     size = data.batch_size
     count = size * max(1, IMAGES // size)
     train, classes = some_images(data, True, count)
-    asked = classes if module.conditional else module.sample_labels(count)
+    asked = (classes if module.conditional else module.sample_labels(count)).to(module.device)
     held_out = some_images(data, False, count)
-    latents = module.seeded_latents(count)
+    latents = module.seeded_latents(count).to(cast(torch.dtype, module.dtype))
     with observed_only(module.generator, module.discriminator):
 
         def logits(images: Tensor, labels: Tensor) -> Tensor:
-            images, labels = images.to(module.device), labels.to(module.device)
-            parts = zip(images.split(size), labels.split(size), strict=True)
+            images, labels = images.to(latents), labels.to(module.device)
+            parts = zip(torch.split(images, size), torch.split(labels, size), strict=True)
             return torch.cat([wide(module.discriminator(*part)) for part in parts])
 
         drawn = [
             module(*part)
-            for part in zip(latents.split(size), asked.to(module.device).split(size), strict=True)
+            for part in zip(torch.split(latents, size), torch.split(asked, size), strict=True)
         ]
         fake = logits(torch.cat(drawn), asked)
         real, unseen = logits(train, classes), logits(*held_out)

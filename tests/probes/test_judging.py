@@ -60,6 +60,10 @@ def test_how_far_held_out_images_lie_on_the_way() -> None:
     assert values == pytest.approx(expected, abs=1e-6)
 
 
+def test_weights_in_float64() -> None:
+    assert judge(make_model().double(), TinyImages()).keys() >= {"logits/train", "logits/held_out"}
+
+
 def test_a_discriminator_at_chance_knows_nothing_by_heart() -> None:
     """A ratio of two differences by chance says nothing."""
     values = [judge(make_model(seed=seed), TinyImages()) for seed in range(5)]
