@@ -1,5 +1,6 @@
 """Terms of training steps; each can serve any variant that has an option of its kind."""
 
+from gan_modules.parts.ada import ADA, SignControl
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches
 from gan_modules.parts.consistency import Consistency, FlipAndShift, LatentConsistency
@@ -37,6 +38,7 @@ from gan_modules.parts.turn import Turn
 from gan_modules.parts.weights import Orthogonal, WeightClipping
 
 __all__ = [
+    "ADA",
     "DRAGAN",
     "R1",
     "R2",
@@ -72,6 +74,7 @@ __all__ = [
     "RelativisticAverage",
     "Schedule",
     "SeparateBatches",
+    "SignControl",
     "SoftLabels",
     "SumOfPenalties",
     "TopK",

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import (
+    ADA,
     CrossEntropy,
     GradientPenalty,
     InOrder,
@@ -116,6 +117,7 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "flips": (GAN, {"game": CrossEntropy(label_flips=LabelFlips(0.3))}),
     "noise": (GAN, {"augment": NOISE}),
     "changes": (GAN, {"augment": InOrder([NOISE, InstanceNoise(0.1)])}),
+    "ADA": (GAN, {"augment": ADA(filter=1.0, noise=1.0, cutout=1.0)}),
     "mixed batch": (GAN, {"batches": MixedBatch()}),
     "penalty": (GAN, {"penalty": GradientPenalty()}),
     "clipped": (GAN, {"generator_clip_norm": 0.1, "discriminator_clip_norm": 0.1}),
