@@ -3,7 +3,9 @@
 from gan_modules.parts.ada import ADA, SignControl
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches
+from gan_modules.parts.classes import DataShares, UniformClasses
 from gan_modules.parts.consistency import Consistency, FlipAndShift, LatentConsistency
+from gan_modules.parts.diffaugment import Colour, Cutout, DiffAugment, Drawn, Translation
 from gan_modules.parts.games import (
     CrossEntropy,
     Game,
@@ -45,9 +47,14 @@ __all__ = [
     "ApproximateR1",
     "ApproximateR2",
     "Augment",
+    "Colour",
     "Consistency",
     "CosineSchedule",
     "CrossEntropy",
+    "Cutout",
+    "DataShares",
+    "DiffAugment",
+    "Drawn",
     "ExponentialSchedule",
     "FlipAndShift",
     "Game",
@@ -78,8 +85,10 @@ __all__ = [
     "SoftLabels",
     "SumOfPenalties",
     "TopK",
+    "Translation",
     "Turn",
     "Unchanged",
+    "UniformClasses",
     "WarmUp",
     "Wasserstein",
     "WeightClipping",

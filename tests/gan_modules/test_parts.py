@@ -17,6 +17,8 @@ from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import (
     ADA,
     CrossEntropy,
+    DataShares,
+    DiffAugment,
     GradientPenalty,
     InOrder,
     InstanceNoise,
@@ -118,6 +120,7 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "noise": (GAN, {"augment": NOISE}),
     "changes": (GAN, {"augment": InOrder([NOISE, InstanceNoise(0.1)])}),
     "ADA": (GAN, {"augment": ADA(filter=1.0, noise=1.0, cutout=1.0)}),
+    "DiffAugment": (GAN, {"augment": DiffAugment()}),
     "mixed batch": (GAN, {"batches": MixedBatch()}),
     "penalty": (GAN, {"penalty": GradientPenalty()}),
     "clipped": (GAN, {"generator_clip_norm": 0.1, "discriminator_clip_norm": 0.1}),
@@ -125,7 +128,11 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "ACGAN": (ACGAN, {}),
     "ACGAN with parts": (
         ACGAN,
-        {"game": CrossEntropy(SoftLabels(), LabelFlips(0.3)), "augment": NOISE},
+        {
+            "game": CrossEntropy(SoftLabels(), LabelFlips(0.3)),
+            "augment": NOISE,
+            "asked_classes": DataShares(),
+        },
     ),
     "WGANGP": (WGANGP, {"discriminator_steps": 2}),
 }
@@ -141,7 +148,8 @@ def test_no_step_waits_for_the_device(
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
     model = make_model(variant, **fused, **options, ema_half_life_images=half_life)
     steps, logger = watch(monkeypatch, variant), RecordingLogger()
-    fit(model, make_batches(4), logger=logger, log_every_n_steps=every)
+    data = TinyImages() if "asked_classes" in options else make_batches(4)
+    fit(model, data, logger=logger, log_every_n_steps=every)
     assert len(steps) == 4
     assert bool(logger.records) == (every == 1)
 
