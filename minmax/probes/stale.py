@@ -24,7 +24,8 @@ def norm_over_estimate(matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
         v = nn.functional.normalize(torch.mv(matrix.t(), u), dim=0)
         image = torch.mv(matrix, v)
         u = nn.functional.normalize(image, dim=0)
-    return torch.linalg.vector_norm(image) / estimate.clamp_min(TINY)
+    true: Tensor = torch.linalg.vector_norm(image)
+    return true / estimate.clamp_min(TINY)
 
 
 @torch.no_grad()
