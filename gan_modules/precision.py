@@ -1,5 +1,7 @@
 """The number types in which variants compute."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -34,3 +36,11 @@ def widened(dtype: torch.dtype) -> torch.dtype:
 def wide(values: Tensor) -> Tensor:
     """The same values in float32; float64 stays."""
     return values.to(widened(values.dtype))
+
+
+def without_autocast(values: Tensor) -> AbstractContextManager[object]:
+    """A context in which operations on the device of these values keep their types."""
+    kind = values.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()

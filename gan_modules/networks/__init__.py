@@ -1,6 +1,12 @@
 """Generators and discriminators; each can serve any variant whose contract it keeps."""
 
 from gan_modules.networks.acgan32 import ACGAN32Discriminator, ACGAN32Generator
+from gan_modules.networks.biggan import (
+    BigGANDiscriminator,
+    BigGANGenerator,
+    PlainBigGANDiscriminator,
+    PlainBigGANGenerator,
+)
 from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
 from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
 from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
@@ -11,12 +17,17 @@ from gan_modules.networks.network import (
     Network,
     initialize_dcgan,
 )
+from gan_modules.networks.packing import Packed
+from gan_modules.networks.r1_resnet import R1ResNetDiscriminator, R1ResNetGenerator
+from gan_modules.networks.sagan import SAGANDiscriminator, SAGANGenerator
 from gan_modules.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
 
 __all__ = [
     "ACGAN32Discriminator",
     "ACGAN32Generator",
+    "BigGANDiscriminator",
+    "BigGANGenerator",
     "ClassifyingDiscriminator",
     "Critic32",
     "DCGAN32Discriminator",
@@ -28,6 +39,13 @@ __all__ = [
     "FCGenerator",
     "Generator",
     "Network",
+    "Packed",
+    "PlainBigGANDiscriminator",
+    "PlainBigGANGenerator",
+    "R1ResNetDiscriminator",
+    "R1ResNetGenerator",
+    "SAGANDiscriminator",
+    "SAGANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "StackedDiscriminator",

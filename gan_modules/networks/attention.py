@@ -4,6 +4,8 @@ The layer is that of the authors' code: keys and values are max-pooled, the valu
 channels, and the scores are not divided by a root.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
@@ -17,13 +19,13 @@ class SelfAttention(nn.Module):
 
     Args:
         channels: of the maps, a multiple of 8.
-        eps: of the spectral norms.
+        conv: makes its convolutions.
 
     Raises:
         UserError: it is no multiple of 8.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-12) -> None:
+    def __init__(self, channels: int, conv: Callable[..., nn.Conv2d] = SpectralConv2d) -> None:
         super().__init__()
         if channels % 8:
             raise UserError(
@@ -31,10 +33,10 @@ class SelfAttention(nn.Module):
                 "8: choose a `width` that is one"
             )
         keys, values = channels // 8, channels // 2
-        self.query = SpectralConv2d(channels, keys, 1, bias=False, eps=eps)
-        self.key = SpectralConv2d(channels, keys, 1, bias=False, eps=eps)
-        self.value = SpectralConv2d(channels, values, 1, bias=False, eps=eps)
-        self.output = SpectralConv2d(values, channels, 1, bias=False, eps=eps)
+        self.query = conv(channels, keys, 1, bias=False)
+        self.key = conv(channels, keys, 1, bias=False)
+        self.value = conv(channels, values, 1, bias=False)
+        self.output = conv(values, channels, 1, bias=False)
         self.scale = nn.Parameter(torch.tensor(0.0))
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn.functional import relu
 from gan_modules.networks.attention import SelfAttention
 from gan_modules.networks.conditional import Norm
 from gan_modules.networks.resnet import DownBlock, FirstBlock, Layers, UpBlock
-from gan_modules.precision import wide
+from gan_modules.precision import wide, without_autocast
 
 GENERATORS = {
     32: (256, (1, 1, 1, 1)),
@@ -69,7 +69,8 @@ class GeneratorBody(nn.Module):
         for width_in, width_out in pairwise(widths):
             side *= 2
             self.blocks.append(UpBlock(width_in, width_out, layers, norm))
-            self.behind.append(SelfAttention(width_out) if side == attention else nn.Identity())
+            attends = side == attention
+            self.behind.append(SelfAttention(width_out, layers.conv) if attends else nn.Identity())
         self.norm = nn.BatchNorm2d(width, eps)
         self.last = layers.conv(width, channels, 3, padding=1)
 
@@ -109,7 +110,7 @@ class DiscriminatorBody(nn.Module):
         side = image_size // 2
         for index, (width_in, width_out) in enumerate(pairwise(widths)):
             if side == attention:
-                blocks.append(SelfAttention(width_in))
+                blocks.append(SelfAttention(width_in, layers.conv))
             pools = index + 1 < pooling
             blocks.append(DownBlock(width_in, width_out, layers, pools))
             side >>= pools
@@ -120,7 +121,7 @@ class DiscriminatorBody(nn.Module):
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` and their classes to logits `[N]`, in float32 under autocast."""
         maps = self.blocks(images)
-        with torch.autocast(maps.device.type, enabled=False):
+        with without_autocast(maps):
             logits: Tensor = self.head(wide(relu(maps)).sum((2, 3)), classes)
             return logits
 
@@ -150,5 +151,5 @@ class ProjectionHead(LinearHead):
 
     def forward(self, features: Tensor, classes: Tensor) -> Tensor:
         """Features `[N, width]` and classes `[N]` to logits `[N]`."""
-        projected = (self.embedding(classes) * features).sum(1)
+        projected: Tensor = (self.embedding(classes) * features).sum(1)
         return super().forward(features, classes) + projected

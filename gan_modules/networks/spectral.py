@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_modules.precision import wide
+from gan_modules.precision import wide, without_autocast
 
 START = 15
 """Power iterations on initial weights."""
@@ -77,11 +77,8 @@ class Spectral(nn.Module):
 
     def normalised(self) -> Tensor:
         """The weight divided by `sigma`, in float32 also under autocast; float64 stays."""
-        kind = self.weight.device.type
-        if not torch.is_autocast_enabled(kind):
-            return self.weight / self.sigma()
-        with torch.autocast(kind, enabled=False):
-            return self.weight / self.sigma()
+        with without_autocast(self.weight):
+            return self.weight * self.sigma().reciprocal()
 
 
 class SpectralConv2d(Spectral, nn.Conv2d):
@@ -93,7 +90,8 @@ class SpectralConv2d(Spectral, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps `[N, C_in, H, W]` to `[N, C_out, H', W']`."""
-        return self._conv_forward(input, self.normalised(), self.bias)
+        maps: Tensor = self._conv_forward(input, self.normalised(), self.bias)
+        return maps
 
 
 class SpectralLinear(Spectral, nn.Linear):
@@ -131,6 +129,8 @@ def power_iterate(network: nn.Module, times: int = START) -> None:
     """
     for module in network.modules():
         if isinstance(module, Spectral):
+            if module.weight.is_meta:
+                continue
             matrix, u = module.matrix(), wide(module.u)
             for _ in range(times):
                 v = module.unit(torch.mv(matrix.t(), u))

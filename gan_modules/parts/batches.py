@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_modules.parts.part import Part
+from minmax.errors import UserError
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """A discriminator: images `[N, C, H, W]` and their classes `[N]` to logits `[N]`."""
@@ -25,11 +26,20 @@ class SeparateBatches(Part):
 
 
 class MixedBatch(SeparateBatches):
-    """Show real and generated images to the discriminator as one batch."""
+    """Show real and generated images to the discriminator as one batch.
+
+    Raises:
+        UserError: the discriminator has no logit for each image.
+    """
 
     def forward(
         self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits `[N]` of real images with their classes, and `[M]` of generated ones."""
         logits = discriminator(torch.cat([real, fake]), torch.cat([classes, asked]))
+        if len(logits) != len(real) + len(fake):
+            raise UserError(
+                f"MixedBatch needs a logit for each image, and `discriminator` gives {len(logits)} "
+                f"for {len(real)} real and {len(fake)} generated ones: choose SeparateBatches"
+            )
         return logits[: len(real)], logits[len(real) :]

@@ -98,13 +98,20 @@ class Cutout(Drawn):
 
     def changed(self, images: Tensor, *draws: Tensor) -> Tensor:
         """Images with zeros in their squares, as far as these lie inside."""
-        inside = []
-        for size, centre in zip(images.shape[2:], draws, strict=True):
-            side = rounded(size / 2)
-            offset = torch.arange(size, device=images.device) - (centre - side // 2).unsqueeze(1)
-            inside.append((offset >= 0) & (offset < side))
-        square = inside[0].unsqueeze(2) & inside[1].unsqueeze(1)
-        return images * (~square).unsqueeze(1).to(images.dtype)
+        rows, columns = (
+            self._inside(size, centre).to(images.dtype)
+            for size, centre in zip(images.shape[2:], draws, strict=True)
+        )
+        whole = torch.ones((), dtype=images.dtype, device=images.device)
+        kept = torch.addcmul(whole, rows.unsqueeze(2), columns.unsqueeze(1), value=-1)
+        return images * kept.unsqueeze(1)
+
+    @staticmethod
+    def _inside(size: int, centre: Tensor) -> Tensor:
+        """Which of an axis's `size` pixels lie in the square, bool `[N, size]`."""
+        side = rounded(size / 2)
+        offset = torch.arange(size, device=centre.device) - (centre - side // 2).unsqueeze(1)
+        return (offset >= 0) & (offset < side)
 
 
 class DiffAugment(InOrder):

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules.parts import Colour, Cutout, InstanceNoise, Translation
+from gan_modules.parts.ada.draws import TRANSFORMS, Transform
+from gan_modules.parts.ada.shown import NAMES, shown
 from gan_modules.to_bytes import to_uint8
 from minmax.files import whole
 
@@ -37,7 +39,7 @@ class Row:
 
 def rows() -> list[Row]:
     """All transforms, in the order in which an image goes through them."""
-    return [Row("instance noise", noise), *diffaugment()]
+    return [Row("instance noise", noise), *diffaugment(), *ada()]
 
 
 def noise(image: Tensor, strength: float) -> Tensor:
@@ -73,6 +75,27 @@ def diffaugment() -> list[Row]:
         Row("Diff: translation", translated),
         Row("Diff: cutout", cut),
     ]
+
+
+def ada() -> list[Row]:
+    """Its 18 transforms."""
+
+    def alone(transform: Transform) -> Callable[[Tensor, float], Tensor]:
+        def change(image: Tensor, strength: float) -> Tensor:
+            if transform.whole:
+                strength = (1 + strength) / 2 * (transform.high[0] - 1)
+            elif transform.name == "cutout":
+                strength = (1 + strength) / 2
+            elif transform.name == "noise":
+                strength = 1 + strength
+            elif transform.std:
+                strength *= 2
+            return shown(image, transform.name, strength)
+
+        return change
+
+    every = [transform for transform in TRANSFORMS if transform.name in NAMES]
+    return [Row(f"ADA: {each.name.replace('_', ' ')}", alone(each)) for each in every]
 
 
 def sheet(image: Tensor, every: Sequence[Row]) -> Image.Image:
