@@ -11,6 +11,7 @@ from torch import Tensor
 from gan_modules.networks.spectral import SpectralLinear
 from gan_modules.parts import Augment, InOrder, InstanceNoise
 from minmax.callbacks import Diagnosis, Probes
+from minmax.probes.stale import stalest
 from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
     TinyDiscriminator,
@@ -62,13 +63,22 @@ def measured(folder: Path, **options: Any) -> dict[str, tuple[list[int], list[fl
         (set(), {"augment": InOrder([InstanceNoise(0.1)])}),
         ({"leak/squares", "leak/borders", "leak/brightness"}, {"augment": InOrder([Brighter()])}),
         ({"spectral/discriminator"}, {"discriminator": Normed}),
-        ({"spectral/generator"}, {"generator": NormedGenerator, "ema_half_life_images": 8}),
+        ({"spectral/generator"}, {"generator": NormedGenerator}),
     ],
 )
 def test_what_is_measured(more: set[str], options: dict[str, Any], tmp_path: Path) -> None:
     found = measured(tmp_path, **options)
     maybe = {"leak/turns", "epoch"}
     assert found.keys() - maybe == ALWAYS | more
+
+
+def test_the_norms_of_the_network_that_draws() -> None:
+    """The average has weights of its own."""
+    model = make_model(generator=NormedGenerator, ema_half_life_images=8)
+    trainer = fit(model, TinyImages(), [Probes()], limit_val_batches=1.0)
+    found = float(trainer.callback_metrics["spectral/generator"])
+    assert found == pytest.approx(stalest(model.generator_ema))
+    assert found != pytest.approx(stalest(model.generator), rel=1e-4)
 
 
 def test_training_is_left_alone() -> None:
