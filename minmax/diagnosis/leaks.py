@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from minmax.diagnosis.overfitting import MEASURED
 from minmax.diagnosis.samples import DISTANCE, VARIED
 from minmax.diagnosis.stretches import Curves, Finding, newest
 
+MEASURED = 2
+"""Validations in a row."""
 SIGNS: dict[str, tuple[float, Callable[[float], str]]] = {
     "leak/squares": (
         0.1,

@@ -135,10 +135,10 @@ def test_penalty_off(found: bool, values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("found", "values"),
     [
-        (True, [0.0, 0.51, 0.51]),
-        (False, [0.9, 0.51, 0.49]),
-        (False, [0.9, 0.49, 0.51]),
-        (False, [0.9]),
+        (True, [0.0, 0.51, 0.51, 0.51]),
+        (False, [0.9, 0.51, 0.51, 0.49]),
+        (False, [0.9, 0.49, 0.51, 0.51]),
+        (False, [0.9, 0.9]),
     ],
 )
 def test_discriminator_overfits(found: bool, values: list[float]) -> None:
