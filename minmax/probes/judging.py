@@ -16,6 +16,8 @@ IMAGES = 512
 """Images of each kind: their mean logit is known to 0.05 of the logits' spread."""
 SURE = 6.0
 """Standard errors that count as the least difference between training and generated images."""
+TINY = 1e-12
+"""The same if all logits are equal."""
 
 
 @contextmanager
@@ -90,5 +92,5 @@ def judge(module: GANModule, data: ImageDataModule) -> dict[str, float]:
     return {
         "logits/train": float(real.mean()),
         "logits/held_out": float(unseen.mean()),
-        "overfitting/held_out": float(fall / torch.maximum(gap, SURE * error)),
+        "overfitting/held_out": float(fall / torch.maximum(gap, SURE * error).clamp_min(TINY)),
     }

@@ -68,6 +68,10 @@ def test_a_discriminator_at_chance_knows_nothing_by_heart() -> None:
     """A ratio of two differences by chance says nothing."""
     values = [judge(make_model(seed=seed), TinyImages()) for seed in range(5)]
     assert max(abs(value["overfitting/held_out"]) for value in values) < 0.4
+    constant = make_model()
+    for parameter in constant.discriminator.parameters():
+        parameter.data.zero_()
+    assert judge(constant, TinyImages())["overfitting/held_out"] == 0
 
 
 def test_images_are_those_stored_and_the_same_each_time() -> None:
