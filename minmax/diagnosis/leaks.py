@@ -39,7 +39,11 @@ def augmentation_leaks(curves: Curves) -> Finding | None:
     found = {
         name: sign for name in SIGNS if (sign := newest(curves, name, MEASURED, span=0)) is not None
     }
-    seen = {name: sign for name, sign in found.items() if min(sign.values) > SIGNS[name][0]}
+    seen = {
+        name: sign
+        for name, sign in found.items()
+        if all(value > SIGNS[name][0] for value in sign.values)
+    }
     if not seen:
         return None
     what = ", and ".join(SIGNS[name][1](sign.values[-1]) for name, sign in seen.items())

@@ -16,7 +16,7 @@ def discriminator_overfits(curves: Curves) -> Finding | None:
     Karras et al. 2020, https://arxiv.org/abs/2006.06676, equation 1.
     """
     ratio = newest(curves, "overfitting/held_out", MEASURED, span=0)
-    if ratio is None or min(ratio.values) < OVERFITTED:
+    if ratio is None or not all(value >= OVERFITTED for value in ratio.values):
         return None
     sentence = (
         f"held-out images' logits lie {ratio.values[-1]:.0%} of the way from training images' to "

@@ -139,6 +139,7 @@ def test_penalty_off(found: bool, values: list[float]) -> None:
         (False, [0.9, 0.51, 0.51, 0.49]),
         (False, [0.9, 0.49, 0.51, 0.51]),
         (False, [0.9, 0.9]),
+        (False, [0.9, math.nan, 0.9]),
     ],
 )
 def test_discriminator_overfits(found: bool, values: list[float]) -> None:
