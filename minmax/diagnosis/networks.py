@@ -6,8 +6,9 @@ DRIFTED = 30.0
 """Distance of all logits from 0, over that of real from generated ones."""
 FAR = 30.0
 """The same distance in logits, below which no number type loses anything."""
-STALE = 1.2
-"""True spectral norm of a weight, over the estimate by which it is divided."""
+STALE = 1.1
+"""True spectral norm of a weight, over the estimate by which it is divided; in two validations.
+Healthy runs came to 1.05."""
 
 
 def logits_drift(curves: Curves) -> Finding | None:
@@ -33,11 +34,11 @@ def spectral_norm_stale(curves: Curves) -> Finding | None:
     """A spectrally normalised weight's norm isn't 1, since its estimate is of other weights."""
     for name in curves:
         if name.startswith("spectral/"):
-            ratio = newest(curves, name, 1, span=0)
-            if ratio is not None and ratio.median > STALE:
+            ratio = newest(curves, name, 2, span=0)
+            if ratio is not None and min(ratio.values) > STALE:
                 network = name.partition("/")[2].replace("_", " ")
                 sentence = (
-                    f"a weight of the {network} has {ratio.median:.2f} times the spectral norm "
+                    f"a weight of the {network} has {ratio.values[-1]:.2f} times the spectral norm "
                     "that it is divided by: its slope is no longer bounded by 1. Iterate more "
                     "often (it does in training mode alone), or lower the rate."
                 )
