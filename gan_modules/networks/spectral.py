@@ -45,8 +45,7 @@ class Spectral(nn.Module):
         self.eps = eps
         rows, columns = self.matrix().shape
         for name, size in (("u", rows), ("v", columns)):
-            drawn = torch.randn(size, dtype=self.weight.dtype, device=self.weight.device)
-            self.register_buffer(name, self.unit(drawn))
+            self.register_buffer(name, self.unit(self.weight.detach().new_empty(size).normal_()))
 
     def matrix(self) -> Tensor:
         """The weight in float32 at least, `[outputs, inputs]`; of channels_last weights no copy."""
