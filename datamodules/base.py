@@ -31,6 +31,8 @@ class ImageDataModule(LightningDataModule, ABC):
         classes: train on these classes only, by name or by number; they get the labels
             0, 1, ... in this order. None means all classes.
         on_device: keep the images in GPU memory if there is room for them twice.
+        mirror: flip half of the training images left to right, others in each epoch. Scores
+            compare with the images as they are.
 
     Attributes:
         channels: 1 or 3.
@@ -52,6 +54,7 @@ class ImageDataModule(LightningDataModule, ABC):
         batch_size: int,
         classes: Classes = None,
         on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         for option, value, unit in (
@@ -73,6 +76,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.classes = classes
         self.batch_size = batch_size
         self.on_device = on_device
+        self.mirror = mirror
         self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
@@ -176,5 +180,11 @@ class ImageDataModule(LightningDataModule, ABC):
         # Lightning's loop gives the sampler a number that is one too high.
         current_epoch = (lambda: trainer.current_epoch) if train and trainer is not None else None
         return ResidentLoader(
-            images, labels, self.batch_size, sampler, self._device(), current_epoch
+            images,
+            labels,
+            self.batch_size,
+            sampler,
+            self._device(),
+            current_epoch,
+            mirror=self.mirror and train,
         )

@@ -17,6 +17,7 @@ class Digits(ImageDataModule):
         batch_size: images per batch and per process (GPU).
         classes: digits to use, "0" to "9"; None means all.
         on_device: keep the images in GPU memory if there is room for them twice.
+        mirror: flip half of the training images left to right, others in each epoch.
     """
 
     def __init__(
@@ -25,9 +26,10 @@ class Digits(ImageDataModule):
         batch_size: int = 64,
         classes: list[Class] | None = None,
         on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
         names = [str(digit) for digit in range(10)]
-        super().__init__(names, image_size, True, batch_size, classes, on_device)
+        super().__init__(names, image_size, True, batch_size, classes, on_device, mirror)
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Return the digits as `[N, 1, 8, 8]`, their 17 levels spread over 0 to 255."""

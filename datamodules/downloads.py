@@ -27,6 +27,7 @@ class TorchvisionDataModule(ImageDataModule):
         classes: names or numbers of the classes to use; None means all.
         download: download what is missing; otherwise nothing is ever downloaded.
         on_device: keep the images in GPU memory if there is room for them twice.
+        mirror: flip half of the training images left to right, others in each epoch.
     """
 
     names: ClassVar[Sequence[str]]
@@ -41,8 +42,9 @@ class TorchvisionDataModule(ImageDataModule):
         classes: list[Class] | None,
         download: bool,
         on_device: bool,
+        mirror: bool,
     ) -> None:
-        super().__init__(self.names, image_size, grayscale, batch_size, classes, on_device)
+        super().__init__(self.names, image_size, grayscale, batch_size, classes, on_device, mirror)
         self.root = root
         self.download = download
 

@@ -41,6 +41,7 @@ class ImageFolder(ImageDataModule):
         val_fraction: share of the images to hold out, at least 0 and below 1. At 0 the
             training images also serve for validation.
         on_device: keep the images in GPU memory if there is room for them twice.
+        mirror: flip half of the training images left to right, others in each epoch.
 
     Raises:
         MissingError: `root` doesn't exist or holds no images.
@@ -59,6 +60,7 @@ class ImageFolder(ImageDataModule):
         classes: list[Class] | None = None,
         val_fraction: float = 0.1,
         on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -77,7 +79,9 @@ class ImageFolder(ImageDataModule):
             )
         with files_named():
             listing = list_images(folder, classes)
-        super().__init__(listing.names, image_size, grayscale, batch_size, classes, on_device)
+        super().__init__(
+            listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
+        )
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:

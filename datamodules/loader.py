@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+OF_FLIPS = 1
+"""Sets their random numbers apart from those of the order."""
+
 
 class EpochShuffle(Sampler[int]):
     """One rank's share of the image indices, in an order given by (seed, epoch).
@@ -68,6 +71,17 @@ class EpochShuffle(Sampler[int]):
         mine = order[self.rank :: self.world_size]
         return torch.from_numpy(mine[: self._share(len(order))].copy())
 
+    def flips(self, seed: int | None = None) -> Tensor:
+        """Return which images of the data set the current epoch flips, bool `[size]`, on the CPU.
+
+        About half of them: a function of the seed, the epoch and the image's index.
+
+        Args:
+            seed: as for `indices`.
+        """
+        triple = (self.seed if seed is None else seed, self.epoch, OF_FLIPS)
+        return torch.from_numpy(numpy.random.default_rng(triple).random(self.size) < 0.5)
+
     def __iter__(self) -> Iterator[int]:
         """Iterate over `indices()`."""
         return iter(self.indices().tolist())
@@ -100,6 +114,7 @@ class ResidentLoader:
         sampler: the order; None means all images in the stored order.
         device: device of the batches; None means that of `images`.
         current_epoch: returns the epoch when one begins; None means the sampler's own.
+        mirror: flip left to right those images that `sampler.flips()` names.
     """
 
     def __init__(
@@ -110,6 +125,7 @@ class ResidentLoader:
         sampler: EpochShuffle | None = None,
         device: torch.device | None = None,
         current_epoch: Callable[[], int] | None = None,
+        mirror: bool = False,
     ) -> None:
         # Channels last: an image is then one run of bytes in the order that its batch needs. On a
         # CPU that takes a half to a third of the time of reordering each batch.
@@ -119,6 +135,7 @@ class ResidentLoader:
         self.sampler = sampler or EpochShuffle(len(images), batch_size, shuffle=False)
         self.device = device or images.device
         self.current_epoch = current_epoch
+        self.mirror = mirror
         self.batch_sampler = None  # Lightning asks every loader with a sampler for one.
         self._position = {"epoch": 0, "images": 0, "seed": self.sampler.seed}
         self._resume: dict[str, int] | None = None
@@ -144,16 +161,27 @@ class ResidentLoader:
         if resume is None or resume["epoch"] != epoch:
             resume = {"images": 0, "seed": self.sampler.seed}
         first, seed = resume["images"], resume["seed"]
-        indices = self.sampler.indices(first, seed).to(self._pixels.device)
+        order = self.sampler.indices(first, seed)
+        flips = self.sampler.flips(seed)[order].to(self.device) if self.mirror else None
+        indices = order.to(self._pixels.device)
         for start in range(0, len(indices), self.batch_size):
             seen = first + (start + self.batch_size) * self.sampler.world_size
             self._position = {"epoch": epoch, "images": seen, "seed": seed}
-            yield self.batch(indices[start : start + self.batch_size])
+            part = slice(start, start + self.batch_size)
+            yield self.batch(indices[part], None if flips is None else flips[part])
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images float32 `[B, C, H, W]` and labels int64 `[B]` of the indices, int64 `[B]`."""
+    def batch(self, indices: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images float32 `[B, C, H, W]` and labels int64 `[B]`.
+
+        Args:
+            indices: of the images, int64 `[B]`, on the device of the data set.
+            flips: which of them are flipped, bool `[B]`, on the device of the batches; None means
+                none.
+        """
         # Copied to the device as uint8, and float only there: a quarter of the bytes.
         pixels = self._pixels.index_select(0, indices).to(self.device, non_blocking=True)
+        if flips is not None:
+            pixels = flipped(pixels, flips)
         images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         return images, self.labels.index_select(0, indices).to(self.device, non_blocking=True)
 
@@ -171,3 +199,17 @@ class ResidentLoader:
             images = state_dict["batch"] * self.batch_size * self.sampler.world_size
         seed = state_dict.get("seed", self.sampler.seed)
         self._resume = {"epoch": state_dict["epoch"], "images": images, "seed": seed}
+
+
+def flipped(pixels: Tensor, flips: Tensor) -> Tensor:
+    """Flip some images left to right.
+
+    Args:
+        pixels: uint8 `[B, H, W, C]`.
+        flips: which ones, bool `[B]`.
+    """
+    # Whole images are picked from both kinds: `torch.where` would take three times as long, and a
+    # flip of an axis before the last, without torch's fast path for channels_last, as well.
+    mirrored = pixels.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+    places = torch.arange(len(pixels), device=pixels.device) + len(pixels) * flips
+    return torch.cat([pixels, mirrored]).index_select(0, places)

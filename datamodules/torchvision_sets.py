@@ -34,8 +34,9 @@ class MNIST(TorchvisionDataModule):
         classes: list[Class] | None = None,
         download: bool = False,
         on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(root, image_size, True, batch_size, classes, download, on_device)
+        super().__init__(root, image_size, True, batch_size, classes, download, on_device, mirror)
 
     def open(self, root: str, train: bool, download: bool) -> Any:
         """Return torchvision's data set object for one split."""
@@ -71,8 +72,11 @@ class _ColourSet(TorchvisionDataModule):
         classes: list[Class] | None = None,
         download: bool = False,
         on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
-        super().__init__(root, image_size, grayscale, batch_size, classes, download, on_device)
+        super().__init__(
+            root, image_size, grayscale, batch_size, classes, download, on_device, mirror
+        )
 
 
 class CIFAR10(_ColourSet):

@@ -68,6 +68,7 @@ class ACGAN(GANModule):
         self.fake_class_weight = fake_class_weight
         self.game = game or CrossEntropy()
         self.augment = augment or Unchanged()
+        self.augment.check(self.game)
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
         """Cross entropy of class logits `[N, K]`; it and the accuracy are logged under `images`."""

@@ -20,6 +20,7 @@ from gan_modules.bookkeeping.kept import Kept
 from gan_modules.networks import Discriminator, Generator
 from gan_modules.parts.augment import Augment, Unchanged
 from gan_modules.parts.batches import SeparateBatches
+from gan_modules.parts.classes import UniformClasses
 from gan_modules.parts.schedules import OptimizerSchedule, take_more_steps
 from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
@@ -76,6 +77,7 @@ class GANModule(Bookkeeping, Kept):
         generator_schedule: learning rate and betas of the generator's optimizer over the images
             seen; none leaves them as the optimizer was made.
         discriminator_schedule: the same for the discriminator.
+        asked_classes: which classes the generator is asked for; none means each equally often.
 
     Attributes:
         step_share: see `Penalty.step_share`; a variant with a penalty sets it.
@@ -105,6 +107,7 @@ class GANModule(Bookkeeping, Kept):
         discriminator_clip_norm: float = 0.0,
         generator_schedule: OptimizerSchedule | None = None,
         discriminator_schedule: OptimizerSchedule | None = None,
+        asked_classes: UniformClasses | None = None,
     ) -> None:
         super().__init__(discriminator_steps, (generator_clip_norm, discriminator_clip_norm))
         with warnings.catch_warnings():  # about parts, which are modules
@@ -129,10 +132,23 @@ class GANModule(Bookkeeping, Kept):
         self.generator_steps = generator_steps
         self.average_generator(ema_half_life_images)
         self.register_buffer("no_classes", torch.tensor(0), persistent=False)
-        self._check_classes()
+        self._check_classes(asked_classes)
+        self.asked_classes = asked_classes or UniformClasses()
+        self.asked_classes.prepare(num_classes)
 
-    def _check_classes(self) -> None:
-        """Refuse networks that need classes if the data or the generator has none."""
+    def on_fit_start(self) -> None:
+        """Learn which classes to ask for."""
+        super().on_fit_start()
+        self.asked_classes.learn(getattr(self.trainer, "datamodule", None))
+
+    def _check_classes(self, asked_classes: UniformClasses | None) -> None:
+        """Refuse what needs classes if the data or the generator has none."""
+        if not self.conditional and asked_classes is not None:
+            raise UserError(
+                f"`asked_classes` {type(asked_classes).__name__}: `generator` "
+                f"{type(self.generator).__name__} draws without classes. Leave `asked_classes` out,"
+                " or choose a generator that draws by class"
+            )
         if not self.conditional and self.discriminator.conditional:
             raise UserError(
                 f"`discriminator` {type(self.discriminator).__name__} judges images by their "
@@ -169,10 +185,11 @@ class GANModule(Bookkeeping, Kept):
         return latents.to(self.device)
 
     def sample_labels(self, count: int) -> Tensor:
-        """Classes `[count]`, each equally likely; all 0 if the generator ignores them."""
+        """Classes `[count]` by `asked_classes`; all 0 if the generator ignores them."""
         if not self.conditional:
             return self.no_classes.expand(count)
-        return torch.randint(self.num_classes, (count,), device=self.device)
+        classes: Tensor = self.asked_classes(count, self.device)
+        return classes
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the generator itself, not of its average."""

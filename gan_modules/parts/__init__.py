@@ -1,8 +1,11 @@
 """Terms of training steps; each can serve any variant that has an option of its kind."""
 
+from gan_modules.parts.ada import ADA, SignControl
 from gan_modules.parts.augment import Augment, InOrder, InstanceNoise, Unchanged
 from gan_modules.parts.batches import Judge, MixedBatch, SeparateBatches
+from gan_modules.parts.classes import DataShares, UniformClasses
 from gan_modules.parts.consistency import Consistency, FlipAndShift, LatentConsistency
+from gan_modules.parts.diffaugment import Colour, Cutout, DiffAugment, Drawn, Translation
 from gan_modules.parts.games import (
     CrossEntropy,
     Game,
@@ -37,15 +40,21 @@ from gan_modules.parts.turn import Turn
 from gan_modules.parts.weights import Orthogonal, WeightClipping
 
 __all__ = [
+    "ADA",
     "DRAGAN",
     "R1",
     "R2",
     "ApproximateR1",
     "ApproximateR2",
     "Augment",
+    "Colour",
     "Consistency",
     "CosineSchedule",
     "CrossEntropy",
+    "Cutout",
+    "DataShares",
+    "DiffAugment",
+    "Drawn",
     "ExponentialSchedule",
     "FlipAndShift",
     "Game",
@@ -72,11 +81,14 @@ __all__ = [
     "RelativisticAverage",
     "Schedule",
     "SeparateBatches",
+    "SignControl",
     "SoftLabels",
     "SumOfPenalties",
     "TopK",
+    "Translation",
     "Turn",
     "Unchanged",
+    "UniformClasses",
     "WarmUp",
     "Wasserstein",
     "WeightClipping",

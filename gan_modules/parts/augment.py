@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from gan_modules.parts.games import Game
 from gan_modules.parts.part import Part
 from minmax.errors import UserError
 
@@ -28,6 +29,13 @@ class Augment(Part):
 
     def adapt(self, real_logits: Tensor) -> None:
         """Learn from the logits `[N]` of real images in the discriminator's update."""
+
+    def check(self, game: Game) -> None:
+        """Refuse a game from whose logits it can't learn.
+
+        Raises:
+            UserError: it can't.
+        """
 
 
 class Unchanged(Augment):
@@ -65,6 +73,11 @@ class InOrder(Augment):
         """Let each change learn."""
         for change in self._each():
             change.adapt(real_logits)
+
+    def check(self, game: Game) -> None:
+        """Let each change refuse the game."""
+        for change in self._each():
+            change.check(game)
 
     def _each(self) -> Iterator[Augment]:
         return iter(cast(Iterable[Augment], self.changes))

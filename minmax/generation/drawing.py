@@ -2,8 +2,10 @@
 
 import os
 import re
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -43,13 +45,17 @@ class Job:
 def choose_labels(
     model: GANModule, class_names: Sequence[str], wanted: Sequence[str] | None, count: int
 ) -> Tensor:
-    """Labels int64 `[count]`, grouped by class, of the wanted classes in equal shares.
+    """Labels int64 `[count]`, grouped by class.
+
+    Of the wanted classes in equal shares; if none are named, of all in the shares that the
+    training asked for.
 
     Raises:
         UserError: a class is unknown, or the model has no classes.
     """
     if wanted and not model.conditional:
         raise UserError("--classes: this model is not class-conditional. Leave the option out")
+    shares = model.asked_classes.shares()
     numbers = list(range(model.num_classes))
     if wanted:
         known = {str(number): number for number in numbers}
@@ -59,7 +65,9 @@ def choose_labels(
             shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
             raise UserError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
         numbers = [known[name] for name in wanted]
-    return torch.tensor([numbers[index * len(numbers) // count] for index in range(count)])
+        shares = [1] * len(numbers)
+    ends = [count * end for end in accumulate(shares)]
+    return torch.tensor([numbers[bisect(ends, index * sum(shares))] for index in range(count)])
 
 
 def prepared(

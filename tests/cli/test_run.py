@@ -280,6 +280,7 @@ class TestSample:
         folder = fit(
             "acgan_mnist", "--data", "datamodules.Digits", "--trainer.max_steps", "1",
             "--data.init_args.batch_size", "4", "--data.init_args.classes", "[7, 3, 1]",
+            "--data.init_args.mirror", "true", "--model.init_args.asked_classes", "UniformClasses",
         )  # fmt: skip
         self.run(folder, tmp_path / "c.npz", "--count", "4", "--classes", "1", "7")
         assert np.load(tmp_path / "c.npz")["labels"].tolist() == [2, 2, 0, 0]

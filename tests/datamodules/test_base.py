@@ -138,6 +138,22 @@ def test_the_seed_and_the_trainers_epoch_give_the_order(monkeypatch: pytest.Monk
     assert order(None, 0) == order("0", 0)
 
 
+def test_training_images_alone_are_flipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures and scores show what is held out, and `split`, as it is."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    on, off = Digits(image_size=8, mirror=True), Digits(image_size=8)
+    for (flipped, labels), (stored, same) in zip(
+        on.train_dataloader(), off.train_dataloader(), strict=True
+    ):
+        assert torch.equal(labels, same)
+        turned = (flipped != stored).flatten(1).any(1)
+        assert 10 < turned.sum() < 54
+        assert torch.equal(flipped[turned], stored[turned].flip(3))
+    for (kept, _), (stored, _) in zip(on.val_dataloader(), off.val_dataloader(), strict=True):
+        assert torch.equal(kept, stored)
+    assert torch.equal(on.split(train=True)[0], off.split(train=True)[0])
+
+
 def test_digits() -> None:
     data = Digits(image_size=16, batch_size=100)
     assert (data.channels, data.num_classes, data.class_names[3]) == (1, 10, "3")

@@ -150,3 +150,65 @@ def test_an_iterator_that_is_never_used_changes_nothing() -> None:
     loader.load_state_dict({"epoch": 1, "batch": 2})
     iter(loader)  # Lightning does this to see whether it can
     assert len(epoch_of(loader, 1)) == 3
+
+
+# Flips
+
+
+def sides(loader: ResidentLoader, epoch: int = 0) -> dict[int, bool]:
+    """Whether each image of an epoch is flipped, by the image's number."""
+    loader.sampler.set_epoch(epoch)
+    seen = {}
+    for images, numbers in loader:
+        levels = ((images + 1) * 127.5).round()
+        for image, number in zip(levels, numbers.tolist(), strict=True):
+            is_flipped = bool(image[0, 0, 0] > image[0, 0, 2])
+            stored = slopes(100)[number].float()
+            assert torch.equal(image, stored.flip(2) if is_flipped else stored)
+            seen[number] = is_flipped
+    return seen
+
+
+def slopes(count: int) -> torch.Tensor:
+    """Colour images of 2x3 pixels, no two alike, each of which grows from left to right."""
+    places = torch.arange(3 * 2 * 3).view(1, 3, 2, 3) * 8
+    return (places + torch.arange(count).view(-1, 1, 1, 1)).to(torch.uint8)
+
+
+def mirrored(batch_size: int = 4, mirror: bool = True, **options: int) -> ResidentLoader:
+    sampler = EpochShuffle(100, batch_size, **options)
+    return ResidentLoader(slopes(100), torch.arange(100), batch_size, sampler, mirror=mirror)
+
+
+def test_flips_are_a_function_of_seed_epoch_and_image() -> None:
+    first = sides(mirrored(seed=1), 3)
+    assert len(first) == 100
+    assert 30 < sum(first.values()) < 70
+    assert sides(mirrored(seed=1), 3) == first
+    for other in (sides(mirrored(seed=1), 4), sides(mirrored(seed=2), 3)):
+        assert 30 < sum(first[number] != other[number] for number in first) < 70
+
+
+def test_flips_are_those_of_a_single_rank_with_another_batch() -> None:
+    alone = sides(mirrored(10, seed=1), 2)
+    ranks = [sides(mirrored(5, seed=1, rank=rank, world_size=2), 2) for rank in range(2)]
+    assert ranks[0] | ranks[1] == alone
+
+
+def test_flips_go_on_after_an_interruption() -> None:
+    whole, interrupted = sides(mirrored(10, seed=1), 2), mirrored(10, seed=1)
+    interrupted.sampler.set_epoch(2)
+    for _ in zip(range(4), interrupted, strict=False):
+        pass
+    resumed = mirrored(20, seed=9)  # of another batch and seed
+    resumed.load_state_dict(interrupted.state_dict() | {"images": 40})
+    rest = sides(resumed, 2)
+    assert len(rest) == 60
+    assert {number: whole[number] for number in rest} == rest
+
+
+def test_flips_change_neither_the_order_nor_images_if_off() -> None:
+    on, off = mirrored(seed=3), mirrored(seed=3, mirror=False)
+    assert not any(sides(off).values())
+    assert epoch_of(on, 1) == epoch_of(off, 1)
+    assert next(iter(on))[0].is_contiguous(memory_format=torch.channels_last)

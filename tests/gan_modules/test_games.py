@@ -7,8 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn import BCEWithLogitsLoss
 
-from gan_modules.parts import CrossEntropy, HardLabels, LabelFlips, Wasserstein
+from gan_modules.parts import (
+    CrossEntropy,
+    ExponentialSchedule,
+    Game,
+    HardLabels,
+    Hinge,
+    LabelFlips,
+    LeastSquares,
+    RelativisticAverage,
+    TopK,
+    Wasserstein,
+)
 from gan_modules.parts.games import bce
+from minmax.errors import UserError
 
 MEAN, SUM, WASSERSTEIN = CrossEntropy(), CrossEntropy(discriminator_weight=1), Wasserstein()
 
@@ -171,3 +183,86 @@ def test_accuracies_by_the_sign_or_by_pairs() -> None:
     }
     by_pairs = WASSERSTEIN.accuracies(real, fake)
     assert {name: value.item() for name, value in by_pairs.items()} == {"accuracy/pairs": 0.75}
+
+
+# Hinge, least squares, relativistic average, top-k
+
+
+def slope(loss: Tensor, logits: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(loss, logits)
+    return gradient
+
+
+def test_hinge_is_flat_beyond_its_margins() -> None:
+    real = torch.tensor([-2.0, 0.0, 0.5, 1.5, 3.0], requires_grad=True)
+    fake = torch.tensor([2.0, 0.0, -0.5, -1.5, -3.0], requires_grad=True)
+    loss = Hinge().discriminator(real, fake)
+    assert loss.item() == pytest.approx(2 * (3 + 1 + 0.5) / 5)
+    torch.testing.assert_close(slope(Hinge().discriminator(real, fake), real), FLAT / -5)
+    torch.testing.assert_close(slope(loss, fake), FLAT / 5)
+    assert Hinge().discriminator(torch.zeros(3), torch.zeros(4)).item() == 2
+    torch.testing.assert_close(slope(Hinge().generator(fake, unasked), fake), -torch.ones(5) / 5)
+
+
+FLAT = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
+
+
+def test_least_squares_in_both_codings(logits: Tensor) -> None:
+    real, fake = logits[:20], logits[20:]
+    zero_one, pearson = LeastSquares(), LeastSquares(-1, 1, 0)
+    expected = ((real - 1).square().mean() + fake.square().mean()) / 2
+    torch.testing.assert_close(zero_one.discriminator(real, fake), expected)
+    expected = ((real - 1).square().mean() + (fake + 1).square().mean()) / 2
+    torch.testing.assert_close(pearson.discriminator(real, fake), expected)
+    torch.testing.assert_close(zero_one.generator(fake, unasked), (fake - 1).square().mean() / 2)
+    torch.testing.assert_close(pearson.generator(fake, unasked), fake.square().mean() / 2)
+    half = torch.full((3,), 0.5)
+    assert zero_one.discriminator(half, half).item() == 0.25
+    assert (zero_one.has_zero, pearson.has_zero) == (False, True)
+    with pytest.raises(UserError, match="`fake_target` 1 must be below `real_target` 1"):
+        LeastSquares(1, 1)
+
+
+def test_relativistic_average_compares_with_the_mean_of_the_other_kind(logits: Tensor) -> None:
+    game, (real, fake) = RelativisticAverage(), (logits[:20].double(), logits[20:].double())
+    above = torch.sigmoid(real - fake.mean()), torch.sigmoid(fake - real.mean())
+    expected = -above[0].log().mean() - (1 - above[1]).log().mean()
+    torch.testing.assert_close(game.discriminator(real, fake), expected)
+    torch.testing.assert_close(game.discriminator(real + 7, fake + 7), expected)
+    expected = -above[1].log().mean() - (1 - above[0]).log().mean()
+    torch.testing.assert_close(game.generator(fake, lambda: real), expected)
+    zeros = torch.zeros(4)
+    assert game.discriminator(zeros, zeros).item() == pytest.approx(2 * log(2))
+    assert not game.has_zero
+
+
+def test_top_k_teaches_by_the_best_images_alone() -> None:
+    fake = torch.tensor([3.0, -1.0, 0.0, 2.0, -5.0], requires_grad=True)
+    game = TopK(Wasserstein(), 0.5)
+    gradient = slope(game.generator(fake, unasked), fake)
+    torch.testing.assert_close(gradient, torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0]) / -3)
+    assert game.discriminator(fake, fake * 2).item() == pytest.approx(fake.mean().item())
+    assert (TopK(Hinge()).has_zero, game.has_zero) == (True, False)
+    shrinking = TopK(Wasserstein(), ExponentialSchedule(1.0, 0.5, 10, 0.25))
+    for images, best in ((0, 5), (10, 3), (20, 2), (99, 2)):
+        shrinking.begin(images)
+        taught = slope(shrinking.generator(fake, unasked), fake) != 0
+        assert taught.sum() == best
+
+
+def test_the_real_images_are_judged_only_if_the_game_asks(logits: Tensor) -> None:
+    def judged() -> Tensor:
+        return logits[:20]
+
+    game = TopK(RelativisticAverage(), 0.1)
+    best = logits[20:].topk(3).values
+    loss = RelativisticAverage().generator(best, judged)
+    torch.testing.assert_close(game.generator(logits[20:], judged), loss)
+
+
+@pytest.mark.parametrize("game", [Hinge(), LeastSquares(), RelativisticAverage(), TopK(Hinge())])
+def test_losses_are_wide(game: Game, logits: Tensor) -> None:
+    real, fake = logits[:20].bfloat16(), logits[20:].bfloat16()
+    assert game.discriminator(real, fake).dtype == torch.float32
+    assert game.generator(fake, lambda: real).dtype == torch.float32
+    assert game.discriminator(real.double(), fake.double()).dtype == torch.float64

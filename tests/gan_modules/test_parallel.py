@@ -29,6 +29,15 @@ if __name__ == "__main__":  # one of the two processes: an installed package may
     sys.modules["tests"] = ModuleType("tests")
     sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
+from gan_modules.parts import (  # noqa: E402
+    R1,
+    R2,
+    Hinge,
+    LazyPenalty,
+    LeCam,
+    Orthogonal,
+    SumOfPenalties,
+)
 from tests.cli.processes import Command  # noqa: E402
 from tests.gan_modules.helpers import (  # noqa: E402
     AfterBatch,
@@ -112,6 +121,16 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "GAN, spectral norm": (
         GAN,
         {"generator": SpectralGenerator, "discriminator": SpectralDiscriminator},
+    ),
+    "GAN, penalties": (
+        GAN,
+        PLAIN
+        | {
+            "game": Hinge(),
+            "penalty": SumOfPenalties(
+                [LeCam(start_images=16), R1(0.5), LazyPenalty(R2(0.5), 2), Orthogonal(0.1)]
+            ),
+        },
     ),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
     "WGANGP": (

@@ -15,15 +15,35 @@ from torch.utils._pytree import tree_leaves
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import (
+    ADA,
+    DRAGAN,
+    R1,
+    R2,
+    ApproximateR1,
+    Consistency,
     CrossEntropy,
+    DataShares,
+    DiffAugment,
     GradientPenalty,
+    Hinge,
     InOrder,
     InstanceNoise,
     JudgeReal,
     LabelFlips,
+    LatentConsistency,
+    LazyPenalty,
+    LeCam,
+    LinearSchedule,
     MixedBatch,
     OneSidedSmoothing,
+    OptimizerSchedule,
+    Orthogonal,
+    RelativisticAverage,
     SoftLabels,
+    SumOfPenalties,
+    TopK,
+    WarmUp,
+    WeightClipping,
 )
 from tests.gan_modules.helpers import (
     VARIANTS,
@@ -116,14 +136,35 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "flips": (GAN, {"game": CrossEntropy(label_flips=LabelFlips(0.3))}),
     "noise": (GAN, {"augment": NOISE}),
     "changes": (GAN, {"augment": InOrder([NOISE, InstanceNoise(0.1)])}),
+    "DiffAugment": (GAN, {"augment": DiffAugment()}),
+    "ADA": (GAN, {"augment": ADA(filter=1.0, noise=1.0, cutout=1.0)}),
     "mixed batch": (GAN, {"batches": MixedBatch()}),
     "penalty": (GAN, {"penalty": GradientPenalty()}),
     "clipped": (GAN, {"generator_clip_norm": 0.1, "discriminator_clip_norm": 0.1}),
     "several": (GAN, {"discriminator_steps": 2, "generator_steps": 2}),
+    "hinge": (GAN, {"game": TopK(Hinge())}),
+    "penalties": (
+        GAN,
+        {
+            "game": RelativisticAverage(),
+            "penalty": SumOfPenalties(
+                [
+                    *(LazyPenalty(R1(WarmUp(1.0, 20)), 2), R2(), ApproximateR1(), DRAGAN()),
+                    *(LeCam(start_images=0), Consistency(1, 1), LatentConsistency()),
+                    *(WeightClipping(0.1), Orthogonal()),
+                ]
+            ),
+            "discriminator_schedule": OptimizerSchedule(LinearSchedule(0.01, 0, 50), beta2=0.9),
+        },
+    ),
     "ACGAN": (ACGAN, {}),
     "ACGAN with parts": (
         ACGAN,
-        {"game": CrossEntropy(SoftLabels(), LabelFlips(0.3)), "augment": NOISE},
+        {
+            "game": CrossEntropy(SoftLabels(), LabelFlips(0.3)),
+            "augment": NOISE,
+            "asked_classes": DataShares(),
+        },
     ),
     "WGANGP": (WGANGP, {"discriminator_steps": 2}),
 }
@@ -139,7 +180,8 @@ def test_no_step_waits_for_the_device(
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
     model = make_model(variant, **fused, **options, ema_half_life_images=half_life)
     steps, logger = watch(monkeypatch, variant), RecordingLogger()
-    fit(model, make_batches(4), logger=logger, log_every_n_steps=every)
+    data = TinyImages() if "asked_classes" in options else make_batches(4)
+    fit(model, data, logger=logger, log_every_n_steps=every)
     assert len(steps) == 4
     assert bool(logger.records) == (every == 1)
 

@@ -1,11 +1,27 @@
-"""The gradient penalty against functions whose gradients are known."""
+"""Penalties of slopes against functions whose gradients are known."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gan_modules.networks import Critic32, DCGAN32Discriminator
-from gan_modules.parts import GradientPenalty, Judge, NoPenalty, Turn
+from gan_modules.parts import (
+    DRAGAN,
+    R1,
+    R2,
+    ApproximateR1,
+    ApproximateR2,
+    Augment,
+    GradientPenalty,
+    Judge,
+    LazyPenalty,
+    LeCam,
+    NoPenalty,
+    Penalty,
+    SumOfPenalties,
+    Turn,
+)
+from minmax.errors import UserError
 
 SHAPE = (6, 3, 4, 5)
 
@@ -44,7 +60,7 @@ def shown(discriminator: Judge, real: Tensor, fake: Tensor) -> Turn:
     classes = torch.arange(len(real))
     nothing = torch.zeros(len(fake), 4)
     turn = Turn(discriminator, nn.Identity(), real, classes, nothing, fake.detach(), -classes)
-    turn.judge()
+    turn.seen_real, turn.seen_fake = turn.real, turn.fake
     return turn
 
 
@@ -159,5 +175,148 @@ def test_networks_that_mix_images_are_refused() -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="must not be negative, got -1"):
+    with pytest.raises(ValueError, match="`weight` of GradientPenalty must be 0 or more, got -1"):
         GradientPenalty(-1.0)
+
+
+# DRAGAN, R1, R2 and their approximations
+
+
+def half_square(images: Tensor, classes: Tensor) -> Tensor:
+    """|x|^2 / 2, whose gradient is x."""
+    return images.square().sum(dim=(1, 2, 3)) / 2
+
+
+def watched(penalty: Penalty, discriminator: Judge, augment: Augment | None = None) -> Turn:
+    """An update for the penalty, on the images of `segment`."""
+    real, fake = segment()
+    classes = torch.arange(len(real))
+    turn = Turn(discriminator, nn.Identity(), real, classes, real, fake, -classes)
+    turn.augment = augment or turn.augment
+    turn = penalty.watch(turn)
+    turn.judge()
+    return turn
+
+
+@pytest.mark.parametrize(("penalty", "of_fake"), [(R1(3.0), False), (R2(3.0), True)])
+def test_r1_and_r2_in_closed_form(penalty: R1, of_fake: bool) -> None:
+    term = penalty(watched(penalty, Linear(2.5)))
+    assert term.item() == pytest.approx(3.0 / 2 * 2.5**2, rel=1e-5)
+    turn = watched(penalty, half_square)
+    squares = (turn.fake if of_fake else turn.real).flatten(1).square().sum(1).mean()
+    torch.testing.assert_close(penalty(turn), 3.0 / 2 * squares)
+    torch.testing.assert_close(penalty.observed[f"penalty/{penalty.name}"], squares.detach())
+
+
+@pytest.mark.parametrize("penalty", [R1(3.0), R2(3.0)])
+def test_r1_teaches_the_discriminator_alone_by_its_closed_form(penalty: R1) -> None:
+    critic = Linear(2.5)
+    turn = watched(penalty, critic)
+    penalty(turn).backward(inputs=list(critic.parameters()))
+    torch.testing.assert_close(critic.weight.grad, 3.0 * critic.weight.detach())
+    assert turn.real.grad is None
+    assert turn.fake.grad is None
+
+
+class Darker(Augment):
+    """A third of the brightness."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images / 3
+
+
+@pytest.mark.parametrize("penalty", [R1(3.0), R2(3.0)])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_r1_goes_through_the_augmentation(penalty: R1, mixed: bool) -> None:
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        term = penalty(watched(penalty, Linear(2.5), Darker()))
+    assert term.item() == pytest.approx(3.0 / 2 * (2.5 / 3) ** 2, rel=1e-5)
+    assert term.dtype == torch.float32
+
+
+@pytest.mark.parametrize("penalty", [R1(), R2()])
+def test_r1_makes_a_forward_pass_of_its_own_only_under_autocast(penalty: R1) -> None:
+    critic, calls = Linear(1.0), []
+    critic.register_forward_hook(lambda *_: calls.append(1))
+    for mixed, passes in ((False, 2), (True, 3)):
+        calls.clear()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            penalty(watched(penalty, critic))
+        assert len(calls) == passes
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("kind", [ApproximateR1, ApproximateR2])
+def test_the_approximation_is_r1_in_the_mean(kind: type[ApproximateR1], share: float) -> None:
+    penalty, critic = kind(3.0, 0.01, share), Linear(2.5).double()
+    turn = watched(penalty, critic)
+    for name in ("seen_real", "seen_fake"):
+        setattr(turn, name, getattr(turn, name).double().repeat(5000, 1, 1, 1))
+    logits = critic(turn.seen_real, turn.classes), critic(turn.seen_fake, turn.classes)
+    turn.real_logits, turn.fake_logits = logits
+    turn.classes = turn.asked = torch.arange(30000)
+    term = penalty(turn)  # the mean of 30,000 squares with a variance of 2
+    assert term.item() == pytest.approx(3.0 / 2 * 2.5**2, rel=0.05)
+
+
+def test_the_approximation_shows_a_share_of_the_images_once_more() -> None:
+    shown_images: list[Tensor] = []
+
+    def recorder(images: Tensor, classes: Tensor) -> Tensor:
+        shown_images.append(images.detach())
+        assert torch.equal(classes.abs(), torch.arange(len(images)))
+        return images.sum(dim=(1, 2, 3))
+
+    penalty = ApproximateR2(1.0, 0.1, 0.5)
+    turn = watched(penalty, recorder)
+    penalty(turn)
+    assert [len(images) for images in shown_images] == [6, 6, 3]
+    noise = shown_images[2] - turn.fake[:3]
+    assert noise.std().item() == pytest.approx(0.1, rel=0.2)
+
+
+def test_dragan_is_near_real_images() -> None:
+    critic = Recorder()
+    real, fake = torch.randn(500, 3, 4, 5) * 3, torch.randn(500, 3, 4, 5)
+    penalty = DRAGAN(2.0)
+    penalty(shown(critic, real, fake))
+    noise = (critic.seen - real) / (0.5 * real.std())
+    assert noise.min() >= -1e-5
+    length = noise.flatten(1).max(dim=1).values  # nearly the image's own draw
+    assert length.max() <= 1 + 1e-5
+    assert length.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert (noise.flatten(1) / length[:, None]).mean().item() == pytest.approx(0.5, abs=0.02)
+    term = penalty(shown(Linear(3.0), real, fake))
+    assert term.item() == pytest.approx(2.0 * (3.0 - 1) ** 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [DRAGAN(), R1(), R2(), ApproximateR1(), ApproximateR2()])
+def test_slopes_refuse_batch_norm(penalty: Penalty) -> None:
+    with pytest.raises(UserError, match="batch norm"):
+        SumOfPenalties([LeCam(), LazyPenalty(penalty)]).check(DCGAN32Discriminator(1, 32, 1))
+
+
+@pytest.mark.parametrize("penalty", [R1(1.0), R2(1.0)])
+def test_r1_has_second_derivatives_in_float64(penalty: R1) -> None:
+    """Against a difference quotient of the weights."""
+    torch.manual_seed(3)
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(60, 8), nn.Softplus(), nn.Linear(8, 1)).double()
+
+    def term() -> Tensor:
+        torch.manual_seed(0)
+        real, fake = (images.double() for images in segment())
+        none = torch.zeros(6, dtype=torch.int64)
+
+        def judge(images: Tensor, classes: Tensor) -> Tensor:
+            return critic(images).squeeze(1)
+
+        turn = penalty.watch(Turn(judge, nn.Identity(), real, none, real, fake, none))
+        turn.judge()
+        return penalty(turn)
+
+    weight = critic[1].weight
+    (gradient,) = torch.autograd.grad(term(), weight)
+    weight.data[2, 7] += 1e-6
+    above = term().item()
+    weight.data[2, 7] -= 2e-6
+    assert gradient[2, 7].item() == pytest.approx((above - term().item()) / 2e-6, rel=1e-5)
