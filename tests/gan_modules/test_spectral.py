@@ -146,3 +146,15 @@ def test_memory_order_changes_nothing() -> None:
     torch.testing.assert_close(layer.sigma(), twin.sigma())
     assert twin.matrix().data_ptr() == twin.weight.data_ptr(), "no copy"
     assert twin.normalised().is_contiguous(memory_format=torch.channels_last)
+
+
+def test_second_derivatives_take_u_and_v_as_constants() -> None:
+    torch.manual_seed(0)
+    layer = SpectralLinear(4, 3).double()
+    direction, second = torch.randn(2, 3, 4, dtype=torch.float64)
+    found = []
+    for mode in (True, False):  # eval mode has the u and v of the training forward
+        scalar = (layer.train(mode).normalised() * direction).sum()
+        (gradient,) = torch.autograd.grad(scalar, layer.weight, create_graph=True)
+        found += torch.autograd.grad((gradient * second).sum(), layer.weight)
+    torch.testing.assert_close(*found)
