@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_modules.networks.resampled import SpectralUpConv2d
+from gan_modules.networks.resampled import ResizingConv2d, SpectralUpConv2d
 from gan_modules.networks.spectral import (
     Spectral,
     SpectralConv2d,
@@ -127,7 +127,12 @@ def test_types_and_autocast(layer: Spectral) -> None:
     inputs = layer.inputs.float() if layer.inputs.is_floating_point() else layer.inputs
     exact = layer.normalised()
     with torch.autocast("cpu", torch.bfloat16):
+        layer.sigma = lambda: torch.ones(()) / (not torch.is_autocast_enabled("cpu"))
+        assert torch.equal(layer.normalised(), layer.weight), "GPUs would round sigma"
+        del layer.sigma
         assert torch.equal(layer.normalised(), exact)
+        if isinstance(layer, ResizingConv2d):
+            assert layer.spread(exact).dtype == torch.float32
         outputs = layer(inputs)
     assert outputs.dtype == (torch.float32 if inputs is layer.inputs else torch.bfloat16)
     outputs.float().sum().backward()
