@@ -13,7 +13,7 @@ LEVELS = (
     ("minmax.commands",),
     ("minmax.training", "minmax.generation", "minmax.reporting", "minmax.studying"),
     ("minmax.callbacks", "minmax.benchmarks"),
-    ("minmax.diagnosis", "minmax.metrics"),
+    ("minmax.diagnosis", "minmax.metrics", "minmax.probes"),
     ("minmax.checkpoints",),
     ("gan_modules", "datamodules"),
 )

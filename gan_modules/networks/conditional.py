@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from gan_modules.networks.spectral import SpectralLinear
 
@@ -42,7 +43,7 @@ class ClassBatchNorm2d(nn.Module):
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         """Maps `[N, C, H, W]` and classes `[N]` to maps of the same shape."""
-        scale, shift = self.scale[condition], self.shift[condition]
+        scale, shift = embedding(condition, self.scale), embedding(condition, self.shift)
         return scaled(self.norm(maps), scale, shift)
 
 

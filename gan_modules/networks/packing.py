@@ -15,7 +15,7 @@ class Packed(Discriminator):
     """Any discriminator, shown so many neighbours of the batch as one image of more channels.
 
     A pack whose images lack variety looks generated. Real and generated images never share a pack,
-    so they must come as separate batches.
+    so they must come as separate batches. Penalties of gradients still take each image's own.
 
     Args:
         channels: of one image.

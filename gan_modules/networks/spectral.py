@@ -9,7 +9,9 @@ Deviation from the paper: networks begin with `START` iterations on their initia
 they are normalised before their first training step.
 
 torch's parametrization computes the same, slower: it multiplies the weight a third time for the
-value, and has a convolution's weight copied to another memory order.
+value, and has a convolution's weight copied to another memory order. A weight and its gradient take
+1.3 times (3x3, 32 channels) to 2 times (384) as long there, on one CPU thread. On a GPU with small
+batches the number of operations counts, which is about the same.
 """
 
 from typing import Any
@@ -45,8 +47,7 @@ class Spectral(nn.Module):
         self.eps = eps
         rows, columns = self.matrix().shape
         for name, size in (("u", rows), ("v", columns)):
-            drawn = torch.randn(size, dtype=self.weight.dtype, device=self.weight.device)
-            self.register_buffer(name, self.unit(drawn))
+            self.register_buffer(name, self.unit(self.weight.detach().new_empty(size).normal_()))
 
     def matrix(self) -> Tensor:
         """The weight in float32 at least, `[outputs, inputs]`; of channels_last weights no copy."""

@@ -6,7 +6,7 @@ own. What comes in from outside, and what is cut out, is 0: gray, as pixels lie 
 With few images it can leak: gray squares of the cutout then appear in the samples.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from gan_modules.parts.augment import Augment, InOrder
 from gan_modules.precision import wide, widened
 
 
-class Drawn(Augment):
+class Drawn(Augment, ABC):
     """A change whose random numbers are drawn apart from their use."""
 
     @abstractmethod

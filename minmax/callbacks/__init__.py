@@ -8,6 +8,7 @@ from minmax.callbacks.finite import Finite
 from minmax.callbacks.hooks import GANCallback
 from minmax.callbacks.last_checkpoint import LastCheckpoint
 from minmax.callbacks.pictures import Pictures
+from minmax.callbacks.probes import Probes
 from minmax.callbacks.progress import Progress
 from minmax.callbacks.quality import Quality
 from minmax.callbacks.signals import Signals
@@ -22,6 +23,7 @@ __all__ = [
     "GANCallback",
     "LastCheckpoint",
     "Pictures",
+    "Probes",
     "Progress",
     "Quality",
     "Signals",

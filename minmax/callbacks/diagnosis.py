@@ -15,6 +15,8 @@ from minmax.callbacks.hooks import GANCallback, boards
 from minmax.diagnosis import Diary, Finding
 from minmax.errors import UserError
 
+VALIDATED = ("metric/", "overfitting/", "leak/", "spectral/", "logits/train", "logits/held_out")
+"""Log names, or their beginnings, of what validations measure."""
 LATENTS = 64
 CLASSES = 8
 
@@ -106,7 +108,7 @@ class Diagnosis(GANCallback):
         values = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("metric/") == validated and name != "step"
+            if name.startswith(VALIDATED) == validated and name != "step"
         }
         self._say(trainer, module.images_seen, *self.diary.note(module.images_seen, values))
 

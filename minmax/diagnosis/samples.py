@@ -24,6 +24,8 @@ NO_BETTER = 0.95
 """Lowest Frechet distance, over the run's first one. Healthy runs came below 0.5."""
 STILL = 0.001
 """Range of the Frechet distance, over the first one, when only batch norm's statistics change."""
+WORSE = 1.5
+"""Newest Frechet distance, over the best one, of a generator that loses what it had."""
 PAIRS, SIGNS = ("accuracy/pairs",), ("accuracy/real", "accuracy/fake")
 CHANCE = 0.05
 """Accuracy above one half, averaged over real and generated images, that still counts as chance."""
@@ -95,7 +97,7 @@ def nothing_learned(curves: Curves) -> Finding | None:
     A discriminator at chance alone is no failure: it also occurs in healthy runs, with instance
     noise, or when the generator has learned everything.
     """
-    name = next((name for name in curves if name.startswith("metric/fid")), "")
+    name = distance_name(curves)
     score = newest(curves, name, VALIDATIONS, span=0)
     if score is None:
         return None
@@ -109,6 +111,24 @@ def nothing_learned(curves: Curves) -> Finding | None:
         f"{first:.4g} at the first: {reason}."
     )
     return Finding("nothing_learned", images[0], sentence)
+
+
+def distance_name(curves: Curves) -> str:
+    """Log name of the Frechet distance; empty if there is none."""
+    return next((name for name in curves if name.startswith("metric/fid")), "")
+
+
+def generator_learns(curves: Curves) -> bool:
+    """Whether varied images come nearer to the real ones, by the newest scores; False without any.
+
+    A single score is too early to tell, and given the benefit of the doubt.
+    """
+    variety, (_, scores) = newest(curves, DISTANCE), curves.get(distance_name(curves), ([], []))
+    if variety is None or variety.median < VARIED or not scores:
+        return False
+    best = min(scores)
+    learned = len(scores) == 1 or best < NO_BETTER * scores[0]
+    return learned and best in scores[-VALIDATIONS:] and scores[-1] <= WORSE * best
 
 
 def at_chance(curves: Curves) -> bool:

@@ -79,6 +79,9 @@ def diffaugment() -> list[Row]:
 
 def ada() -> list[Row]:
     """Its 18 transforms."""
+    labels = {each.name: each.name.replace("_", " ") for each in TRANSFORMS} | {
+        "turn_before": "turn"
+    }
 
     def alone(transform: Transform) -> Callable[[Tensor, float], Tensor]:
         def change(image: Tensor, strength: float) -> Tensor:
@@ -95,7 +98,7 @@ def ada() -> list[Row]:
         return change
 
     every = [transform for transform in TRANSFORMS if transform.name in NAMES]
-    return [Row(f"ADA: {each.name.replace('_', ' ')}", alone(each)) for each in every]
+    return [Row(f"ADA: {labels[each.name]}", alone(each)) for each in every]
 
 
 def sheet(image: Tensor, every: Sequence[Row]) -> Image.Image:

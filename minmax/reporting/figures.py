@@ -54,6 +54,11 @@ OF_TRAINING = {
         "gradient norm of the discriminator", ["gradient_norm/discriminator"], "logarithmic"
     ),
     "penalty_norm": Quantity("gradient norm that the penalty pulls to 1", ["penalty/norm"]),
+    "slope_real": Quantity("mean squared slope at real images", ["penalty/r1"], "logarithmic"),
+    "overfitting": Quantity(
+        "held-out logits, from training (0) to generated images' (1)", ["overfitting/held_out"]
+    ),
+    "augment_p": Quantity("probability of augmentation", ["augment/p"], "share"),
 }
 
 

@@ -65,6 +65,7 @@ def test_tensorboard_counts_images_and_groups_scalars(events):
             "time",
             "metric",
             "samples",
+            "overfitting",
         ),
     }
     steps = [event.step for event in events.Scalars("loss/generator")]

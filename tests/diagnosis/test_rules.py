@@ -58,6 +58,29 @@ def test_discriminator_won(found: bool, case: Curves) -> None:
         assert diagnose(case)[0].since_images == 11 * EVERY
 
 
+def judged(varied: float, *scores: float) -> Curves:
+    """A discriminator that is never wrong, and what its generator draws."""
+    drawn = {"metric/fid_domain": curve(*scores)} if scores else {}
+    return won(1.0, 1.0, 4.0, 1.0) | curves(samples__pairwise_distance=[varied] * 20) | drawn
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        (False, judged(0.97, 1.68)),  # a single score
+        (False, judged(0.97, 1.68, 1.29, 1.48)),
+        (False, judged(0.97, 1.68, 1.29, 1.48, 1.37, 1.31)),
+        (True, judged(0.97, 1.68, 1.29, 1.48, 1.37, 1.31, 1.33)),  # the best is the fifth last
+        (True, judged(0.97, 1.68, 1.29, 1.94)),  # half as much again as the best
+        (True, judged(0.97, 1.68, 1.61)),  # it never learned
+        (True, judged(0.2, 98.7, 58.5)),  # images that hardly differ
+        (True, judged(0.97)),  # nothing speaks for it
+    ],
+)
+def test_a_generator_that_learns_has_not_lost(found: bool, case: Curves) -> None:
+    assert names(diagnose(case)) == ["discriminator_won"] * found
+
+
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 @pytest.mark.parametrize(("found", "factor"), [(True, 101), (False, 99)])
 def test_exploding(network: str, found: bool, factor: float) -> None:
@@ -107,6 +130,116 @@ def test_not_finite(name: str, value: float) -> None:
 )
 def test_penalty_off(found: bool, values: list[float]) -> None:
     assert names(diagnose(curves(penalty__norm=values))) == ["penalty_off"] * found
+
+
+@pytest.mark.parametrize(
+    ("found", "values"),
+    [
+        (True, [0.0, 0.51, 0.51, 0.51]),
+        (False, [0.9, 0.51, 0.51, 0.49]),
+        (False, [0.9, 0.49, 0.51, 0.51]),
+        (False, [0.9, 0.9]),
+        (False, [0.9, math.nan, 0.9]),
+    ],
+)
+def test_discriminator_overfits(found: bool, values: list[float]) -> None:
+    case = curves(overfitting__held_out=values)
+    assert names(diagnose(case)) == ["discriminator_overfits"] * found
+
+
+@pytest.mark.parametrize(("found", "p"), [(True, 0.81), (False, 0.8), (False, 0.0)])
+def test_p_runs_away(found: bool, p: float) -> None:
+    case = curves(augment__p=[0.0] * 20 + [p] * 20)
+    assert names(diagnose(case)) == ["p_runs_away"] * found
+    case |= curves(augment__sign=[0.95] * 40)
+    assert all("still 0.95" in finding.sentence for finding in diagnose(case))
+    assert diagnose(curves(augment__p=[1.0] * 19)) == [], "it may be over soon"
+
+
+def sloped(right: float, slope: float, kind: str = "r1", sign: str = "real") -> Curves:
+    """From a mean squared slope of 1 and accuracies of 0.7."""
+    return curves(
+        **{f"penalty__{kind}": [1.0] * 10 + [slope] * 20},
+        accuracy__real=[0.7] * 10 + [right if sign == "real" else 1.0] * 20,
+        accuracy__fake=[0.7] * 10 + [1.0 if sign == "real" else right] * 20,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "case"),
+    [
+        ("weak", sloped(0.9, 10.1)),
+        ("weak", sloped(0.9, 10.1, "r2", "fake")),
+        ("weak", curves(accuracy__pairs=[0.91] * 30) | curves(penalty__r1=[1.0] * 10 + [11] * 20)),
+        (None, sloped(0.89, 10.1)),
+        (None, sloped(0.89, 10.1, sign="fake")),
+        (None, sloped(0.9, 9.9)),
+        ("strong", sloped(0.9, 9e-7)),
+        ("strong", sloped(0.5, 9e-7, "r2")),
+        (None, sloped(0.5, 1.1e-6)),
+    ],
+)
+def test_penalties_of_the_slope(found: str | None, case: Curves) -> None:
+    assert names(diagnose(case)) == [f"penalty_too_{found}"] * bool(found)
+
+
+def test_a_penalty_that_was_strong_for_a_moment() -> None:
+    assert diagnose(curves(penalty__r1=[1e-7] * 19)) == []
+
+
+def leaking(varied: float, **signs: list[float]) -> Curves:
+    return curves(samples__pairwise_distance=[varied] * 10, **signs)
+
+
+@pytest.mark.parametrize(
+    ("said", "case"),
+    [
+        ("12% more generated images than real ones have a gray square", [0.0, 0.11, 0.12]),
+        (None, [0.9, 0.11, 0.09]),
+        (None, [0.9, 0.09, 0.11]),
+        (None, [0.9]),
+    ],
+)
+def test_augmentation_leaks(said: str | None, case: list[float]) -> None:
+    found = diagnose(leaking(0.6, leak__squares=case))
+    assert names(found) == ["augmentation_leaks"] * bool(said)
+    assert all(finding.sentence.startswith(said) for finding in found if said)
+    assert diagnose(leaking(0.59, leak__squares=case)) == [], "gray images at the beginning"
+
+
+def test_all_signs_of_leaks_are_told() -> None:
+    healthy = {"borders": 0.09, "brightness": 1.39, "turns": 0.49}
+    case = {f"leak__{name}": [value] * 2 for name, value in healthy.items()}
+    assert diagnose(leaking(1.0, **case)) == []
+    case = {f"leak__{name}": [value + 0.02] * 2 for name, value in healthy.items()}
+    (finding,) = diagnose(leaking(1.0, **case))
+    for part in ("11% more", "gray border", "1.4 times", "only 49% as upright"):
+        assert part in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("found", "real", "fake"),
+    [
+        (True, 31.0, 30.0),
+        (True, -31.0, -30.0),
+        (False, 31.0, 29.9),  # not thirty times as far
+        (False, 29.0, 28.9),  # not far
+        (False, 100.0, -100.0),
+    ],
+)
+def test_logits_drift(found: bool, real: float, fake: float) -> None:
+    case = curves(logits__real=[0.0] * 20 + [real] * 20, logits__fake=[0.0] * 20 + [fake] * 20)
+    assert names(diagnose(case)) == ["logits_drift"] * found
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+@pytest.mark.parametrize(
+    ("found", "ratios"), [(True, (1.11, 1.2)), (False, (1.2, 1.09)), (False, (1.09, 1.2))]
+)
+def test_spectral_norm_stale(found: bool, ratios: tuple[float, float], network: str) -> None:
+    case = {"spectral/discriminator": curve(1.0), f"spectral/{network}": curve(1.0, *ratios)}
+    assert names(diagnose(case)) == ["spectral_norm_stale"] * found
+    assert all(f"of the {network}" in finding.sentence for finding in diagnose(case))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,31 @@ OF_EVERY_VARIANT = {
     "loss/generator",
     "time/images_per_second",
 }
+OF_CALLBACKS = {
+    "leak/borders",
+    "leak/brightness",
+    "leak/squares",
+    "leak/turns",
+    "logits/held_out",
+    "logits/train",
+    "overfitting/held_out",
+    "samples/pairwise_distance",
+    "spectral/discriminator",
+    "spectral/generator",
+}
+OF_PARTS = {
+    "augment/p",
+    "augment/sign",
+    "logits/fake_average",
+    "logits/real_average",
+    "penalty/consistency_fake",
+    "penalty/consistency_real",
+    "penalty/latent_consistency",
+    "penalty/lecam",
+    "penalty/orthogonal",
+    "penalty/r1",
+    "penalty/r2",
+}
 NAMES: dict[type[GANModule], set[str]] = {
     GAN: {"accuracy/fake", "accuracy/real"},
     ACGAN: {
@@ -90,7 +115,7 @@ def test_each_name_is_explained() -> None:
             group = name.partition("/")[0] or group  # `/fake` stands for its group's
             explained.add(f"{group}/{name.partition('/')[2]}")
     scores = {f"metric/{one.full_name('FEATURES')}" for one in SCORES.values()}
-    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | {"samples/pairwise_distance"}
+    logged = OF_EVERY_VARIANT.union(*NAMES.values()) | scores | OF_CALLBACKS | OF_PARTS
     rates = {name for name in logged if name.startswith("learning_rate/")}
     assert explained == logged - rates | {"learning_rate/…"}
 

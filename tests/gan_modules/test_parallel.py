@@ -15,6 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
+from gan_modules.networks import Discriminator, Generator
+from gan_modules.networks.bodies import ProjectionHead
+from gan_modules.networks.conditional import VectorBatchNorm2d
+from gan_modules.networks.network import one_hot
+from gan_modules.networks.resnet import FirstBlock, UpBlock, spectral
+from gan_modules.networks.spectral import SpectralLinear
 from gan_modules.parallel import REFUSED, JointBatchNorm
 from minmax.callbacks import Finite, LastCheckpoint, Signals
 
@@ -70,6 +76,39 @@ class Unnormed(TinyGenerator):
         self.layers[1] = nn.Identity()
 
 
+class SpectralGenerator(Generator):
+    """One block with spectral norm, and batch norm by the class."""
+
+    conditional = True
+
+    def __init__(self, latent_dim: int, channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(image_size)
+        self.num_classes, self.side = num_classes, image_size
+        norm = partial(VectorBatchNorm2d, features=num_classes)
+        self.project = SpectralLinear(latent_dim, 4 * (image_size // 2) ** 2, bias=False)
+        self.block = UpBlock(4, channels, spectral(), norm)
+        assert self.block.first.bias is not None
+        self.block.first.bias.requires_grad_(False)  # before batch norm: rounding alone
+
+    def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
+        maps = self.project(latent).view(len(latent), 4, self.side // 2, -1)
+        return self.block(maps, one_hot(classes, self.num_classes, latent)).tanh()
+
+
+class SpectralDiscriminator(Discriminator):
+    """One block with spectral norm, and a projection on the class."""
+
+    conditional = True
+
+    def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(image_size)
+        self.block = FirstBlock(channels, 4, spectral())
+        self.head = ProjectionHead(4, num_classes, spectral())
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        return self.head(self.block(images).relu().sum((2, 3)), classes)
+
+
 PLAIN = {
     "discriminator": partial(TinyDiscriminator, dropout=0.0),
     "ema_half_life_images": [30, 90],
@@ -82,6 +121,10 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "GAN, clipped": (
         GAN,
         PLAIN | {"generator_clip_norm": 0.01, "discriminator_clip_norm": 0.01},
+    ),
+    "GAN, spectral norm": (
+        GAN,
+        {"generator": SpectralGenerator, "discriminator": SpectralDiscriminator},
     ),
     "GAN, penalties": (
         GAN,

@@ -276,6 +276,14 @@ def test_a_shortcut_carries_what_comes_before_the_first_relu() -> None:
     torch.testing.assert_close(outputs - block.second(block.first(maps.relu()).relu()), maps)
 
 
+def test_the_logit_is_linear_in_the_sum_of_the_last_relu() -> None:
+    torch.manual_seed(0)
+    body = nets.SNGANDiscriminator(3, 32, 10, 4, spectral_norm=False).body
+    images = torch.randn(2, 3, 32, 32)
+    features = body.blocks(images).relu().flatten(2).sum(2)
+    torch.testing.assert_close(body(images, CLASSES[:2]), body.head.linear(features)[:, 0])
+
+
 def test_each_block_of_biggan_sees_its_chunk() -> None:
     torch.manual_seed(0)
     generator, latent = nets.BigGANGenerator(8, 1, 32, 10, 8).eval(), torch.randn(1, 8)
@@ -288,8 +296,14 @@ def test_each_block_of_biggan_sees_its_chunk() -> None:
         assert torch.equal(condition[:, 128:], latent[:, 2 * n + 2 : 2 * n + 4])
 
 
-def test_r1_resnets_logit_is_the_output_of_its_class() -> None:
+def test_r1_resnets_classes_have_unit_vectors_and_outputs_of_their_own() -> None:
     torch.manual_seed(0)
+    generator = nets.R1ResNetGenerator(4, 1, 32, 10, 2, conditional=True).eval()
+    latent, images = torch.randn(3, 4), []
+    for _ in range(2):
+        images.append(generator(latent, CLASSES))
+        generator.embedding.weight.data.mul_(3)  # its length doesn't matter
+    torch.testing.assert_close(*images)
     network = nets.R1ResNetDiscriminator(1, 32, 10, 2, conditional=True)
     every: list[torch.Tensor] = []
     network.last.register_forward_hook(lambda m, i, output: every.append(output))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_modules.networks.resampled import SpectralUpConv2d
+from gan_modules.networks.resampled import ResizingConv2d, SpectralUpConv2d
 from gan_modules.networks.spectral import (
     Spectral,
     SpectralConv2d,
@@ -127,7 +127,12 @@ def test_types_and_autocast(layer: Spectral) -> None:
     inputs = layer.inputs.float() if layer.inputs.is_floating_point() else layer.inputs
     exact = layer.normalised()
     with torch.autocast("cpu", torch.bfloat16):
+        layer.sigma = lambda: torch.ones(()) / (not torch.is_autocast_enabled("cpu"))
+        assert torch.equal(layer.normalised(), layer.weight), "GPUs would round sigma"
+        del layer.sigma
         assert torch.equal(layer.normalised(), exact)
+        if isinstance(layer, ResizingConv2d):
+            assert layer.spread(exact).dtype == torch.float32
         outputs = layer(inputs)
     assert outputs.dtype == (torch.float32 if inputs is layer.inputs else torch.bfloat16)
     outputs.float().sum().backward()
@@ -146,3 +151,15 @@ def test_memory_order_changes_nothing() -> None:
     torch.testing.assert_close(layer.sigma(), twin.sigma())
     assert twin.matrix().data_ptr() == twin.weight.data_ptr(), "no copy"
     assert twin.normalised().is_contiguous(memory_format=torch.channels_last)
+
+
+def test_second_derivatives_take_u_and_v_as_constants() -> None:
+    torch.manual_seed(0)
+    layer = SpectralLinear(4, 3).double()
+    direction, second = torch.randn(2, 3, 4, dtype=torch.float64)
+    found = []
+    for mode in (True, False):  # eval mode has the u and v of the training forward
+        scalar = (layer.train(mode).normalised() * direction).sum()
+        (gradient,) = torch.autograd.grad(scalar, layer.weight, create_graph=True)
+        found += torch.autograd.grad((gradient * second).sum(), layer.weight)
+    torch.testing.assert_close(*found)

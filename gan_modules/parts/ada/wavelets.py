@@ -36,12 +36,9 @@ def as_matrix(taps: Tensor, pixels: Tensor, size: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def upsampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """From `size` pixels to one period of twice as many points a pixel, and its first point again.
-
-    Point t lies at pixel t / 2. Returns `[4 (size - 1) + 1, size]`.
-    """
+    """From pixels to points at and between them: `[2 size - 1, size]`. Point t is pixel t / 2."""
     with torch.inference_mode(False):
-        points = torch.arange(4 * (size - 1) + 1)[:, None]
+        points = torch.arange(2 * size - 1)[:, None]
         kernel = torch.tensor(SYM6, dtype=torch.float64)
         kernel = 2 * kernel / kernel.sum()
         # tap k of pixel i lies at point 2 i + k - CENTRE

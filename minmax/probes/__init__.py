@@ -1,0 +1,1 @@
+"""What only some hundred images, or a network's weights, can tell; measured in validations."""
