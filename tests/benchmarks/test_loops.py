@@ -81,7 +81,8 @@ def test_a_flat_discriminator_pays_the_whole_penalty() -> None:
     for parameter in loop.module.discriminator.parameters():
         parameter.data.zero_()
     _, (real, classes) = next(loop.batches)
-    loss = loop.discriminator_loss(real, classes, real, classes)
+    turn = loop.module.turn(real, classes, torch.zeros(BATCH, 1), real, classes)
+    loss = loop.discriminator_loss(turn)
     assert loss.item() == pytest.approx(10.0)
 
 

@@ -78,7 +78,7 @@ class Network(networks.DCGAN32Generator):
 
 
 class Loss(parts.CrossEntropy):
-    def generator(self, fake):
+    def generator(self, fake, judge_real):
         return fake.view(3, 5, 7, 11) if os.environ.get("FAILS") is None else fail()
 
 

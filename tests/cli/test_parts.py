@@ -77,5 +77,7 @@ def test_a_callback_with_other_options() -> None:
     every = run_callbacks(quality=mine)
     assert [callback for callback in every if isinstance(callback, Quality)] == [mine]
     assert [type(callback) for callback in every] == [type(c) for c in run_callbacks()]
-    with pytest.raises(TypeError, match=r"there is no \['scores'\]: choose from \['checkpoint_"):
+    with pytest.raises(
+        TypeError, match=r"there is no \['scores'\]: choose from \['averages', 'checkpoint_"
+    ):
         run_callbacks(scores=mine)

@@ -5,6 +5,7 @@ import re
 import shutil
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,10 +152,10 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
     seen: list[list[int]] = []
     draw = ResidentLoader.batch
 
-    def noted(self: ResidentLoader, indices: torch.Tensor) -> tuple:
+    def noted(self: ResidentLoader, indices: torch.Tensor, *flips: Any) -> tuple:
         if self.sampler.shuffle:
             seen.append(indices.tolist())
-        return draw(self, indices)
+        return draw(self, indices, *flips)
 
     monkeypatch.setattr(ResidentLoader, "batch", noted)
     scored: list[int] = []

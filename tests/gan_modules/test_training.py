@@ -18,10 +18,12 @@ from gan_modules.parts import (
     GradientPenalty,
     HardLabels,
     Judge,
+    JudgeReal,
     LabelFlips,
     OneSidedSmoothing,
     Penalty,
     SeparateBatches,
+    Turn,
 )
 from tests.gan_modules.helpers import (
     CLASSES,
@@ -513,7 +515,7 @@ class Constant(Game):
         self.seen.append((len(real), len(fake)))
         return real.sum() * 0 + 5
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, judge_real: JudgeReal) -> Tensor:
         self.seen.append((len(fake),))
         return fake.sum() * 0 + 6
 
@@ -550,13 +552,14 @@ def test_the_penalty_is_a_term_of_the_discriminators_loss(variant: type[GANModul
     batch = make_batches(1).batches[0]
 
     class Fixed(Penalty):
-        def forward(
-            self, discriminator: Judge, real: Tensor, classes: Tensor, fake: Tensor, asked: Tensor
-        ) -> Tensor:
-            assert torch.equal(real, batch[0])
-            assert torch.equal(classes, batch[1])
-            assert fake.shape == real.shape
-            assert torch.equal(asked, torch.zeros(8, dtype=torch.int64))
+        def forward(self, turn: Turn) -> Tensor:
+            assert torch.equal(turn.real, batch[0])
+            assert torch.equal(turn.classes, batch[1])
+            assert turn.fake.shape == turn.real.shape
+            assert not turn.fake.requires_grad
+            assert turn.latent.shape == (8, model.latent_dim)
+            assert torch.equal(turn.asked, torch.zeros(8, dtype=torch.int64))
+            assert turn.real_logits.shape == turn.fake_logits.shape == (8,)
             bias = last_layer(model).bias
             return 40 + 3 * bias.sum() - 3 * bias.sum().detach()
 
