@@ -16,7 +16,7 @@ from gan_modules import GAN, WGANGP, GANModule
 from gan_modules.base import Batch
 from gan_modules.parts import Turn
 from minmax.benchmarks.driven import Driven, endless
-from minmax.benchmarks.levers import use_torchs_layers
+from minmax.benchmarks.levers import networks_of, use_torchs_layers
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
@@ -75,7 +75,7 @@ class Loop(Driven):
     ) -> None:
         super().__init__(module, loader, bfloat16)
         self.reuse = reuse
-        use_torchs_layers(self.module.generator, self.module.discriminator)
+        use_torchs_layers(*networks_of(self))
         self.use_format(torch.contiguous_format)
         if images is not None:
             shuffled: Any = DataLoader(images, loader.batch_size, shuffle=True, drop_last=True)

@@ -15,7 +15,7 @@ from gan_modules.base import Batch
 from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
-from minmax.benchmarks.levers import LEVERS
+from minmax.benchmarks.levers import LEVERS, PARTS
 from minmax.benchmarks.loops import LOOPS, PILImages
 from minmax.benchmarks.machine import device_name, most_memory, peak, synchronize
 from minmax.callbacks.hooks import GANCallback, data_of
@@ -38,16 +38,24 @@ class Rounds(GANCallback):
         rounds: number of rounds; in each, every loop has one turn.
         seconds: least length of a turn.
         each_lever: also time the limit with each of its levers changed.
+        each_part: also time the limit without each of its parts.
     """
 
     def __init__(
-        self, output: str, started: float, rounds: int, seconds: float, each_lever: bool
+        self,
+        output: str,
+        started: float,
+        rounds: int,
+        seconds: float,
+        each_lever: bool,
+        each_part: bool = False,
     ) -> None:
         self.output = Path(output)
         self.started = started
         self.rounds = rounds
         self.seconds = seconds
         self.each_lever = each_lever
+        self.each_part = each_part
         self.result: dict[str, Any] = {}
         self.loops: dict[str, Driven] = {}
         self.rates: dict[str, list[float]] = {}
@@ -117,14 +125,16 @@ class Rounds(GANCallback):
         self._warm("limit", Driven(*given))
         if self.each_lever and by_hand is not None:
             self._warm("plain, other reuse", by_hand(*given, reuse=True))
-        for lever in LEVERS if self.each_lever else ():
+        levers = {f"other {name}": lever for name, lever in LEVERS.items()}
+        chosen = (levers if self.each_lever else {}) | (PARTS if self.each_part else {})
+        for name, lever in chosen.items():
             limit = Driven(*given)
             try:
-                LEVERS[lever](limit)
-                self._warm(f"limit, other {lever}", limit)
+                lever(limit)
+                self._warm(f"limit, {name}", limit)
             except RuntimeError as error:
                 reason = str(error).strip().partition("\n")[0]
-                rank_zero_info(f"The limit is not timed with other {lever}: {reason}")
+                rank_zero_info(f"'limit, {name}' is not timed: {reason}")
 
     def _warm(self, name: str, loop: Driven) -> None:
         """Keep a loop, after some steps to warm it up and to count its work.

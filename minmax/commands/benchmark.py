@@ -37,6 +37,11 @@ def main(arguments: Sequence[str]) -> None:
         "--each-lever", action="store_true", help="also the limit with each lever changed"
     )
     options.add_argument(
+        "--each-part",
+        action="store_true",
+        help="also the limit without penalty, without augmentation, without spectral norm",
+    )
+    options.add_argument(
         "--trainer.precision",
         dest="precisions",
         action="append",
@@ -73,6 +78,7 @@ def measure(chosen: argparse.Namespace, training: Sequence[str]) -> dict[str, An
             "rounds": chosen.rounds,
             "seconds": chosen.seconds,
             "each_lever": str(chosen.each_lever).lower(),
+            "each_part": str(chosen.each_part).lower(),
         }
         command = [sys.executable, str(Path(__file__).parents[2] / "cli.py"), "fit", *training]
         command += ["--trainer.callbacks+", "minmax.benchmarks.rounds.Rounds"]

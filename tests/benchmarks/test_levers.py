@@ -1,14 +1,18 @@
 """Each lever switches what it names, and changes no result."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_modules.networks import BigGANGenerator, SNGANDiscriminator
+from gan_modules.networks.spectral import Spectral
+from gan_modules.parts import R1, InstanceNoise
 from minmax.benchmarks.driven import Driven
-from minmax.benchmarks.levers import LEVERS, use_torchs_layers
-from tests.benchmarks.helpers import BATCH, build, distance, resident, weights
+from minmax.benchmarks.levers import LEVERS, PARTS, use_torchs_layers
+from tests.benchmarks.helpers import BATCH, CLASSES, build, distance, resident, weights
 from tests.gan_modules.helpers import make_model
 
 WITHOUT_COMPILER = [name for name in LEVERS if not name.startswith("compiled")]
@@ -122,3 +126,60 @@ def test_a_lever_that_a_step_does_not_have_says_so() -> None:
         LEVERS["fused"](driven)
     with pytest.raises(RuntimeError, match="none of the project's layers"):
         LEVERS["layers"](driven)
+
+
+def spectral(part: str | None) -> Driven:
+    """A step of networks with spectral norm, with all parts."""
+    driven = Driven(
+        build(
+            "GAN",
+            generator=partial(BigGANGenerator, width=8),
+            discriminator=partial(SNGANDiscriminator, width=8),
+            latent_dim=8,
+            penalty=R1(1.0),
+            augment=InstanceNoise(0.1),
+        ),
+        resident(),
+        bfloat16=False,
+    )
+    if part is not None:
+        PARTS[part](driven)
+    return driven
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_step_without_a_part_is_another(part: str) -> None:
+    steps = [spectral(None), spectral(part)]
+    for driven in steps:
+        torch.manual_seed(2)
+        driven.step()
+    one, other = (
+        {
+            name.replace("parametrizations.weight.original", "weight"): weight.detach()
+            for name, weight in driven.module.named_parameters()
+        }
+        for driven in steps
+    )
+    assert one.keys() == other.keys()
+    changed = distance(list(one.values()), [other[name] for name in one])
+    assert 0 < changed < (1e-5 if "torch" in part else 1.0)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_step_that_has_no_such_part_says_so(part: str) -> None:
+    with pytest.raises(RuntimeError, match=r"the (variant|networks) ha(s|ve) no"):
+        PARTS[part](make())
+
+
+def test_torchs_layers_compute_the_same_with_other_operations() -> None:
+    generator = BigGANGenerator(8, 1, 32, CLASSES, width=8).eval()
+    discriminator = SNGANDiscriminator(1, 32, CLASSES, width=8).eval()
+    latent, classes = torch.randn(2, 8), torch.zeros(2, dtype=torch.int64)
+    images = generator(latent, classes)
+    logits = discriminator(images, classes)
+    assert use_torchs_layers(generator, discriminator) > 10
+    assert not any(
+        isinstance(m, Spectral) and "weight" in m._parameters for m in generator.modules()
+    )
+    torch.testing.assert_close(generator(latent, classes), images, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(discriminator(images, classes), logits, rtol=1e-4, atol=1e-5)

@@ -58,7 +58,7 @@ def test_a_variant_without_a_plain_loop_has_its_limit(tmp_path: Path, said: list
     assert measured["flop_per_image"].keys() == rates.keys()
     assert said == [
         "OtherGAN has no plain loop: only its limit is timed.",
-        "The limit is not timed with other layers: the networks have none of the project's layers",
+        "'limit, other layers' is not timed: the networks have none of the project's layers",
     ]
 
 
@@ -84,4 +84,4 @@ def test_a_variant_with_a_plain_loop_has_it_in_three_forms(tmp_path: Path, said:
     assert work["plain, other reuse"] < work["plain"] == work["peers"]
     assert work["limit"] < work["limit, other freeze"] == work["plain, other reuse"]
     assert len(said) == 1
-    assert said[0].startswith("The limit is not timed with other compiled discriminator: element 0")
+    assert said[0].startswith("'limit, other compiled discriminator' is not timed: element 0")
