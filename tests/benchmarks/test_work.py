@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 import cli
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules.parts import R1
 from minmax.benchmarks.counting import Work
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
     "fcgan_mnist": (GAN, 56),
     "dcgan_mnist": (GAN, 32),
+    "r1_mnist": (GAN, 32),
     "dcgan96_folder": (GAN, 96),
     "acgan_mnist": (ACGAN, 32),
     "wgan_gp_mnist": (WGANGP, 32),
@@ -23,6 +25,7 @@ CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
 MOST = {  # operations that run kernels, those of them that only copy, allocated tensors
     "fcgan_mnist": (194, 9, 159),
     "dcgan_mnist": (128, 12, 126),
+    "r1_mnist": (150, 12, 152),
     "dcgan96_folder": (227, 21, 231),
     "acgan_mnist": (452, 31, 448),
     "wgan_gp_mnist": (639, 71, 585),
@@ -103,9 +106,13 @@ def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work])
     generator_forward_and_backward = 3 * g - first_g
     discriminator_forward_and_backward = 3 * d - first_d
     through_discriminator = 2 * d
-    if isinstance(model, WGANGP):
+    penalized = isinstance(model, GAN) and isinstance(model.penalty, R1)
+    if isinstance(model, WGANGP) or penalized:
         last_d = 2 * BATCH * model.discriminator.layers[-1].in_features
         penalty = 4 * d - last_d
+    if penalized:  # at images that the discriminator has judged: without a forward pass
+        updates = 2 * discriminator_forward_and_backward + penalty - d
+    elif isinstance(model, WGANGP):
         updates = model.discriminator_steps * (2 * discriminator_forward_and_backward + penalty)
         updates += (model.discriminator_steps - 1) * g  # the last one's images are the generator's
     else:

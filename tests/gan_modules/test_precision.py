@@ -9,6 +9,23 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from gan_modules import WGANGP, GANModule
+from gan_modules.parts import (
+    ADA,
+    DRAGAN,
+    R1,
+    R2,
+    ApproximateR1,
+    Consistency,
+    DiffAugment,
+    InOrder,
+    LatentConsistency,
+    LazyPenalty,
+    LeCam,
+    Orthogonal,
+    RelativisticAverage,
+    SumOfPenalties,
+    TopK,
+)
 from minmax.callbacks import LastCheckpoint
 from tests.gan_modules.helpers import (
     VARIANTS,
@@ -110,3 +127,23 @@ def test_an_overflow_costs_its_own_step_alone(variant: type[GANModule]) -> None:
     for name, value in states[-1].items():
         if name.endswith("weight"):  # the last bias has none in Wasserstein's game
             assert not torch.equal(value, start[name]), f"{name} never moved"
+
+
+@pytest.mark.parametrize("mixed", ["bf16", "fp16"])
+def test_parts_learn_in_mixed_precision(mixed: str) -> None:
+    """All penalties, games and augmentations at once: finite, and each network moves."""
+    penalties = [R1(1.0), R2(1.0), ApproximateR1(1.0), DRAGAN(1.0), LeCam(start_images=0)]
+    others = [Consistency(1.0, 1.0), LatentConsistency(1.0), Orthogonal(), LazyPenalty(R1(1.0), 2)]
+    options = {"precision": "bf16-mixed"} if mixed == "bf16" else {"plugins": [half_precision(4.0)]}
+    terms: list[Tensor] = []
+    model = make_model(
+        game=TopK(RelativisticAverage(), 0.5),
+        penalty=SumOfPenalties([*penalties, *others]),
+        augment=InOrder([DiffAugment(), ADA(p=0.5, filter=1.0, noise=1.0, cutout=1.0)]),
+    )
+    start = {name: value.clone() for name, value in model.named_parameters()}
+    fit(model, make_batches(3), [AfterBatch(lambda m: terms.extend(losses_of(m)))], **options)
+    assert len(terms) > 30
+    assert all(term.isfinite().all() and term.dtype == torch.float32 for term in terms)
+    moved = {n.split(".")[0] for n, v in model.named_parameters() if not torch.equal(v, start[n])}
+    assert moved == {"generator", "discriminator"}
