@@ -21,6 +21,7 @@ OTHERS = {
     "os._exit",
     "func._overloadpacket",  # torch's: work is counted by its dispatcher
     "t.untyped_storage()._cdata",
+    "layer._conv_forward",  # torch's: what a convolution with a given weight computes
 }
 
 

@@ -87,8 +87,7 @@ def use_torchs_spectral_norm(*networks: nn.Module) -> int:
             v = v.view(*layer.kernel_size, -1).permute(2, 0, 1).flatten()
         spectral_norm(layer, eps=layer.eps)
         torchs: Any = layer.parametrizations
-        torchs.weight[0]._u.copy_(layer.u)
-        torchs.weight[0]._v.copy_(v)
+        torchs.weight[0].load_state_dict({"_u": layer.u, "_v": v})
         layer.normalised = partial(getattr, layer, "weight")  # type: ignore[method-assign]
     return len(layers)
 
