@@ -206,13 +206,13 @@ def test_clipping_holds_after_each_update(optimizer: str) -> None:
 def test_orthogonality_in_closed_form() -> None:
     layers = [nn.Linear(3, 2), nn.Conv2d(2, 2, 1), nn.ConvTranspose2d(2, 2, 1), nn.Embedding(5, 3)]
     network = nn.Sequential(*layers)
-    values = [[1.0, 2.0, 0.0], [3.0, 1.0, 1.0]], [[1.0, 2.0], [1.0, 1.0]], [[1.0, 2.0], [1.0, 1.0]]
+    values = [[1.0, 2.0, 0.0], [3.0, 1.0, 1.0]], [[1.0, 2.0], [1.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]]
     for layer, rows in zip(layers, values, strict=False):
         layer.weight.data = torch.tensor(rows).view_as(layer.weight)
-    # Rows' inner products: 5; 3; of the transposed convolution columns': 1 + 2 = 3. Each twice.
+    # Rows' inner products: 5; 3; of the transposed convolution columns': 2 + 12. Each twice.
     penalty = Orthogonal(0.5)
     (term,) = penalty.of_generator(network, CLASSES, CLASSES, images(1.0))
-    assert term.item() == pytest.approx(0.5 * 2 * (5**2 + 3**2 + 3**2))
+    assert term.item() == pytest.approx(0.5 * 2 * (5**2 + 3**2 + 14**2))
     (gradient,) = torch.autograd.grad(term, layers[0].weight)
     other = torch.tensor(values[0]).flip(0)
     torch.testing.assert_close(gradient, 0.5 * 4 * 5 * other)
