@@ -26,13 +26,19 @@ def summed(part: Tensor) -> Tensor:
     return total
 
 
-def mean_over_ranks(values: Tensor) -> Tensor:
-    """Mean over all ranks, without gradients; `values` itself if there is one rank."""
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Sum over all ranks, without gradients; `values` itself if no other rank can be."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return values
     total = values.detach().clone()
     torch.distributed.all_reduce(total)
-    return total / torch.distributed.get_world_size()
+    return total
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Mean over all ranks, without gradients; `values` itself if no other rank can be."""
+    total = sum_over_ranks(values)
+    return values if total is values else total / torch.distributed.get_world_size()
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):

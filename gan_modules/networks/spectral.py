@@ -56,8 +56,7 @@ class Spectral(nn.Module):
 
     def unit(self, vector: Tensor) -> Tensor:
         """The vector divided by its length."""
-        length: Tensor = torch.linalg.vector_norm(vector)
-        return vector / length.clamp_min(self.eps)
+        return unit(vector, self.eps)
 
     def sigma(self) -> Tensor:
         """Estimate of the largest singular value, a scalar; in training mode it iterates first.
@@ -120,6 +119,27 @@ class SpectralEmbedding(Spectral, nn.Embedding):
         return nn.functional.embedding(input, self.normalised())
 
 
+def unit(vector: Tensor, eps: float) -> Tensor:
+    """The vector divided by its length, or by `eps` if that is more."""
+    length: Tensor = torch.linalg.vector_norm(vector)
+    return vector / length.clamp_min(eps)
+
+
+def iterated(matrix: Tensor, u: Tensor, times: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Singular vectors u `[rows]` and v `[columns]` of a matrix after some power iterations.
+
+    Args:
+        matrix: `[rows, columns]`.
+        u: the left one so far.
+        times: number of iterations, at least 1.
+        eps: lower limit of the lengths by which they are divided.
+    """
+    for _ in range(times):
+        v = unit(torch.mv(matrix.t(), u), eps)
+        u = unit(torch.mv(matrix, v), eps)
+    return u, v
+
+
 @torch.no_grad()
 def power_iterate(network: nn.Module, times: int = START) -> None:
     """Improve the estimates of all layers of a network, whose weights changed without them.
@@ -132,9 +152,6 @@ def power_iterate(network: nn.Module, times: int = START) -> None:
         if isinstance(module, Spectral):
             if module.weight.is_meta:
                 continue
-            matrix, u = module.matrix(), wide(module.u)
-            for _ in range(times):
-                v = module.unit(torch.mv(matrix.t(), u))
-                u = module.unit(torch.mv(matrix, v))
+            u, v = iterated(module.matrix(), wide(module.u), times, module.eps)
             module.u.copy_(u)
             module.v.copy_(v)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gan_modules.parts.games import Game
 from gan_modules.parts.part import Part
+from gan_modules.parts.schedules import LinearSchedule
 from minmax.errors import UserError
 
 
@@ -106,12 +107,7 @@ class InstanceNoise(Augment):
         self.std = std
         self.anneal_images = anneal_images
         self.on_real = on_real
-        self.constant("level", std)
-
-    def begin(self, images_seen: int) -> None:
-        """Set the standard deviation of this step's noise."""
-        left = max(0.0, 1 - images_seen / self.anneal_images) if self.anneal_images else 1.0
-        self.level.fill_(self.std * left)
+        self.changing("level", LinearSchedule(std, 0.0, anneal_images) if anneal_images else std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, C, H, W]` with their noise; not clipped."""
@@ -120,3 +116,18 @@ class InstanceNoise(Augment):
     def real(self, images: Tensor) -> Tensor:
         """Real images, with noise if `on_real`."""
         return self.fake(images) if self.on_real else images
+
+
+def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Each image's own rows and columns, in this order: `[N, C, height, width]`.
+
+    Args:
+        images: `[N, C, H, W]`.
+        rows: int64 `[N, height]`.
+        columns: int64 `[N, width]`.
+    """
+    count, channels, _, broad = images.shape
+    places = (rows[:, :, None] * broad + columns[:, None, :]).view(count, 1, -1)
+    # One index a pixel, for all channels; three indices a value take six times as long.
+    chosen = images.flatten(2).gather(2, places.expand(-1, channels, -1))
+    return chosen.view(count, channels, rows.shape[1], columns.shape[1])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gan_modules.parts.augment import Augment
+from gan_modules.parts.augment import Augment, picked
 from gan_modules.parts.penalty import Penalty
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import Turn
@@ -29,9 +29,7 @@ class FlipAndShift(Augment):
         rows = self._positions(count, height, images.device)
         columns = self._positions(count, width, images.device)
         columns = torch.where(flips, width - 1 - columns, columns)
-        pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
-        chosen = pixels[:, None].expand(-1, images.shape[1], -1)
-        return images.flatten(2).gather(2, chosen).view_as(images)
+        return picked(images, rows, columns)
 
     @staticmethod
     def _positions(count: int, size: int, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_modules.parts.augment import Augment, InOrder
+from gan_modules.parts.augment import Augment, InOrder, picked
 from gan_modules.precision import wide, widened
 
 
@@ -70,15 +70,13 @@ class Translation(Drawn):
 
     def changed(self, images: Tensor, *draws: Tensor) -> Tensor:
         """Images moved down and to the right; zeros come in."""
-        down, right = (draw.view(-1, 1, 1) for draw in draws)
-        count, channels, height, width = images.shape
+        down, right = (draw.view(-1, 1) for draw in draws)
+        height, width = images.shape[2:]
         above, beside = rounded(height / 8), rounded(width / 8)
         padded = F.pad(images, [beside, beside, above, above])
-        rows = torch.arange(above, above + height, device=images.device).view(-1, 1) - down
+        rows = torch.arange(above, above + height, device=images.device) - down
         columns = torch.arange(beside, beside + width, device=images.device) - right
-        places = (rows * padded.shape[3] + columns).view(count, 1, -1).expand(-1, channels, -1)
-        # One index a pixel, for all channels; three indices a value take six times as long.
-        return padded.flatten(2).gather(2, places).view(images.shape)
+        return picked(padded, rows, columns)
 
 
 class Cutout(Drawn):

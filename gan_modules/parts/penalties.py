@@ -6,15 +6,20 @@ squared gradients; pixels lie in [-1, 1].
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from gan_modules.parts.batches import Judge
 from gan_modules.parts.penalty import Penalty
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import Turn
-from gan_modules.precision import widened
+from gan_modules.precision import wide
 from minmax.errors import UserError
+
+Change = Callable[[Tensor], Tensor]
+"""Images to what the discriminator sees of them."""
 
 
 def slopes(logits: Tensor, images: Tensor) -> Tensor:
@@ -26,6 +31,30 @@ def slopes(logits: Tensor, images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1)
+
+
+def watched(images: Tensor) -> Tensor:
+    """Images whose gradients will be asked for; the same under autocast (see `judged`)."""
+    mixed = torch.is_autocast_enabled(images.device.type)
+    return images if mixed else images.detach().requires_grad_(True)
+
+
+def judged(
+    discriminator: Judge, images: Tensor, logits: Tensor, augment: Change, classes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Images whose gradients are known, and their logits.
+
+    Args:
+        discriminator: images and classes to logits.
+        images: `[N, C, H, W]`, as `watched` returned them.
+        logits: what the discriminator has said of them, `[N]`.
+        augment: what it sees of images.
+        classes: of the images, `[N]`.
+    """
+    if images.requires_grad:
+        return images, logits
+    images = wide(images).detach().requires_grad_(True)
+    return images, discriminator(augment(images), classes)
 
 
 class SlopePenalty(Penalty):
@@ -68,8 +97,7 @@ class NormPenalty(SlopePenalty):
         """The term; both batches must have the same number of images."""
         real, fake = turn.seen_real, turn.seen_fake
         with torch.autocast(real.device.type, enabled=False):
-            dtype = widened(real.dtype)
-            images = self.images(real.detach().to(dtype), fake.detach().to(dtype))
+            images = self.images(wide(real.detach()), wide(fake.detach()))
             images.requires_grad_(True)
             norm = slopes(turn.discriminator(images, turn.classes), images).norm(dim=1)
             penalty: Tensor = (norm - 1).square().mean()
@@ -129,16 +157,13 @@ class R1(SlopePenalty):
 
     def watch(self, turn: Turn) -> Turn:
         """Ask for gradients at the images that the discriminator will be shown."""
-        if not torch.is_autocast_enabled(turn.real.device.type):
-            turn.real = turn.real.detach().requires_grad_(True)
+        turn.real = watched(turn.real)
         return turn
 
     def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
         """The images `[N, C, H, W]`, whose gradients are known, and their logits `[N]`."""
-        if turn.real.requires_grad:
-            return turn.real, turn.real_logits
-        images = turn.real.to(widened(turn.real.dtype)).detach().requires_grad_(True)
-        return images, turn.discriminator(turn.augment.real(images), turn.classes)
+        augment = turn.augment.real
+        return judged(turn.discriminator, turn.real, turn.real_logits, augment, turn.classes)
 
     def forward(self, turn: Turn) -> Tensor:
         """The term."""
@@ -156,16 +181,13 @@ class R2(R1):
 
     def watch(self, turn: Turn) -> Turn:
         """Ask for gradients at the images that the discriminator will be shown."""
-        if not torch.is_autocast_enabled(turn.fake.device.type):
-            turn.fake = turn.fake.detach().requires_grad_(True)
+        turn.fake = watched(turn.fake)
         return turn
 
     def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
         """The images `[M, C, H, W]`, whose gradients are known, and their logits `[M]`."""
-        if turn.fake.requires_grad:
-            return turn.fake, turn.fake_logits
-        images = turn.fake.to(widened(turn.fake.dtype)).detach().requires_grad_(True)
-        return images, turn.discriminator(turn.augment.fake(images), turn.asked)
+        augment = turn.augment.fake
+        return judged(turn.discriminator, turn.fake, turn.fake_logits, augment, turn.asked)
 
 
 class ApproximateR1(SlopePenalty):
@@ -211,7 +233,7 @@ class ApproximateR1(SlopePenalty):
         images, classes, logits = images[:count].detach(), classes[:count], logits[:count]
         mixed = torch.is_autocast_enabled(images.device.type)
         with torch.autocast(images.device.type, enabled=False):
-            images = images.to(widened(images.dtype))
+            images = wide(images)
             if mixed:
                 logits = turn.discriminator(images, classes)
             moved = turn.discriminator(images + self.std * torch.randn_like(images), classes)

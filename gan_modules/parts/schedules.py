@@ -104,10 +104,8 @@ class ExponentialSchedule(Schedule):
     def at(self, images_seen: int) -> float:
         """The value after this many images."""
         last = max if self.factor < 1 else min
-        # Capped, since a power of a large count overflows.
-        steps = min(images_seen // self.images, 1_000_000)
         try:
-            return last(self.end, self.start * self.factor**steps)
+            return last(self.end, self.start * float(self.factor) ** (images_seen // self.images))
         except OverflowError:
             return self.end
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks.spectral import Spectral
+from gan_modules.networks.spectral import Spectral, iterated
 from gan_modules.precision import wide
 
 ITERATIONS = 20
@@ -20,11 +20,8 @@ def norm_over_estimate(matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
         v: estimate of the right one, `[columns]`.
     """
     estimate = torch.dot(u, torch.mv(matrix, v)).abs()
-    for _ in range(ITERATIONS):
-        v = nn.functional.normalize(torch.mv(matrix.t(), u), dim=0)
-        image = torch.mv(matrix, v)
-        u = nn.functional.normalize(image, dim=0)
-    true: Tensor = torch.linalg.vector_norm(image)
+    _, v = iterated(matrix, u, ITERATIONS, TINY)
+    true: Tensor = torch.linalg.vector_norm(torch.mv(matrix, v))
     return true / estimate.clamp_min(TINY)
 
 

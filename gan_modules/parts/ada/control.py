@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gan_modules.parallel import sum_over_ranks
 from gan_modules.parts.part import Part
 from minmax.errors import UserError
 
@@ -56,9 +57,7 @@ class SignControl(Part):
     def forward(self, p: Tensor, real_logits: Tensor) -> Tensor:
         """The next p (0-dim), from that of now and the logits `[N]` of real images."""
         count = torch.full_like(p, len(real_logits))
-        news = torch.stack([real_logits.sign().sum(dtype=p.dtype), count])
-        if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(news)
+        news = sum_over_ranks(torch.stack([real_logits.sign().sum(dtype=p.dtype), count]))
         self.signs += news[0]
         self.logits += news[1]
         self.batches += 1
