@@ -19,6 +19,7 @@ from gan_modules.networks.network import (
 )
 from gan_modules.networks.packing import Packed
 from gan_modules.networks.r1_resnet import R1ResNetDiscriminator, R1ResNetGenerator
+from gan_modules.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gan_modules.networks.sagan import SAGANDiscriminator, SAGANGenerator
 from gan_modules.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
@@ -44,6 +45,8 @@ __all__ = [
     "PlainBigGANGenerator",
     "R1ResNetDiscriminator",
     "R1ResNetGenerator",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "SAGANDiscriminator",
     "SAGANGenerator",
     "SNGANDiscriminator",

@@ -13,6 +13,7 @@ from gan_modules.parts.games import (
     JudgeReal,
     LeastSquares,
     RelativisticAverage,
+    RelativisticPairing,
     TopK,
     Wasserstein,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Part",
     "Penalty",
     "RelativisticAverage",
+    "RelativisticPairing",
     "Schedule",
     "SeparateBatches",
     "SignControl",

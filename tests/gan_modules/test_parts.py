@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules import ACGAN, GAN, R3GAN, WGANGP, GANModule
 from gan_modules.parts import (
     ADA,
     DRAGAN,
@@ -167,6 +167,7 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
         },
     ),
     "WGANGP": (WGANGP, {"discriminator_steps": 2}),
+    "R3GAN": (R3GAN, {"penalty": SumOfPenalties([ApproximateR1(), R2()]), "augment": ADA()}),
 }
 
 
