@@ -1,12 +1,13 @@
 """R3GAN's networks (Huang et al. 2024, https://arxiv.org/abs/2501.05441, section 4 and appendix).
 
-Residual blocks of a 1x1, a grouped 3x3 and a 1x1 convolution, without any norm: each block begins as
-the identity, since its last convolution is zero at first. Images are unbounded: no tanh.
+Residual blocks of a 1x1, a grouped 3x3 and a 1x1 convolution, without any norm: each block begins
+as the identity, since its last convolution is zero at first. Images are unbounded: no tanh.
 
 Under autocast the maps of 4x4 pixels, and all changes of size, are float32.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -115,14 +116,13 @@ def initialize(network: nn.Module, embedding: nn.Embedding | None, embedding_gai
     third, and 1 elsewhere. An embedding's fan-in is its number of classes.
     """
     blocks = [module for module in network.modules() if isinstance(module, R3GANBlock)]
-    gains = dict.fromkeys((block.third for block in blocks), 0.0)
+    gains: dict[nn.Module, float] = dict.fromkeys((block.third for block in blocks), 0.0)
     for block in blocks:
         gains |= dict.fromkeys((block.first, block.second), LEAKY_GAIN * len(blocks) ** -0.25)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.normal_(
-                layer.weight, std=gains.get(layer, 1.0) * layer.weight[0].numel() ** -0.5
-            )
+            fan_in = layer.weight[0].numel()
+            nn.init.normal_(layer.weight, std=gains.get(layer, 1.0) * fan_in**-0.5)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     if embedding is not None:
@@ -167,7 +167,7 @@ class R3GANGenerator(Generator):
         self.basis = Basis(width)
         self.first = Stage(width, group)
         self.narrowings, self.stages = nn.ModuleList(), nn.ModuleList()
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
+        for width_in, width_out in pairwise(widths):
             self.narrowings.append(narrowing(width_in, width_out))
             self.stages.append(Stage(width_out, group))
         self.last = nn.Conv2d(widths[-1], channels, 1, bias=False)
@@ -215,7 +215,7 @@ class R3GANDiscriminator(Discriminator):
         widths = widths_of(type(self).__name__, image_size, width, group)[::-1]
         self.first = nn.Conv2d(channels, widths[0], 1, bias=False)
         self.narrowings, self.stages = nn.ModuleList(), nn.ModuleList()
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
+        for width_in, width_out in pairwise(widths):
             self.stages.append(Stage(width_in, group))
             self.narrowings.append(narrowing(width_in, width_out))
         self.last = Stage(width, group)
@@ -233,5 +233,5 @@ class R3GANDiscriminator(Discriminator):
         with without_autocast(maps):
             logits: Tensor = self.linear(self.pool(maps).flatten(1))
             if self.embedding is not None:
-                return (self.embedding(classes) * logits).sum(1)
+                logits = (self.embedding(classes) * logits).sum(1, keepdim=True)
             return logits.squeeze(1)

@@ -81,7 +81,7 @@ TENT = (0.125, 0.375, 0.375, 0.125)
 def filtered_down(maps: Tensor) -> Tensor:
     """Every second pixel behind a [1, 3, 3, 1] filter: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
 
-    In float32, also under autocast: on CPUs depthwise convolutions in bfloat16 take 20 times as long.
+    In float32, also under autocast: in bfloat16 a CPU takes 20 times as long.
     """
     with without_autocast(maps):
         maps = wide(maps)

@@ -210,8 +210,9 @@ class RelativisticPairing(Game):
         """Cross entropy of D(x) - D(G(z)) against 1."""
         if real.shape != fake.shape:
             raise UserError(
-                f"`game` RelativisticPairing compares each generated image with a real one, and got "
-                f"logits of {len(real)} and {len(fake)}: choose RelativisticAverage, or leave out TopK"
+                "`game` RelativisticPairing compares each generated image with a real one, and got "
+                f"logits of {len(real)} and {len(fake)}: choose RelativisticAverage, or leave out "
+                "TopK"
             )
         return F.softplus(wide(fake) - wide(real)).mean()
 
