@@ -98,6 +98,19 @@ def filtered_up(maps: Tensor) -> Tensor:
         return conv_transpose2d(maps, 4 * depthwise(maps), None, 2, 1, groups=maps.shape[1])
 
 
+def filtered(maps: Tensor, padding: int, gain: float = 1.0) -> Tensor:
+    """A [1, 3, 3, 1] filter at each pixel, in float32, as `filtered_down`.
+
+    Args:
+        maps: `[N, C, H, W]`.
+        padding: zeros around the maps.
+        gain: factor of the filter, whose numbers sum to 1.
+    """
+    with without_autocast(maps):
+        maps = wide(maps)
+        return conv2d(maps, gain * depthwise(maps), None, 1, padding, groups=maps.shape[1])
+
+
 def depthwise(maps: Tensor) -> Tensor:
     """The filter `[C, 1, 4, 4]` for maps `[N, C, H, W]`."""
     tent = torch.tensor(TENT, dtype=maps.dtype, device=maps.device)
