@@ -1,0 +1,103 @@
+"""StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
+
+The generator learns first, then the discriminator, each with latents of its own. Some images have
+the vectors w of two latents, one up to a layer and the other behind it. The penalties of both
+networks are lazy.
+"""
+
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from gan_modules.base import Batch, GANModule
+from gan_modules.parts import (
+    R1,
+    Augment,
+    CrossEntropy,
+    Game,
+    LazyPenalty,
+    PathLength,
+    Penalty,
+    Unchanged,
+)
+from gan_modules.parts.games import UserError
+
+
+class Styled(Protocol):
+    """A generator with a mapping."""
+
+    styles: int
+
+    def mapping(self, latent: Tensor, classes: Tensor) -> Tensor:
+        """Latents `[N, latent_dim]` and classes `[N]` to vectors w `[N, width]`."""
+
+    def synthesis(self, styles: Tensor) -> Tensor:
+        """Vectors w `[N, styles, width]` to images `[N, C, H, W]`."""
+
+
+class StyleGAN2(GANModule):
+    """Generator with a mapping against discriminator, in alternating updates.
+
+    Args:
+        game: the losses of both networks; none means the cross entropy, of weight 1.
+        penalty: term of the discriminator; none means R1 with gamma 1 at every 16th update.
+        path_length: term of the generator; none means no term, as StyleGAN2-ADA on CIFAR-10.
+        mixing: probability that a batch has the vectors w of two latents. Paper: 0.9;
+            StyleGAN2-ADA on CIFAR-10: 0.
+        augment: change of all images that the discriminator sees; none means no change.
+        **shared: options of all variants.
+    """
+
+    def __init__(
+        self,
+        game: Game | None = None,
+        penalty: Penalty | None = None,
+        path_length: PathLength | None = None,
+        mixing: float = 0.0,
+        augment: Augment | None = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.game = game or CrossEntropy(discriminator_weight=1)
+        self.penalty = penalty or LazyPenalty(R1(1.0), 16)
+        self.path_length = path_length or PathLength(weight=0.0)
+        self.mixing = mixing
+        self.augment = augment or Unchanged()
+        self.penalty.check(self.discriminator)
+        self.augment.check(self.game)
+        self.step_share = self.penalty.step_share
+        self.generator_step_share = self.path_length.step_share
+
+    def drawn(self, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors w `[N, styles, width]` of new latents for classes `[N]`, and their latents."""
+        generator, latent = cast(Styled, self.generator), self.sample_latent(len(classes))
+        styles = generator.mapping(latent, classes)[:, None].expand(-1, generator.styles, -1)
+        if self.mixing:
+            others = generator.mapping(self.sample_latent(len(classes)), classes)[:, None]
+            draws = torch.rand(2, device=self.device)
+            first = 1 + (draws[0] * (generator.styles - 1)).floor()
+            other = torch.arange(generator.styles, device=self.device) >= first
+            styles = torch.where((other & (draws[1] < self.mixing))[:, None], others, styles)
+        return styles, latent
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Update the generator, if it is due; then the discriminator."""
+        real, classes = batch
+        optimizer_g, optimizer_d = self.both_optimizers()
+        asked = self.sample_labels(len(real))
+        synthesis = cast(Styled, self.generator).synthesis
+
+        for _ in range(self.generator_updates_due()):
+            with self.updating(self.generator):
+                styles, latent = self.drawn(asked)
+                fake = synthesis(styles)
+                logits = self.discriminator(self.augment.fake(fake), asked)
+                loss_g = self.game.generator(logits, turn.judge_real)
+                optimizer_g.zero_grad()
+                self.manual_backward(loss_g)
+                optimizer_g.step()
+                for lazy_loss in self.path_length.lazy(0, synthesis, self.drawn(asked)[0]):
+                    optimizer_g.zero_grad()
+                    self.manual_backward(lazy_loss)
+                    optimizer_g.step()
