@@ -69,35 +69,57 @@ class StyleGAN2(GANModule):
         self.step_share = self.penalty.step_share
         self.generator_step_share = self.path_length.step_share
 
-    def drawn(self, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors w `[N, styles, width]` of new latents for classes `[N]`, and their latents."""
-        generator, latent = cast(Styled, self.generator), self.sample_latent(len(classes))
-        styles = generator.mapping(latent, classes)[:, None].expand(-1, generator.styles, -1)
-        if self.mixing:
-            others = generator.mapping(self.sample_latent(len(classes)), classes)[:, None]
-            draws = torch.rand(2, device=self.device)
-            first = 1 + (draws[0] * (generator.styles - 1)).floor()
-            other = torch.arange(generator.styles, device=self.device) >= first
-            styles = torch.where((other & (draws[1] < self.mixing))[:, None], others, styles)
-        return styles, latent
+    def styles(self, latent: Tensor, classes: Tensor) -> Tensor:
+        """Vectors w `[N, styles, width]` of latents `[N, latent_dim]` and classes `[N]`."""
+        generator = cast(Styled, self.generator)
+        w = generator.mapping(latent, classes)
+        generator.note(w)
+        if not self.mixing:
+            return w[:, None].expand(-1, generator.styles, -1)
+        other = generator.mapping(self.sample_latent(len(classes)), classes)
+        draws = torch.rand(2, device=self.device)
+        first = 1 + (draws[0] * (generator.styles - 1)).floor()
+        mixed = torch.arange(generator.styles, device=self.device) >= first
+        return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        asked = self.sample_labels(len(real))
         synthesis = cast(Styled, self.generator).synthesis
+        asked = self.sample_labels(len(real))
 
-        for _ in range(self.generator_updates_due()):
+        for update in range(self.generator_updates_due()):
             with self.updating(self.generator):
-                styles, latent = self.drawn(asked)
-                fake = synthesis(styles)
+                fake = synthesis(self.styles(self.sample_latent(len(real)), asked))
                 logits = self.discriminator(self.augment.fake(fake), asked)
-                loss_g = self.game.generator(logits, turn.judge_real)
+                loss_g = self.game.generator(logits, self.judge_of(real, classes))
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()
-                for lazy_loss in self.path_length.lazy(0, synthesis, self.drawn(asked)[0]):
+                if self.path_length.due(self.generator_update + update):
+                    styles = self.styles(self.sample_latent(len(real)), asked)
                     optimizer_g.zero_grad()
-                    self.manual_backward(lazy_loss)
+                    self.manual_backward(self.path_length(synthesis, styles))
                     optimizer_g.step()
+            self.observed["loss/generator"] = loss_g
+
+        latent = self.sample_latent(len(real))
+        fake = synthesis(self.styles(latent, asked))
+        with self.updating(self.discriminator):
+            turn = self.penalty.watch(self.turn(real, classes, latent, fake, asked))
+            real_logits, fake_logits = turn.judge()
+            penalty = self.penalty(turn)
+            loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
+            optimizer_d.zero_grad()
+            self.manual_backward(loss_d)
+            optimizer_d.step()
+            for lazy_loss in self.penalty.lazy(turn):
+                optimizer_d.zero_grad()
+                self.manual_backward(lazy_loss)
+                self.uncounted(optimizer_d).step()
+            self.penalty.after(self.discriminator)
+        self.augment.adapt(real_logits)
+
+        self.observed["loss/discriminator"] = loss_d
+        self.finish_batch(real_logits, fake_logits)
