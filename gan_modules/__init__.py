@@ -5,6 +5,7 @@ from gan_modules.base import GANModule
 from gan_modules.gan import GAN
 from gan_modules.parallel import GANDDP
 from gan_modules.r3gan import R3GAN
+from gan_modules.stylegan2 import StyleGAN2
 from gan_modules.wgan_gp import WGANGP
 
-__all__ = ["ACGAN", "GAN", "GANDDP", "R3GAN", "WGANGP", "GANModule"]
+__all__ = ["ACGAN", "GAN", "GANDDP", "R3GAN", "WGANGP", "GANModule", "StyleGAN2"]

@@ -84,6 +84,7 @@ class GANModule(Bookkeeping, Kept):
 
     Attributes:
         step_share: see `Penalty.step_share`; a variant with a penalty sets it.
+        generator_step_share: the same for the generator's optimizer.
         augment: change of all images that the discriminator sees; a variant may set its own.
         batches: how real and generated images reach the discriminator; likewise.
     """
@@ -93,6 +94,7 @@ class GANModule(Bookkeeping, Kept):
     no_classes: Tensor
     _average: int | None = None
     step_share = 1.0
+    generator_step_share = 1.0
 
     def __init__(
         self,
@@ -263,6 +265,7 @@ class GANModule(Bookkeeping, Kept):
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+        take_more_steps(optimizers[0], self.generator_step_share)
         take_more_steps(optimizers[1], self.step_share)
         for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
             schedule.check(optimizer)

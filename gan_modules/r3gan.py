@@ -9,6 +9,8 @@ update, with latents of its own; the paper draws other real images.
 
 from typing import Any
 
+import torch
+
 from gan_modules.base import Batch, GANModule
 from gan_modules.parts import (
     R1,
@@ -46,8 +48,9 @@ class R3GAN(GANModule):
         """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        latent = self.sample_latent(len(real))
-        fake = self(latent, classes)
+        with torch.no_grad():
+            latent = self.sample_latent(len(real))
+            fake = self(latent, classes)
 
         with self.updating(self.discriminator):
             turn = self.penalty.watch(self.turn(real, classes, latent, fake, classes))

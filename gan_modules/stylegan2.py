@@ -5,6 +5,7 @@ the vectors w of two latents, one up to a layer and the other behind it. The pen
 networks are lazy.
 """
 
+from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -21,13 +22,15 @@ from gan_modules.parts import (
     Penalty,
     Unchanged,
 )
-from gan_modules.parts.games import UserError
 
 
 class Styled(Protocol):
     """A generator with a mapping."""
 
     styles: int
+
+    def note(self, w: Tensor) -> None:
+        """Move the average of w towards vectors `[N, width]`."""
 
     def mapping(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to vectors w `[N, width]`."""
@@ -82,30 +85,38 @@ class StyleGAN2(GANModule):
         mixed = torch.arange(generator.styles, device=self.device) >= first
         return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
+    @torch.no_grad()
+    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
+        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
+        logits: Tensor = self.discriminator(self.augment.real(real), classes)
+        return logits
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         synthesis = cast(Styled, self.generator).synthesis
         asked = self.sample_labels(len(real))
+        before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
 
         for update in range(self.generator_updates_due()):
             with self.updating(self.generator):
                 fake = synthesis(self.styles(self.sample_latent(len(real)), asked))
                 logits = self.discriminator(self.augment.fake(fake), asked)
-                loss_g = self.game.generator(logits, self.judge_of(real, classes))
+                loss_g = self.game.generator(logits, partial(self.judge_real, real, classes))
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()
-                if self.path_length.due(self.generator_update + update):
+                if self.path_length.due(before + update):
                     styles = self.styles(self.sample_latent(len(real)), asked)
                     optimizer_g.zero_grad()
                     self.manual_backward(self.path_length(synthesis, styles))
                     optimizer_g.step()
             self.observed["loss/generator"] = loss_g
 
-        latent = self.sample_latent(len(real))
-        fake = synthesis(self.styles(latent, asked))
+        with torch.no_grad():
+            latent = self.sample_latent(len(real))
+            fake = synthesis(self.styles(latent, asked))
         with self.updating(self.discriminator):
             turn = self.penalty.watch(self.turn(real, classes, latent, fake, asked))
             real_logits, fake_logits = turn.judge()

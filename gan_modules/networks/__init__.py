@@ -23,6 +23,7 @@ from gan_modules.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gan_modules.networks.sagan import SAGANDiscriminator, SAGANGenerator
 from gan_modules.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
+from gan_modules.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 __all__ = [
     "ACGAN32Discriminator",
@@ -53,5 +54,7 @@ __all__ = [
     "SNGANGenerator",
     "StackedDiscriminator",
     "StackedGenerator",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
     "initialize_dcgan",
 ]

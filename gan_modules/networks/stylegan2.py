@@ -18,11 +18,14 @@ from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.minibatch_std import MinibatchStd
 from gan_modules.networks.network import Discriminator, Generator, one_hot
 from gan_modules.networks.resampled import filtered, filtered_down, filtered_up
+from gan_modules.parallel import mean_over_ranks
 from gan_modules.precision import wide, without_autocast
 
 SMALLEST = 4
 """Side of the first maps of the generator, and of the last of the discriminator."""
 SIZES = (32, 64, 128, 256)
+W_DECAY = 0.995
+"""Share of the average of w that is kept at each of the mapping's passes in training."""
 CLASS_LAYERS = 8
 """Layers of the discriminator's mapping of classes."""
 
@@ -284,6 +287,11 @@ class StyleGAN2Generator(Generator):
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, H, W]`, unbounded."""
         w = self.mapping(latent, classes)
         return self.synthesis(w[:, None].expand(-1, self.styles, -1))
+
+    @torch.no_grad()
+    def note(self, w: Tensor) -> None:
+        """Move the average of w towards the mean of vectors `[N, width]`, over all ranks."""
+        self.w_average.lerp_(mean_over_ranks(w.mean(0)), 1 - W_DECAY)
 
     def synthesis(self, styles: Tensor) -> Tensor:
         """Vectors w `[N, styles, width]` to images `[N, C, H, W]`, unbounded."""

@@ -20,6 +20,7 @@ from gan_modules.parts.games import (
 from gan_modules.parts.labels import HardLabels, LabelFlips, OneSidedSmoothing, SoftLabels
 from gan_modules.parts.lecam import LeCam
 from gan_modules.parts.part import Part
+from gan_modules.parts.path_length import PathLength
 from gan_modules.parts.penalties import (
     DRAGAN,
     R1,
@@ -78,6 +79,7 @@ __all__ = [
     "OptimizerSchedule",
     "Orthogonal",
     "Part",
+    "PathLength",
     "Penalty",
     "RelativisticAverage",
     "RelativisticPairing",

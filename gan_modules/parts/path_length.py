@@ -1,7 +1,7 @@
 """Path length regularisation of generators that have a mapping (StyleGAN2)."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -51,19 +51,18 @@ class PathLength(Part):
         self.step_share = every / (every + 1) if weight else 1.0
         self.register_buffer("average", torch.tensor(0.0))
 
-    def lazy(self, update: int, synthesis: Synthesis, styles: Tensor) -> Iterator[Tensor]:
-        """The term, if it is due.
+    def due(self, update: int) -> bool:
+        """Whether the term follows this update of the generator, counted from 0."""
+        return self.weight > 0 and update % self.every == 0
+
+    def forward(self, synthesis: Synthesis, styles: Tensor) -> Tensor:
+        """The term times `every`, as a scalar; moves the average first.
 
         Args:
-            update: number of the generator's updates before this one.
             synthesis: vectors w to images.
             styles: `[N, styles, width]`, with the graph of the mapping.
         """
-        if self.weight and update % self.every == 0:
-            yield self.every * self(synthesis, styles[: max(1, round(self.share * len(styles)))])
-
-    def forward(self, synthesis: Synthesis, styles: Tensor) -> Tensor:
-        """The term; moves the average first."""
+        styles = styles[: max(1, round(self.share * len(styles)))]
         with torch.autocast(styles.device.type, enabled=False):
             images = synthesis(wide(styles))
             noise = torch.randn_like(images) / math.sqrt(images[0, 0].numel())
@@ -74,4 +73,4 @@ class PathLength(Part):
                 self.average.copy_(torch.lerp(mean, self.average, self.decay))
             term = (lengths - self.average).square().mean()
             self.observed = {"path_length/mean": mean, "path_length/value": term.detach()}
-            return self.weight * term
+            return self.every * self.weight * term
