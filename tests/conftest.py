@@ -4,7 +4,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,13 +55,25 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def classifier_of_digits(_cache: Path) -> Path:
-    """The cache; one process trains the classifier in it, the others wait for that."""
+    """The cache; one process trains the classifier in it, the others wait for that.
+
+    It is trained in fewer epochs than the recipe has, and taken for that of the recipe.
+    """
     import torch
 
     from datamodules import Digits
+    from minmax.metrics import classifier
     from minmax.metrics.scorer import make_scorer
 
-    with alone(_cache, "classifier"):
+    whole, recipe = classifier.train_classifier, classifier.RECIPE
+
+    def train(*arguments: Any) -> classifier.DomainClassifier:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(classifier, "RECIPE", replace(recipe, most_epochs=5))
+            return whole(*arguments)
+
+    with alone(_cache, "classifier"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "train_classifier", train)
         make_scorer(Digits(), "domain", None, torch.device("cpu"))
     return _cache
 

@@ -148,10 +148,10 @@ def assert_same(chain: Chain, whole: Chain) -> None:
 ENDS = {4, 8, 12}
 ALL = [
     *((batch,) for batch in range(1, BATCHES + 1)),
-    *(pair for pair in combinations(range(1, BATCHES + 1), 2) if ENDS & set(pair)),
+    *[pair for pair in combinations(range(1, BATCHES + 1), 2) if ENDS & set(pair)][::3],
     tuple(range(1, BATCHES + 1)),
 ]
-"""After each batch; after an epoch's last and another; after every one."""
+"""After each batch; after an epoch's last and another, some pairs; after every one."""
 
 
 @pytest.mark.parametrize("validated", VALIDATED)

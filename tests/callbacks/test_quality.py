@@ -80,8 +80,8 @@ def test_two_gaussians(stage: str) -> None:
 
     Their covariances have rank one, so the distance is 64 ((140 - 100)^2 + (20 - 10)^2).
     """
-    value = run(make_model(GrayGAN), pixels(count=5000), Grays(100, 20, 5000), stage)[NAME]
-    assert value == pytest.approx(64 * (40**2 + 10**2) / 255**2, rel=0.02)
+    value = run(make_model(GrayGAN), pixels(count=700), Grays(100, 20, 700), stage)[NAME]
+    assert value == pytest.approx(64 * (40**2 + 10**2) / 255**2, rel=0.05)
 
 
 def test_validation_sees_training_images_and_test_the_held_out_ones() -> None:
