@@ -21,6 +21,7 @@ from gan_modules.parts import (
     SumOfPenalties,
     Unchanged,
 )
+from minmax.errors import UserError
 
 
 class R3GAN(GANModule):
@@ -30,12 +31,17 @@ class R3GAN(GANModule):
         penalty: bounds the discriminator's slope at real and generated images; none means R1 and
             R2 with gamma 1. `ApproximateR1` and `ApproximateR2` are cheaper.
         augment: change of all images that the discriminator sees; none means no change.
-        **shared: options of all variants.
+        **shared: options of all variants, but `asked_classes`.
     """
 
     def __init__(
         self, penalty: Penalty | None = None, augment: Augment | None = None, **shared: Any
     ) -> None:
+        if shared.get("asked_classes") is not None:
+            raise UserError(
+                "`asked_classes` plays no part in R3GAN, whose images have the classes of the real "
+                "ones that they are compared with: leave it out"
+            )
         super().__init__(**shared)
         self.game = RelativisticPairing()
         self.penalty = penalty or SumOfPenalties([R1(1.0), R2(1.0)])

@@ -296,7 +296,7 @@ class StyleGAN2Generator(Generator):
     def synthesis(self, styles: Tensor) -> Tensor:
         """Vectors w `[N, styles, width]` to images `[N, C, H, W]`, unbounded."""
         first, *others = self.layers
-        maps = first(self.constant.expand(len(styles), -1, -1, -1), styles[:, 0])
+        maps = first(self.constant.expand(styles.shape[0], -1, -1, -1), styles[:, 0])
         image: Tensor = self.images[0](maps, styles[:, 1])
         pairs = zip(others[::2], others[1::2], self.images[1:], strict=True)
         for number, (up, same, to_image) in enumerate(pairs):

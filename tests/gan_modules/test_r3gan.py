@@ -9,7 +9,7 @@ from gan_modules import R3GAN
 from gan_modules.networks import R3GANDiscriminator, R3GANGenerator
 from gan_modules.networks.r3gan import R3GANBlock, Stage
 from gan_modules.networks.resampled import filtered_down, filtered_up
-from gan_modules.parts import R1, ApproximateR1
+from gan_modules.parts import R1, ApproximateR1, DataShares
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     AfterBatch,
@@ -158,6 +158,11 @@ def test_each_drawn_image_is_compared_with_a_real_one_of_its_class() -> None:
     assert len(shown) == 3 * 4  # real, drawn; drawn and real of the generator's update
     for number, (_, classes) in enumerate(batches):
         assert all(torch.equal(one, classes) for one in shown[4 * number : 4 * number + 4])
+
+
+def test_classes_are_not_chosen() -> None:
+    with pytest.raises(UserError, match="`asked_classes` plays no part in R3GAN"):
+        make_model(R3GAN, generator=TinyConditionalGenerator, asked_classes=DataShares())
 
 
 def test_the_generators_update_has_latents_of_its_own() -> None:
