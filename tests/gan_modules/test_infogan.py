@@ -183,7 +183,7 @@ def test_the_terms_are_in_both_losses() -> None:
     model.code_loss = noting  # type: ignore[method-assign]
     fit(model, Images(), logger=logger, log_every_n_steps=1, max_steps=1)
     assert len(drawn) == 3, "one pass for both updates"
-    assert len(shown) == 2
+    assert [images.requires_grad for images in shown] == [False, True], "detached or not"
     assert all(torch.equal(images, drawn[2]) for images in shown)
     logged = logger.records[0][1]
     assert [logged["loss/discriminator"], logged["loss/generator"]] == pytest.approx(said)
