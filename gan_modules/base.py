@@ -203,6 +203,16 @@ class GANModule(Bookkeeping, Kept):
         classes: Tensor = self.asked_classes(count, self.device)
         return classes
 
+    def categories_of(self, latents: Tensor) -> Tensor | None:
+        """Values int64 `[N]` of a categorical code in latents; none if the variant has no such."""
+        return None
+
+    def grid(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Seeded latents and classes of a picture; a class-conditional one has a row a class."""
+        rows = self.num_classes if self.conditional else rows
+        classes = torch.arange(rows, device=self.device).repeat_interleave(columns)
+        return self.seeded_latents(len(classes)), classes
+
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the generator itself, not of its average."""
         images: Tensor = self.generator(latent.to(self._weight_type), classes)
