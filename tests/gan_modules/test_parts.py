@@ -178,7 +178,7 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
             "latent_dim": 13,
         },
     ),
-    "R3GAN": (R3GAN, {"penalty": SumOfPenalties([ApproximateR1(), R2()]), "augment": ADA()}),
+    "R3GAN": (R3GAN, {"penalty": SumOfPenalties([ApproximateR1(), R2()]), "augment": ADA(0.5)}),
 }
 
 
