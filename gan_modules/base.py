@@ -311,6 +311,12 @@ class GANModule(Bookkeeping, Kept):
             update=self.trainer.global_step,
         )
 
+    @torch.no_grad()
+    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
+        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
+        logits: Tensor = self.discriminator(self.augment.real(real), classes)
+        return logits
+
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate outside autocast, so that a penalty's second derivative is float32.
 

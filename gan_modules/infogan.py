@@ -99,12 +99,6 @@ class InfoGAN(GANModule):
         self.observed |= {"loss_code/category": of_category, "loss_code/continuous": of_continuous}
         return self.category_weight * of_category + self.continuous_weight * of_continuous
 
-    @torch.no_grad()
-    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
-        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
-        logits: Tensor = self.discriminator(self.augment.real(real), classes)
-        return logits
-
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator and Q; then the generator, if it is due."""
         real, classes = batch

@@ -85,12 +85,6 @@ class StyleGAN2(GANModule):
         mixed = torch.arange(generator.styles, device=self.device) >= first
         return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
-    @torch.no_grad()
-    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
-        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
-        logits: Tensor = self.discriminator(self.augment.real(real), classes)
-        return logits
-
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""
         real, classes = batch
