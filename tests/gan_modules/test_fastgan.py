@@ -124,6 +124,12 @@ def test_first_maps_weigh_the_last_ones_at_32_pixels() -> None:
     whole = discriminator.head(seen.last), discriminator.small_head(seen.small)
     torch.testing.assert_close(seen.logits, torch.cat([logits.flatten(1) for logits in whole], 1))
     torch.testing.assert_close(discriminator(images, CLASSES), seen.logits.mean(1))
+    places = torch.tensor([3, 0, 1])
+    inputs = (seen.last, seen.small, quarter(seen.before, places))
+    for image, decoder, maps in zip(
+        discriminator.decode(seen, places), discriminator.decoders, inputs, strict=True
+    ):
+        torch.testing.assert_close(image, decoder(maps))
 
 
 @pytest.mark.parametrize("size", [32, 256])
