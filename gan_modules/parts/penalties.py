@@ -1,8 +1,8 @@
 """Penalties on the discriminator's slope, the gradient of its logit with respect to the image.
 
-They are computed in float32, or in float64 if the images are: in bfloat16 the double backward is
-wrong by percents. gamma is always that of gamma / 2 * mean over images of the sum over pixels of
-squared gradients; pixels lie in [-1, 1].
+They are computed in float32, or in float64 if the images are; the slopes of R1 and R2 in bfloat16
+under autocast to it (docs/options.md has what this gains and costs). gamma is always that of
+gamma / 2 * mean over images of the sum over pixels of squared gradients; pixels lie in [-1, 1].
 """
 
 from abc import abstractmethod
@@ -34,9 +34,13 @@ def slopes(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def watched(images: Tensor) -> Tensor:
-    """Images whose gradients will be asked for; the same under autocast (see `judged`)."""
-    mixed = torch.is_autocast_enabled(images.device.type)
-    return images if mixed else images.detach().requires_grad_(True)
+    """Images whose gradients will be asked for; the same under autocast to float16.
+
+    There second derivatives overflow: see `judged`.
+    """
+    kind = images.device.type
+    half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+    return images if half else images.detach().requires_grad_(True)
 
 
 def judged(
@@ -138,7 +142,8 @@ class R1(SlopePenalty):
     """gamma / 2 * E[|grad_x D(x)|^2] on real images (Mescheder et al. 2018, equation 9).
 
     https://arxiv.org/abs/1801.04406. The gradient is that at the image before augmentation, so that
-    the penalty contains the augmentation. Without autocast it needs no forward pass of its own.
+    the penalty contains the augmentation. Only under autocast to float16 it needs a forward pass of
+    its own.
     Logs the mean squared norm as `penalty/r1`.
 
     Args:
@@ -169,7 +174,7 @@ class R1(SlopePenalty):
         """The term."""
         with torch.autocast(turn.real.device.type, enabled=False):
             images, logits = self.shown(turn)
-            squares = slopes(logits, images).square().sum(dim=1).mean()
+            squares = wide(slopes(logits, images)).square().sum(dim=1).mean()
             self.observed = {f"penalty/{self.name}": squares.detach()}
             return self.gamma_now / 2 * squares
 

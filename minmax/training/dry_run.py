@@ -11,6 +11,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax import lock
 from minmax.class_counts import class_line, refuse_few
+from minmax.errors import UserError
 from minmax.training.sizes import batches_of_epoch, parameters_of
 
 MIB = 2**20
@@ -46,7 +47,7 @@ def summary_of(
     sizes = parameters_of(model)
     # Weights, gradients and Adam's two moments; averages of the generator.
     weights = 16 * sum(sizes.values()) + 4 * sizes["generator"] * len(model.averages)
-    activations = activation_bytes(model) * data.batch_size // TRIED
+    activations = activation_bytes(model, data.batch_size)
     pixels = images * data.channels * data.image_size**2
     needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}
     lines = {
@@ -67,8 +68,19 @@ def summary_of(
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
 
 
-def activation_bytes(model: GANModule) -> int:
-    """Bytes that autograd keeps for the backward passes of a step of `TRIED` images."""
+def activation_bytes(model: GANModule, batch_size: int) -> int:
+    """Bytes that autograd keeps for the backward passes of a step of this many images.
+
+    It is measured with `TRIED` images, or with all where a discriminator takes groups of more.
+    """
+    try:
+        return kept_bytes(model, TRIED) * batch_size // TRIED
+    except UserError:
+        return kept_bytes(model, batch_size)
+
+
+def kept_bytes(model: GANModule, images: int) -> int:
+    """Bytes that autograd keeps for the backward passes of a step of this many images."""
     kept: dict[int, int] = {}
     weights = {parameter.data_ptr() for parameter in model.parameters()}
 
@@ -78,10 +90,10 @@ def activation_bytes(model: GANModule) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        classes = model.sample_labels(TRIED)
-        fake = model(model.sample_latent(TRIED), classes)
+        classes = model.sample_labels(images)
+        fake = model(model.sample_latent(images), classes)
         judged = fake, fake.detach(), torch.zeros_like(fake)
-        graphs = [model.discriminator(images, classes) for images in judged]
+        graphs = [model.discriminator(shown, classes) for shown in judged]
         total = sum(kept.values())
     del graphs
     return total

@@ -448,13 +448,17 @@ def test_a_dry_run_says_what_would_be_done(fit, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_activations_are_those_of_the_closed_form():
+@pytest.mark.parametrize(("group", "seen"), [(2, [2] * 3), (4, [2] + [12] * 3)])
+def test_activations_are_those_of_the_closed_form(group, seen):
     """For linear layers: each keeps its input, and a leaky ReLU its output."""
     from torch import nn
 
     from gan_modules.networks import Discriminator, Generator
-    from minmax.training.dry_run import TRIED, activation_bytes
+    from minmax.errors import UserError
+    from minmax.training.dry_run import activation_bytes
     from tests.gan_modules.helpers import make_model
+
+    shown: list[int] = []
 
     class Linear(Discriminator):
         def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
@@ -462,6 +466,9 @@ def test_activations_are_those_of_the_closed_form():
             self.layer = nn.Linear(16, 1, bias=False)
 
         def forward(self, images: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+            shown.append(len(images))
+            if len(images) % group:
+                raise UserError(f"{len(images)} images can't be grouped")
             return self.layer(images.flatten(1)).squeeze(1)
 
     class Drawer(Generator):
@@ -474,5 +481,6 @@ def test_activations_are_those_of_the_closed_form():
 
     model = make_model(generator=Drawer, discriminator=Linear)
     # The latents, and the images once: real, fake and detached fake ones, the last two alike.
-    expected = 4 * TRIED * (5 + 16 + 16)
-    assert activation_bytes(model) == expected
+    expected = 4 * 12 * (5 + 16 + 16)
+    assert activation_bytes(model, 12) == expected
+    assert shown == seen

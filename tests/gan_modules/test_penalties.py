@@ -235,14 +235,31 @@ def test_r1_goes_through_the_augmentation(penalty: R1, mixed: bool) -> None:
 
 
 @pytest.mark.parametrize("penalty", [R1(), R2()])
-def test_r1_makes_a_forward_pass_of_its_own_only_under_autocast(penalty: R1) -> None:
+@pytest.mark.parametrize(("half", "passes"), [(None, 2), (torch.bfloat16, 2), (torch.float16, 3)])
+def test_r1_makes_a_forward_pass_of_its_own_only_under_float16(
+    penalty: R1, half: torch.dtype | None, passes: int
+) -> None:
     critic, calls = Linear(1.0), []
     critic.register_forward_hook(lambda *_: calls.append(1))
-    for mixed, passes in ((False, 2), (True, 3)):
-        calls.clear()
+    with torch.autocast("cpu", half or torch.bfloat16, enabled=half is not None):
+        penalty(watched(penalty, critic))
+    assert len(calls) == passes
+
+
+def test_in_bfloat16_the_gradient_of_r1_is_that_of_float32_but_for_its_digits() -> None:
+    critic, found = Critic32(1, 32, 1, width=16), []
+    images = torch.rand(8, 1, 32, 32)
+    for mixed in (False, True):
+        critic.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            penalty(watched(penalty, critic))
-        assert len(calls) == passes
+            turn = R1().watch(shown(critic, images, images))
+            turn.seen_real = turn.real
+            turn.real_logits = critic(turn.seen_real, turn.classes)
+            R1()(turn).backward(inputs=list(critic.parameters()))
+        weights = [w.grad.flatten() for w in critic.parameters() if w.grad is not None]
+        found.append(torch.cat(weights))
+    error = (found[1] - found[0]).norm() / found[0].norm()
+    assert 0 < error < 0.03
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
