@@ -9,6 +9,7 @@ from gan_modules.networks.biggan import (
 )
 from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
 from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
+from gan_modules.networks.fastgan import FastGANDiscriminator, FastGANGenerator
 from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
 from gan_modules.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from gan_modules.networks.network import (
@@ -40,6 +41,8 @@ __all__ = [
     "Discriminator",
     "FCDiscriminator",
     "FCGenerator",
+    "FastGANDiscriminator",
+    "FastGANGenerator",
     "Generator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",

@@ -25,8 +25,8 @@ class ResizingConv2d(nn.Conv2d):
 
     places: Tensor
 
-    def __init__(self, width_in: int, width_out: int, places: Tensor) -> None:
-        super().__init__(width_in, width_out, 3, padding=1)
+    def __init__(self, width_in: int, width_out: int, places: Tensor, bias: bool = True) -> None:
+        super().__init__(width_in, width_out, 3, padding=1, bias=bias)
         both = torch.kron(places, places).to(self.weight.device)
         self.register_buffer("places", both, persistent=False)
 
@@ -41,13 +41,14 @@ class ResizingConv2d(nn.Conv2d):
 class UpConv2d(ResizingConv2d):
     """Each pixel four times (nearest neighbour, 2x), then a 3x3 convolution with padding 1."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out, PLACES.flip(1))
+    def __init__(self, width_in: int, width_out: int, bias: bool = True) -> None:
+        super().__init__(width_in, width_out, PLACES.flip(1), bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        assert bias is not None
         kernel = self.spread(weight).transpose(0, 1)
         maps = conv_transpose2d(input, kernel, None, stride=2, padding=1)
+        if bias is None:
+            return maps
         return maps + bias.to(maps.dtype)[:, None, None]  # torch's own addition is slow on CPUs
 
 
