@@ -22,6 +22,7 @@ from gan_modules.parts import (
     Penalty,
     Unchanged,
 )
+from minmax.errors import UserError
 
 
 class Styled(Protocol):
@@ -50,6 +51,9 @@ class StyleGAN2(GANModule):
             StyleGAN2-ADA on CIFAR-10: 0.
         augment: change of all images that the discriminator sees; none means no change.
         **shared: options of all variants.
+
+    Raises:
+        UserError: the generator has no mapping, or `mixing` is no probability.
     """
 
     def __init__(
@@ -62,6 +66,13 @@ class StyleGAN2(GANModule):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
+        if not hasattr(self.generator, "mapping"):
+            raise UserError(
+                f"`generator` {type(self.generator).__name__} has no mapping, which StyleGAN2 "
+                "trains: choose StyleGAN2Generator"
+            )
+        if not 0 <= mixing <= 1:
+            raise UserError(f"`mixing` must lie in [0, 1], got {mixing}")
         self.game = game or CrossEntropy(discriminator_weight=1)
         self.penalty = penalty or LazyPenalty(R1(1.0), 16)
         self.path_length = path_length or PathLength(weight=0.0)
@@ -95,9 +106,12 @@ class StyleGAN2(GANModule):
 
         for update in range(self.generator_updates_due()):
             with self.updating(self.generator):
-                fake = synthesis(self.styles(self.sample_latent(len(real)), asked))
+                latent = self.sample_latent(len(real))
+                fake = synthesis(self.styles(latent, asked))
                 logits = self.discriminator(self.augment.fake(fake), asked)
-                loss_g = self.game.generator(logits, partial(self.judge_real, real, classes))
+                penalties = self.penalty.of_generator(self.generator, latent, asked, fake)
+                game_loss = self.game.generator(logits, partial(self.judge_real, real, classes))
+                loss_g = sum(penalties, game_loss)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)
                 optimizer_g.step()

@@ -12,9 +12,9 @@ from torch.nn.functional import conv2d, leaky_relu
 from gan_modules import StyleGAN2
 from gan_modules.networks import StyleGAN2Discriminator, StyleGAN2Generator
 from gan_modules.networks.stylegan2 import EqualConv2d, EqualLinear, Mapping, ModulatedConv2d
-from gan_modules.parts import R1, LazyPenalty, PathLength, RelativisticAverage
+from gan_modules.parts import R1, LazyPenalty, NoPenalty, PathLength, RelativisticAverage
 from minmax.errors import UserError
-from tests.gan_modules.helpers import fit, make_batches, make_model
+from tests.gan_modules.helpers import TinyGenerator, fit, make_batches, make_model
 
 SMALL = {"base": 64, "width": 16}
 COUNTS: list[tuple[int, int, dict[str, Any], dict[str, Any], tuple[int, int, int]]] = [
@@ -258,6 +258,28 @@ def test_the_generator_learns_first() -> None:
     model.manual_backward = noting  # type: ignore[assignment]
     fit(model, wide_batches(3))
     assert "".join(order) == "GDD" + "GD" + "GDD"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": TinyGenerator}, "TinyGenerator has no mapping.*choose StyleGAN2Generator"),
+        ({"mixing": 1.5}, r"`mixing` must lie in \[0, 1\], got 1.5"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        trained(1, **options)
+
+
+def test_terms_of_the_generator_are_added() -> None:
+    class Dark(NoPenalty):
+        def of_generator(self, *given: Any) -> list[Tensor]:
+            return [given[-1].square().mean()]
+
+    plain, with_term = trained(1, penalty=NoPenalty()), trained(1, penalty=Dark())
+    assert not torch.equal(plain.generator.constant, with_term.generator.constant)
+    assert with_term.observed["loss/generator"] > plain.observed["loss/generator"]
 
 
 def test_a_batch_that_groups_do_not_divide() -> None:
