@@ -84,6 +84,7 @@ class GANModule(Bookkeeping, Kept):
 
     Attributes:
         step_share: see `Penalty.step_share`; a variant with a penalty sets it.
+        generator_step_share: the same for the generator's optimizer.
         augment: change of all images that the discriminator sees; a variant may set its own.
         batches: how real and generated images reach the discriminator; likewise.
     """
@@ -93,6 +94,7 @@ class GANModule(Bookkeeping, Kept):
     no_classes: Tensor
     _average: int | None = None
     step_share = 1.0
+    generator_step_share = 1.0
 
     def __init__(
         self,
@@ -201,6 +203,16 @@ class GANModule(Bookkeeping, Kept):
         classes: Tensor = self.asked_classes(count, self.device)
         return classes
 
+    def categories_of(self, latents: Tensor) -> Tensor | None:
+        """Values int64 `[N]` of a categorical code in latents; none if the variant has no such."""
+        return None
+
+    def grid(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Seeded latents and classes of a picture; a class-conditional one has a row a class."""
+        rows = self.num_classes if self.conditional else rows
+        classes = torch.arange(rows, device=self.device).repeat_interleave(columns)
+        return self.seeded_latents(len(classes)), classes
+
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the generator itself, not of its average."""
         images: Tensor = self.generator(latent.to(self._weight_type), classes)
@@ -263,6 +275,7 @@ class GANModule(Bookkeeping, Kept):
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+        take_more_steps(optimizers[0], self.generator_step_share)
         take_more_steps(optimizers[1], self.step_share)
         for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
             schedule.check(optimizer)
@@ -297,6 +310,12 @@ class GANModule(Bookkeeping, Kept):
             batches=self.batches,
             update=self.trainer.global_step,
         )
+
+    @torch.no_grad()
+    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
+        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
+        logits: Tensor = self.discriminator(self.augment.real(real), classes)
+        return logits
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate outside autocast, so that a penalty's second derivative is float32.

@@ -45,6 +45,7 @@ class Bookkeeping(LightningModule):
     ema_shares: Tensor
     schedules: tuple[OptimizerSchedule, OptimizerSchedule]
     step_share: float
+    generator_step_share: float
 
     def __init__(self, discriminator_steps: int, clip_norms: tuple[float, float]) -> None:
         super().__init__()
@@ -127,8 +128,8 @@ class Bookkeeping(LightningModule):
         self.images_seen += images
         for part in self.parts():
             part.begin(self.images_seen)
-        for index, schedule in enumerate(self.schedules):
-            share = self.step_share if index else 1.0
+        step_shares = self.generator_step_share, self.step_share
+        for index, (schedule, share) in enumerate(zip(self.schedules, step_shares, strict=True)):
             schedule.apply(self.trainer.optimizers[index], self.images_seen, share)
         seen = self.images_seen
         shares = [half_life_share(images, seen, half_life) for half_life in self._half_lives]

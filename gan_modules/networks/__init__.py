@@ -9,7 +9,9 @@ from gan_modules.networks.biggan import (
 )
 from gan_modules.networks.dcgan32 import Critic32, DCGAN32Discriminator, DCGAN32Generator
 from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
+from gan_modules.networks.fastgan import FastGANDiscriminator, FastGANGenerator
 from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
+from gan_modules.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from gan_modules.networks.network import (
     ClassifyingDiscriminator,
     Discriminator,
@@ -19,9 +21,11 @@ from gan_modules.networks.network import (
 )
 from gan_modules.networks.packing import Packed
 from gan_modules.networks.r1_resnet import R1ResNetDiscriminator, R1ResNetGenerator
+from gan_modules.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gan_modules.networks.sagan import SAGANDiscriminator, SAGANGenerator
 from gan_modules.networks.sngan import SNGANDiscriminator, SNGANGenerator
 from gan_modules.networks.stacked import StackedDiscriminator, StackedGenerator
+from gan_modules.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 __all__ = [
     "ACGAN32Discriminator",
@@ -37,18 +41,26 @@ __all__ = [
     "Discriminator",
     "FCDiscriminator",
     "FCGenerator",
+    "FastGANDiscriminator",
+    "FastGANGenerator",
     "Generator",
+    "InfoGANDiscriminator",
+    "InfoGANGenerator",
     "Network",
     "Packed",
     "PlainBigGANDiscriminator",
     "PlainBigGANGenerator",
     "R1ResNetDiscriminator",
     "R1ResNetGenerator",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "SAGANDiscriminator",
     "SAGANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
     "StackedDiscriminator",
     "StackedGenerator",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
     "initialize_dcgan",
 ]

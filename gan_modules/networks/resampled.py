@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from gan_modules.networks.spectral import SpectralConv2d
-from gan_modules.precision import without_autocast
+from gan_modules.precision import wide, without_autocast
 
 PLACES = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
 """Along one axis, a kernel of three numbers at both places among four, summed."""
@@ -25,8 +25,8 @@ class ResizingConv2d(nn.Conv2d):
 
     places: Tensor
 
-    def __init__(self, width_in: int, width_out: int, places: Tensor) -> None:
-        super().__init__(width_in, width_out, 3, padding=1)
+    def __init__(self, width_in: int, width_out: int, places: Tensor, bias: bool = True) -> None:
+        super().__init__(width_in, width_out, 3, padding=1, bias=bias)
         both = torch.kron(places, places).to(self.weight.device)
         self.register_buffer("places", both, persistent=False)
 
@@ -41,13 +41,14 @@ class ResizingConv2d(nn.Conv2d):
 class UpConv2d(ResizingConv2d):
     """Each pixel four times (nearest neighbour, 2x), then a 3x3 convolution with padding 1."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out, PLACES.flip(1))
+    def __init__(self, width_in: int, width_out: int, bias: bool = True) -> None:
+        super().__init__(width_in, width_out, PLACES.flip(1), bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        assert bias is not None
         kernel = self.spread(weight).transpose(0, 1)
         maps = conv_transpose2d(input, kernel, None, stride=2, padding=1)
+        if bias is None:
+            return maps
         return maps + bias.to(maps.dtype)[:, None, None]  # torch's own addition is slow on CPUs
 
 
@@ -72,3 +73,46 @@ class SpectralConvPool2d(SpectralConv2d, ConvPool2d):
 def upsampled(maps: Tensor) -> Tensor:
     """Each pixel four times: `[N, C, H, W]` to `[N, C, 2 H, 2 W]`."""
     return nn.functional.interpolate(maps, scale_factor=2)
+
+
+TENT = (0.125, 0.375, 0.375, 0.125)
+"""[1, 3, 3, 1] / 8: bilinear interpolation between pixels twice as far apart."""
+
+
+def filtered_down(maps: Tensor) -> Tensor:
+    """Every second pixel behind a [1, 3, 3, 1] filter: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
+
+    In float32, also under autocast: in bfloat16 a CPU takes 20 times as long.
+    """
+    with without_autocast(maps):
+        maps = wide(maps)
+        return conv2d(maps, depthwise(maps), None, 2, 1, groups=maps.shape[1])
+
+
+def filtered_up(maps: Tensor) -> Tensor:
+    """Zeros between pixels, then a [1, 3, 3, 1] filter: `[N, C, H, W]` to `[N, C, 2 H, 2 W]`.
+
+    This is bilinear interpolation, with zeros around the image; in float32, as `filtered_down`.
+    """
+    with without_autocast(maps):
+        maps = wide(maps)
+        return conv_transpose2d(maps, 4 * depthwise(maps), None, 2, 1, groups=maps.shape[1])
+
+
+def filtered(maps: Tensor, padding: int, gain: float = 1.0) -> Tensor:
+    """A [1, 3, 3, 1] filter at each pixel, in float32, as `filtered_down`.
+
+    Args:
+        maps: `[N, C, H, W]`.
+        padding: zeros around the maps.
+        gain: factor of the filter, whose numbers sum to 1.
+    """
+    with without_autocast(maps):
+        maps = wide(maps)
+        return conv2d(maps, gain * depthwise(maps), None, 1, padding, groups=maps.shape[1])
+
+
+def depthwise(maps: Tensor) -> Tensor:
+    """The filter `[C, 1, 4, 4]` for maps `[N, C, H, W]`."""
+    tent = torch.tensor(TENT, dtype=maps.dtype, device=maps.device)
+    return torch.outer(tent, tent).expand(maps.shape[1], 1, -1, -1)

@@ -13,12 +13,14 @@ from gan_modules.parts.games import (
     JudgeReal,
     LeastSquares,
     RelativisticAverage,
+    RelativisticPairing,
     TopK,
     Wasserstein,
 )
 from gan_modules.parts.labels import HardLabels, LabelFlips, OneSidedSmoothing, SoftLabels
 from gan_modules.parts.lecam import LeCam
 from gan_modules.parts.part import Part
+from gan_modules.parts.path_length import PathLength
 from gan_modules.parts.penalties import (
     DRAGAN,
     R1,
@@ -77,8 +79,10 @@ __all__ = [
     "OptimizerSchedule",
     "Orthogonal",
     "Part",
+    "PathLength",
     "Penalty",
     "RelativisticAverage",
+    "RelativisticPairing",
     "Schedule",
     "SeparateBatches",
     "SignControl",

@@ -7,6 +7,7 @@ With few images it can leak: gray squares of the cutout then appear in the sampl
 """
 
 from abc import ABC, abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -130,6 +131,23 @@ class DiffAugment(InOrder):
         self.colour = colour
         self.translation = translation
         self.cutout = cutout
+
+    def both(self, images: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
+        """Images at the full and at half the size, changed by the same draws.
+
+        Small ones are changed at the full size, each pixel four times, and halved by means of 2x2
+        pixels.
+
+        Args:
+            images: `[N, C, H, W]`.
+            small: `[N, C, H/2, W/2]`.
+        """
+        seen = torch.cat([images, F.interpolate(small, scale_factor=2)])
+        for change in self._each():
+            draws = cast(Drawn, change).draw(images)
+            seen = cast(Drawn, change).changed(seen, *(draw.repeat(2) for draw in draws))
+        images, small = seen.chunk(2)
+        return images, F.avg_pool2d(small, 2)
 
 
 def rounded(length: float) -> int:

@@ -196,6 +196,31 @@ class RelativisticAverage(Game):
         return self.discriminator(fake, judge_real())
 
 
+class RelativisticPairing(Game):
+    """Relativistic pairing game (Jolicoeur-Martineau 2018; Huang et al. 2024, equation 2).
+
+    https://arxiv.org/abs/1807.00734, https://arxiv.org/abs/2501.05441. The n-th generated image is
+    compared with the n-th real one, so both batches have the same size. A constant added to all
+    logits changes nothing. Chance level is log 2 = 0.693 for both networks.
+    """
+
+    has_zero = False
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Cross entropy of D(x) - D(G(z)) against 1."""
+        if real.shape != fake.shape:
+            raise UserError(
+                "`game` RelativisticPairing compares each generated image with a real one, and got "
+                f"logits of {len(real)} and {len(fake)}: choose RelativisticAverage, or leave out "
+                "TopK"
+            )
+        return F.softplus(wide(fake) - wide(real)).mean()
+
+    def generator(self, fake: Tensor, judge_real: JudgeReal) -> Tensor:
+        """Cross entropy of D(G(z)) - D(x) against 1."""
+        return self.discriminator(fake, judge_real())
+
+
 class TopK(Game):
     """A game whose generator learns from its best images alone (Sinha et al. 2020).
 

@@ -17,22 +17,18 @@ from minmax.errors import UserError
 from minmax.files import whole
 
 
-def class_rows(num_classes: int, columns: int) -> Tensor:
-    """Labels int64 `[num_classes * columns]`: one row for each class."""
-    return torch.arange(num_classes).repeat_interleave(columns)
-
-
 class Pictures(GANCallback):
     """Grids of real images, of images from fixed latents, and of interpolated latents.
 
     They are shown in TensorBoard's image tab, and saved in `pictures/` of the run's folder as
     `real.png`, `fake_IMAGES.png` (IMAGES: real images trained on by then), `fake_last.png`
-    and `interpolation.png`. Class-conditional generators draw one row for each class.
+    and `interpolation.png`. Class-conditional generators draw one row for each class, and InfoGAN
+    one for each category.
 
     Args:
         every_images: real images from one grid to the next.
         columns: images in a row.
-        rows: number of rows; ignored by class-conditional generators.
+        rows: number of rows; ignored by class-conditional generators and InfoGAN.
     """
 
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
@@ -70,10 +66,9 @@ class Pictures(GANCallback):
         """Show the last images, and interpolations between latents."""
         assert isinstance(pl_module, GANModule)
         self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), "last")
-        rows = pl_module.num_classes if pl_module.conditional else self.rows
-        start, end = pl_module.seeded_latents(2 * rows).chunk(2)
+        _, labels = pl_module.grid(self.rows, self.columns)
+        start, end = pl_module.seeded_latents(2 * len(labels) // self.columns).chunk(2)
         latents = slerp(start, end, self.columns).flatten(0, 1)
-        labels = class_rows(rows, self.columns).to(pl_module.device)
         images = pl_module.sample(latents, labels)
         self._show(trainer, pl_module, "interpolation", images)
 
@@ -93,9 +88,7 @@ class Pictures(GANCallback):
         return loader.batch(order.to(loader.labels.device))[0]
 
     def _fixed_images(self, module: GANModule) -> Tensor:
-        rows = module.num_classes if module.conditional else self.rows
-        labels = class_rows(rows, self.columns).to(module.device)
-        return module.sample(module.seeded_latents(len(labels)), labels)
+        return module.sample(*module.grid(self.rows, self.columns))
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
         images = self._fixed_images(module)

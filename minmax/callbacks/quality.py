@@ -286,7 +286,9 @@ class Quality(GANCallback):
                 return together[: self.count]
 
             fake = fake.map(interleaved)
-        return real, replace(fake, labels=labels.to(scorer.device) if module.conditional else None)
+        asked, categories = labels if module.conditional else None, module.categories_of(latents)
+        fake = replace(fake, labels=asked, categories=categories)
+        return real, fake.map(lambda given: given.to(scorer.device))
 
     def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
         """Draw images uint8 `[N, C, H, W]` from latents and labels, in the run's precision."""

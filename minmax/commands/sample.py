@@ -1,6 +1,7 @@
 """`python cli.py sample`: draw images from a trained generator."""
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -36,6 +37,26 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="greatest absolute value in the latents (BigGAN's truncation trick): better and less "
         "varied images (default: none)",
+    )
+    options.add_argument(
+        "--psi",
+        type=float,
+        help="of generators with a mapping (StyleGAN2): w moves towards its average, to this share "
+        "of its distance; below 1 better and less varied images (default: 1)",
+    )
+    options.add_argument(
+        "--mix-seed",
+        type=int,
+        metavar="SEED",
+        help="of generators with a mapping: the last styles are those of the latents of this seed",
+    )
+    options.add_argument(
+        "--mix-from",
+        type=int,
+        default=0,
+        metavar="STYLE",
+        help="number of the first of these styles; 4 of 8 mixes coarse and fine ones at 32 pixels "
+        "(default 0)",
     )
     options.add_argument(
         "--interpolate",
@@ -85,6 +106,9 @@ def main(arguments: Sequence[str]) -> None:
         options.truncation,
         options.interpolate,
         options.average,
+        options.psi,
+        options.mix_seed,
+        options.mix_from,
     )
     write(model, job, output, kind, options.devices, options.interpolate, options.nearest)
     print(f"{len(job.latents)} images are in {output}")
@@ -122,6 +146,12 @@ def check(options: argparse.Namespace, output: Path, kind: str) -> None:
             raise UserError(f"--{option} must be at least {least}, got {value}")
     if options.truncation is not None and not options.truncation > 0:
         raise UserError(f"--truncation must be above 0, got {options.truncation}")
+    if options.psi is not None and not math.isfinite(options.psi):
+        raise UserError(f"--psi must be a number, got {options.psi}")
+    if options.mix_from and options.mix_seed is None:
+        raise UserError(
+            f"--mix-from {options.mix_from} says where --mix-seed begins: add it, or leave both out"
+        )
     if options.interpolate and options.count < 2:
         raise UserError("--interpolate goes from one latent to the next: give --count 2 or more")
     if kind in (".gif", ".mp4") and not options.interpolate:

@@ -10,6 +10,7 @@ from minmax.lock import NAME, locked
 from minmax.reporting.comparison import score_rows
 from minmax.reporting.groups import groups_of
 from minmax.reporting.tables import aligned
+from minmax.reporting.verdict import verdict
 from minmax.studying.carrying_out import train
 from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import keep_plan, overview, runs_of
@@ -47,5 +48,8 @@ def main(arguments: Sequence[str]) -> None:
         train(folder, runs, [runs[chosen.run - 1]] if chosen.run else runs, chosen.retry)
     print(overview(runs))
     if any(run.state == "done" for run in runs):
-        print("\n" + aligned(score_rows(groups_of([folder])[1])))
+        groups = groups_of([folder])[1]
+        print("\n" + aligned(score_rows(groups)))
+        if said := verdict(groups):
+            print(said)
     print(f"Study: {folder}  Report: python cli.py report {folder}")

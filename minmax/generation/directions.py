@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules import GANModule
+from minmax.generation.styles import w_of
 
 LATENTS = 2048
 
@@ -16,18 +17,23 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     activations of many latents, find their principal components, and regress the latents on the
     coordinates. A class-conditional generator is given its first class.
 
+    Of a generator with a mapping they are the principal components of w, each times the standard
+    deviation along it.
+
     Args:
         model: its averaged generator is used if there is one, else its generator.
         count: number of directions.
         seed: of the latents.
 
     Returns:
-        Directions of length 1, `[count, latent_dim]`, and the share of the activations' variance
-        along each, `[count]`.
+        Directions of length 1, `[count, latent_dim]`, or in w, `[count, width]`; and the share of
+        the activations' variance along each, `[count]`.
     """
     network = model.drawing_network
     latents = model.seeded_latents(LATENTS, seed)
     labels = torch.zeros(LATENTS, dtype=torch.int64)
+    if hasattr(network, "mapping"):
+        return components(w_of(model, latents, labels), count)
     seen: list[Tensor] = []
     first = next(layer for layer in network.modules() if list(layer.parameters(recurse=False)))
     hook = first.register_forward_hook(lambda _, __, outputs: seen.append(outputs.flatten(1)))
@@ -48,3 +54,15 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     directions = torch.linalg.lstsq(coordinates, latents.double()).solution
     shares = variances.flip(0)[:count] / centred.square().sum()
     return nn.functional.normalize(directions, dim=1).float(), shares.float()
+
+
+def components(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Principal components of vectors `[N, width]`, and the share of the variance along each.
+
+    Each is as long as the standard deviation along it.
+    """
+    centred = vectors.double() - vectors.double().mean(dim=0)
+    _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
+    deviations = lengths[:count] / (len(vectors) - 1) ** 0.5
+    shares = lengths.square()[:count] / lengths.square().sum()
+    return (deviations[:, None] * directions[:count]).float(), shares.float()

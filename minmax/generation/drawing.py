@@ -18,6 +18,7 @@ from gan_modules.latents import slerp, truncate
 from gan_modules.to_bytes import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
+from minmax.generation.styles import Styling, styled
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """Images uint8 `[N, H, W, C]`."""
@@ -34,6 +35,7 @@ class Job:
         names: of the images, for files.
         batch_size: images drawn at once.
         average: that draws; see `GANModule.draw_with`.
+        styling: what is done to w, by generators with a mapping; none is nothing.
     """
 
     checkpoint: str
@@ -42,6 +44,7 @@ class Job:
     names: list[str]
     batch_size: int
     average: int | None = None
+    styling: Styling | None = None
 
 
 def choose_labels(
@@ -81,6 +84,9 @@ def prepared(
     truncation: float | None = None,
     interpolate: int | None = None,
     average: int | None = None,
+    psi: float | None = None,
+    mix_seed: int | None = None,
+    mix_from: int = 0,
 ) -> tuple[GANModule, Job]:
     """The model, and what to draw with it; `sample --help` explains the options."""
     model, class_names = load_model(checkpoint, average)
@@ -96,7 +102,12 @@ def prepared(
     if model.conditional:
         of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
         names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
-    return model, Job(checkpoint, latents, labels, names, batch_size, average)
+    styling = None
+    if psi is not None or mix_seed is not None:
+        others = None if mix_seed is None else model.seeded_latents(len(latents), mix_seed)
+        styling = Styling(1.0 if psi is None else psi, others, mix_from)
+        styled(model, latents[:1], labels[:1], styling.part(slice(0, 1)))
+    return model, Job(checkpoint, latents, labels, names, batch_size, average, styling)
 
 
 def in_file(name: str) -> str:
@@ -122,7 +133,11 @@ def drawn(
     ) as bar:
         for start in starts:
             part = slice(start, start + job.batch_size)
-            images = model.sample(job.latents[part].to(device), job.labels[part].to(device))
+            latents, labels = job.latents[part].to(device), job.labels[part].to(device)
+            if job.styling is None:
+                images = model.sample(latents, labels)
+            else:
+                images = styled(model, latents, labels, job.styling.part(part))
             yield start, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
             bar.update(len(images) * ranks)
 

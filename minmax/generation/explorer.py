@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 import torch
+from torch import Tensor
 
 from gan_modules.latents import slerp
 from gan_modules.to_bytes import to_uint8
@@ -11,6 +12,7 @@ from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions
 from minmax.generation.grids import grid
+from minmax.generation.styles import images_of, w_of
 
 STEPS = 101
 MOST = 256
@@ -29,6 +31,9 @@ class Choice:
         way: position between the two, from 0 to 1.
         label: class, for a class-conditional generator; -1: each in turn.
         along: distance along each direction.
+        psi: truncation, of generators with a mapping.
+        first: number of the first style that the other seed's latents give; all styles are left
+            alone if there are no more.
     """
 
     count: int = 16
@@ -37,6 +42,8 @@ class Choice:
     way: float = 0.0
     label: int = -1
     along: list[float] = field(default_factory=list)
+    psi: float = 1.0
+    first: int = MOST
 
 
 class Explorer:
@@ -55,21 +62,46 @@ class Explorer:
             raise UserError(
                 f"--directions must lie between 1 and {self.model.latent_dim}, got {count}"
             )
+        self.styles: int = getattr(self.model.drawing_network, "styles", 0)
         self.directions, self.shares = principal_directions(self.model, count)
 
     def png(self, choice: Choice) -> bytes:
         """A grid of the chosen images."""
-        model = self.model
-        latents = model.seeded_latents(choice.count, choice.seed)
-        if choice.way > 0:
-            end = model.seeded_latents(choice.count, choice.other_seed)
-            latents = slerp(latents, end, STEPS)[:, round(choice.way * (STEPS - 1))]
-        for distance, direction in zip(choice.along, self.directions, strict=False):
-            latents = latents + distance * direction
-        labels = torch.arange(choice.count) % model.num_classes
-        if choice.label >= 0:
-            labels = torch.full_like(labels, choice.label)
-        pixels = to_uint8(model.sample(latents, labels)).permute(0, 2, 3, 1).numpy()
+        images = self.styled(choice) if self.styles else self.plain(choice)
+        pixels = to_uint8(images).permute(0, 2, 3, 1).numpy()
         content = BytesIO()
         grid(pixels, max(1, round(choice.count**0.5))).save(content, "PNG")
         return content.getvalue()
+
+    def ends(self, choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents of both seeds, and labels."""
+        labels = torch.arange(choice.count) % self.model.num_classes
+        if choice.label >= 0:
+            labels = torch.full_like(labels, choice.label)
+        start, end = (
+            self.model.seeded_latents(choice.count, seed)
+            for seed in (choice.seed, choice.other_seed)
+        )
+        return start, end, labels
+
+    def plain(self, choice: Choice) -> Tensor:
+        """The chosen images, by way of the latents."""
+        latents, end, labels = self.ends(choice)
+        if choice.way > 0:
+            latents = slerp(latents, end, STEPS)[:, round(choice.way * (STEPS - 1))]
+        return self.model.sample(self.moved(latents, choice), labels)
+
+    def styled(self, choice: Choice) -> Tensor:
+        """The chosen images, by way of w."""
+        start, end, labels = self.ends(choice)
+        w, other = w_of(self.model, start, labels), w_of(self.model, end, labels)
+        moved = self.moved(torch.lerp(w, other, choice.way), choice)
+        if choice.first >= self.styles:
+            return images_of(self.model, moved, choice.psi, None, 0)
+        return images_of(self.model, moved, choice.psi, other, choice.first)
+
+    def moved(self, vectors: Tensor, choice: Choice) -> Tensor:
+        """Latents, or w, moved along the directions."""
+        for distance, direction in zip(choice.along, self.directions, strict=False):
+            vectors = vectors + distance * direction
+        return vectors

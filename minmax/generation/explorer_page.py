@@ -69,15 +69,22 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
                 on_change=lambda e: choose(name, e.value, least, most),
             ).classes("w-24")
 
-        def slider(label: str, least: float, most: float, on_change: Callable[..., object]) -> None:
+        def slider(
+            label: str,
+            least: float,
+            most: float,
+            on_change: Callable[..., object],
+            value: float = 0,
+            steps: int = STEPS - 1,
+        ) -> None:
             ui.label(label).classes("text-sm text-gray-500 mt-2")
-            step = (most - least) / (STEPS - 1)
-            moved = ui.slider(min=least, max=most, step=step, value=0, on_change=on_change)
-            sliders.append(moved.props(f'label aria-label="{label}"').classes("w-full"))
+            step = (most - least) / steps
+            moved = ui.slider(min=least, max=most, step=step, value=value, on_change=on_change)
+            sliders.append((moved.props(f'label aria-label="{label}"').classes("w-full"), value))
 
         ui.dark_mode(None)  # the browser's setting
         ui.label(explorer.name).classes("text-lg break-all")
-        sliders: list[ui.slider] = []
+        sliders: list[tuple[ui.slider, float]] = []
         with ui.row().classes("w-full gap-8"):
             with ui.column().classes("w-80 max-w-full gap-0"):
                 with ui.row().classes("gap-3"):
@@ -93,11 +100,18 @@ def page_of(explorer: Explorer) -> Callable[[], None]:
                         on_change=lambda e: choose("label", e.value, -1, len(names) - 2),
                     ).classes("w-full")
                 slider("way to the other seed", 0, 1, lambda e: choose("way", e.value, 0, 1))
+                if styles := explorer.styles:
+                    slider("truncation psi", 0, 1, lambda e: choose("psi", e.value, 0, 1), 1)
+                    slider(
+                        f"the other seed's styles, from this one of {styles} on",
+                        *(0, styles, lambda e: choose("first", e.value, 0, styles)),
+                        *(styles, styles),
+                    )
                 for index, share in enumerate(explorer.shares.tolist()):
                     name = f"direction {index + 1}, {share:.1%} of the variance"
                     slider(name, -REACH, REACH, lambda e, index=index: go(index, e.value))
                 with ui.row().classes("mt-4"):
-                    ui.button("reset", on_click=lambda: [s.set_value(0) for s in sliders])
+                    ui.button("reset", on_click=lambda: [s.set_value(v) for s, v in sliders])
                     ui.button("download", on_click=download)
             picture = ui.image().classes("w-[36rem] max-w-full").style("image-rendering: pixelated")
             # On a phone it stays above the sliders, and visible while they are moved.

@@ -86,7 +86,7 @@ def contract_of(
     return {
         "inputs": inputs,
         "output": f"float32 [N, {', '.join(map(str, shape))}] in [-1, 1]; "
-        "to bytes: round((x + 1) * 127.5)",
+        "to bytes: round((x + 1) * 127.5), cut to 0 and 255",
         "latent_dim": model.latent_dim,
         "image_shape": shape,
         "value_range": [-1, 1],

@@ -37,3 +37,14 @@ def class_entropy(class_logits: Tensor) -> float:
 def class_match(class_logits: Tensor, labels: Tensor) -> float:
     """Share of images whose predicted class, from logits `[N, K]`, is their label `[N]`."""
     return float((class_logits.argmax(dim=1) == labels).double().mean())
+
+
+def code_purity(class_logits: Tensor, categories: Tensor) -> float:
+    """Share of images whose predicted class is the most frequent one of their category.
+
+    Classes come from logits `[N, K]`; categories, int64 `[N]`, are a generator's own.
+    """
+    classes = class_logits.shape[1]
+    pairs = torch.bincount(categories * classes + class_logits.argmax(dim=1))
+    pairs = torch.cat([pairs, pairs.new_zeros(-len(pairs) % classes)])
+    return float(pairs.view(-1, classes).amax(dim=1).sum()) / len(categories)

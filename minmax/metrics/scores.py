@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minmax.metrics.distances import frechet_distance, kernel_distance
 from minmax.metrics.manifolds import manifold_scores
-from minmax.metrics.of_classes import class_entropy, class_match, inception_score
+from minmax.metrics.of_classes import class_entropy, class_match, code_purity, inception_score
 from minmax.metrics.seen import Images
 from minmax.metrics.table import SCORES
 
@@ -58,6 +58,11 @@ class Compared:
         if found is None or asked is None or not len(asked):
             return None
         return class_match(found, asked)
+
+    def code_purity(self) -> float | None:
+        """With the categories that the generator was given."""
+        found, given = self.fake.class_logits, self.fake.categories
+        return None if found is None or given is None else code_purity(found, given)
 
 
 def score(

@@ -1,7 +1,7 @@
 """Images as their features, logits and labels."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -17,17 +17,19 @@ class Images:
         class_logits: of the data's classes, by the domain classifier, `[N, K]`, or None.
         labels: classes of real images, or those that the generator was given, int64 `[N]`; None
             for an unconditional generator.
+        categories: values of a categorical code that the generator was given, int64 `[N]`, or None.
     """
 
     features: Tensor
     logits: Tensor | None = None
     class_logits: Tensor | None = None
     labels: Tensor | None = None
+    categories: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Images":
         """Apply a function to each tensor."""
-        tensors = (self.features, self.logits, self.class_logits, self.labels)
-        return Images(*(tensor if tensor is None else function(tensor) for tensor in tensors))  # type: ignore[arg-type]
+        changed = {name: function(held) for name, held in vars(self).items() if held is not None}
+        return replace(self, **changed)
 
     @staticmethod
     def joined(parts: Sequence["Images"]) -> "Images":
@@ -37,4 +39,4 @@ class Images:
             tensors = [getattr(part, name) for part in parts]
             return None if tensors[0] is None else torch.cat(tensors)
 
-        return Images(*map(join, ("features", "logits", "class_logits", "labels")))  # type: ignore[arg-type]
+        return Images(*(join(field.name) for field in fields(Images)))  # type: ignore[arg-type]

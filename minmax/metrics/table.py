@@ -110,6 +110,14 @@ _ALL = (
         scale="share",
     ),
     Score(
+        "code_purity",
+        "higher",
+        "images of their category's usual class",
+        lambda it: it.code_purity(),
+        of_features=False,
+        scale="share",
+    ),
+    Score(
         "nearest",
         "near 1",
         "distance to the nearest training image, over held-out ones",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
 from gan_modules import ACGAN, GAN, GANModule
-from minmax.callbacks.pictures import Pictures, class_rows
+from minmax.callbacks.pictures import Pictures
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,
@@ -182,11 +182,6 @@ def test_pictures_do_not_disturb_the_training(tmp_path: Path, variant: type[GANM
 def test_numbers_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"`Pictures.{name}` must be at least 1, got 0"):
         Pictures(**{name: 0})
-
-
-def test_class_rows() -> None:
-    assert class_rows(3, 2).tolist() == [0, 0, 1, 1, 2, 2]
-    assert class_rows(3, 2).dtype == torch.int64
 
 
 def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) -> None:

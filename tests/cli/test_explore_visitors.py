@@ -36,7 +36,7 @@ class Model:
 
 class Explorer:
     name, class_names, model = "stand-in", ["a", "b"], Model()
-    directions, shares = torch.eye(2), torch.ones(2) / 2
+    directions, shares, styles = torch.eye(2), torch.ones(2) / 2, 0
 
     def __init__(self, *arguments): pass
 

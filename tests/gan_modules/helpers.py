@@ -126,13 +126,13 @@ class Batches:
         return iter(self.batches)
 
 
-def make_batches(count: int, batch_size: int = 8) -> Batches:
+def make_batches(count: int, batch_size: int = 8, size: int = SIZE) -> Batches:
     """The same batches of images and labels at every call."""
     random = torch.Generator().manual_seed(42)
     return Batches(
         [
             (
-                torch.rand(batch_size, CHANNELS, SIZE, SIZE, generator=random) * 2 - 1,
+                torch.rand(batch_size, CHANNELS, size, size, generator=random) * 2 - 1,
                 torch.randint(CLASSES, (batch_size,), generator=random),
             )
             for _ in range(count)

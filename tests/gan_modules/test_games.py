@@ -16,6 +16,7 @@ from gan_modules.parts import (
     LabelFlips,
     LeastSquares,
     RelativisticAverage,
+    RelativisticPairing,
     TopK,
     Wasserstein,
 )
@@ -234,6 +235,23 @@ def test_relativistic_average_compares_with_the_mean_of_the_other_kind(logits: T
     zeros = torch.zeros(4)
     assert game.discriminator(zeros, zeros).item() == pytest.approx(2 * log(2))
     assert not game.has_zero
+
+
+def test_relativistic_pairing_compares_each_image_with_its_own(logits: Tensor) -> None:
+    game, (real, fake) = RelativisticPairing(), (logits[:25].double(), logits[25:].double())
+    real.requires_grad_()
+    above = torch.sigmoid(real - fake)
+    loss = game.discriminator(real, fake)
+    torch.testing.assert_close(loss, -above.log().mean())
+    torch.testing.assert_close(slope(loss, real), (above - 1).detach() / 25)
+    torch.testing.assert_close(game.discriminator(real + 7, fake + 7), loss)
+    torch.testing.assert_close(game.generator(fake, lambda: real), -(1 - above).log().mean())
+    assert game.discriminator(real, fake.flip(0)) != loss
+    zeros = torch.zeros(4)
+    assert game.discriminator(zeros, zeros).item() == pytest.approx(log(2))
+    assert not game.has_zero
+    with pytest.raises(UserError, match=r"logits of 13 and 25: choose RelativisticAverage, or le"):
+        TopK(game).generator(fake, lambda: real)
 
 
 def test_top_k_teaches_by_the_best_images_alone() -> None:

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules import ACGAN, GAN, WGANGP, FastGAN, GANModule, InfoGAN, StyleGAN2
 from gan_modules.networks import Discriminator
 from minmax.metrics.table import SCORES
 from tests.gan_modules.helpers import (
@@ -75,6 +75,9 @@ NAMES: dict[type[GANModule], set[str]] = {
         "loss_class/generator",
         "loss_class/real",
     },
+    FastGAN: {"loss/reconstruction"},
+    InfoGAN: {"loss_code/category", "loss_code/continuous"},
+    StyleGAN2: {"path_length/mean", "path_length/value"},
     WGANGP: {"accuracy/pairs", "penalty/norm", "penalty/value"},
 }
 

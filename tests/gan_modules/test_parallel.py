@@ -14,8 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_modules import ACGAN, GAN, GANDDP, WGANGP, GANModule
-from gan_modules.networks import Discriminator, Generator
+from gan_modules import ACGAN, GAN, GANDDP, R3GAN, WGANGP, GANModule, StyleGAN2
+from gan_modules.networks import (
+    Discriminator,
+    Generator,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+)
 from gan_modules.networks.bodies import ProjectionHead
 from gan_modules.networks.conditional import VectorBatchNorm2d
 from gan_modules.networks.network import one_hot
@@ -109,6 +114,14 @@ class SpectralDiscriminator(Discriminator):
         return self.head(self.block(images).relu().sum((2, 3)), classes)
 
 
+class Still(StyleGAN2Generator):
+    """With the same noise in each image: new noise would be each rank's own."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__(*shape, base=32, width=8)
+        self.layers.eval()
+
+
 PLAIN = {
     "discriminator": partial(TinyDiscriminator, dropout=0.0),
     "ema_half_life_images": [30, 90],
@@ -137,6 +150,16 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
         },
     ),
     "ACGAN": (ACGAN, {"discriminator": Classifier}),
+    "R3GAN": (R3GAN, PLAIN | {"generator": Unnormed}),
+    "StyleGAN2": (
+        StyleGAN2,
+        {
+            "generator": Still,
+            "discriminator": partial(StyleGAN2Discriminator, base=32, width=8),
+            "image_size": 32,
+            "penalty": LazyPenalty(R1(1.0), 2),
+        },
+    ),
     "WGANGP": (
         WGANGP,
         {"discriminator": partial(TinyDiscriminator, dropout=0.0), "discriminator_steps": 1},
@@ -147,11 +170,16 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     ),
 }
 
+NO_BATCH_NORM = ("GAN without batch norm", "R3GAN", "StyleGAN2")
+
 
 def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
     """Train on these rows of six batches of eight images, with these rows of all random draws."""
+    variant, arguments = CASES[case]
     batches = [(images[ranks], labels[ranks]) for images, labels in make_batches(6)]
-    patch = pytest.MonkeyPatch()
+    if size := arguments.get("image_size"):
+        batches = [(nn.functional.interpolate(i, size), labels) for i, labels in batches]
+    model, patch = make_model(variant, **arguments), pytest.MonkeyPatch()
     for name in ("randn", "rand"):
         draw = getattr(torch, name)
         whole = lambda count, *rest, draw=draw, **kind: draw(8, *rest, **kind)[ranks]  # noqa: E731
@@ -162,9 +190,7 @@ def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
         lambda high, size, draw=torch.randint, **kind: draw(high, (8,), **kind)[ranks],
     )
     patch.setattr(GANModule, "global_rank", 0)
-    variant, arguments = CASES[case]
     try:
-        model = make_model(variant, **arguments)
         fit(model, Batches(batches), precision="64-true", **options)
     finally:
         patch.undo()
@@ -399,7 +425,7 @@ def test_two_halves_are_the_whole(
         assert distance(rank[case, True], whole) < 1e-12
         # Each rank's own batch norm is another training, though the same one on both ranks.
         apart = distance(weights_of(rank[case, False]), weights_of(whole))
-        assert apart < 1e-12 if case == "GAN without batch norm" else apart > 1e-4
+        assert apart < 1e-12 if case in NO_BATCH_NORM else apart > 1e-4
     assert equal(ranks[0][case, True], ranks[1][case, True])
     assert equal(weights_of(ranks[0][case, False]), weights_of(ranks[1][case, False]))
 

@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules import ACGAN, GAN, R3GAN, WGANGP, GANModule, InfoGAN
+from gan_modules.networks import InfoGANDiscriminator, InfoGANGenerator
 from gan_modules.parts import (
     ADA,
     DRAGAN,
@@ -46,6 +47,7 @@ from gan_modules.parts import (
     WeightClipping,
 )
 from tests.gan_modules.helpers import (
+    SIZE,
     VARIANTS,
     AfterBatch,
     RecordingLogger,
@@ -167,6 +169,16 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
         },
     ),
     "WGANGP": (WGANGP, {"discriminator_steps": 2}),
+    "InfoGAN": (
+        InfoGAN,
+        {
+            "generator": partial(InfoGANGenerator, width=1),
+            "discriminator": partial(InfoGANDiscriminator, width=1),
+            "image_size": 28,
+            "latent_dim": 13,
+        },
+    ),
+    "R3GAN": (R3GAN, {"penalty": SumOfPenalties([ApproximateR1(), R2()]), "augment": ADA(0.5)}),
 }
 
 
@@ -179,7 +191,8 @@ def test_no_step_waits_for_the_device(
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
     model = make_model(variant, **fused, **options, ema_half_life_images=half_life)
     steps, logger = watch(monkeypatch, variant), RecordingLogger()
-    data = TinyImages() if "asked_classes" in options else make_batches(4)
+    batches = make_batches(4, size=options.get("image_size", SIZE))
+    data = TinyImages() if "asked_classes" in options else batches
     fit(model, data, logger=logger, log_every_n_steps=every)
     assert len(steps) == 4
     assert bool(logger.records) == (every == 1)

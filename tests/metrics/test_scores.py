@@ -209,6 +209,11 @@ def test_scores_are_those_that_can_be_told() -> None:
     logits = normal(30, 3, 2)
     known = Images(fake.features, normal(30, 9, 3), logits)
     assert score(real, known, "x", 0).keys() == names | {"is_x", "class_entropy"}
+    coded = Images(fake.features, None, logits, categories=logits.argmax(1))
+    result = score(real, coded, "x", 0)
+    assert result.keys() == names | {"class_entropy", "code_purity"}
+    assert result["code_purity"] == 1
+    assert score(real, Images(fake.features, categories=logits.argmax(1)), "x", 0).keys() == names
     asked = Images(fake.features, None, logits, logits.argmax(1))
     result = score(real, asked, "x", 0)
     assert result.keys() == names | {"class_entropy", "class_match"}

@@ -1,0 +1,66 @@
+"""What a study says in the end."""
+
+from pathlib import Path
+
+import pytest
+import scipy.stats
+
+from minmax.reporting.groups import Group
+from minmax.reporting.verdict import ends_of_sweep, verdict
+
+
+class Scored(Group):
+    """A group with these scores."""
+
+    def __init__(
+        self, name: str, *values: float, score: str = "fid_domain", **more: object
+    ) -> None:
+        super().__init__(name, [], **more)  # type: ignore[arg-type]
+        self.values: list[dict[str, float | None]] = [{score: value, "is": 1.0} for value in values]
+
+    def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
+        assert checkpoint == "last"
+        return self.values
+
+
+def test_the_best_is_named_with_the_chance_of_its_gap() -> None:
+    worse, best, second = Scored("a", 9, 9.1), Scored("b", 1.0, 1.2, 1.1), Scored("c", 2, 2.1, 2.2)
+    said = verdict([worse, best, second])
+    assert said.startswith("By fid_domain take b: 1.1 ± 0.1; then comes c: 2.1 ± 0.1. The gap is b")
+    chance = scipy.stats.ttest_ind([2, 2.1, 2.2], [1.0, 1.2, 1.1], equal_var=False).pvalue / 2
+    assert f"p = {chance:.2g})" in said
+    near = Scored("c", 1.0, 1.4, 1.2)
+    assert "The gap may be chance (p = 0.2" in verdict([worse, best, near])
+
+
+def test_more_is_better_for_some_scores() -> None:
+    few, many = (
+        Scored(name, *v, score="recall_domain") for name, v in (("a", [0.1]), ("b", [0.9]))
+    )
+    said = verdict([few, many])
+    assert said.startswith(
+        "By recall_domain take b: 0.9; then comes a: 0.1. How sure that is can't"
+    )
+
+
+def test_failed_and_missing_runs_are_said() -> None:
+    failed = Scored("a", 0.1, failed={Path("a/seed_1"): "NaN"})
+    said = verdict([failed, Scored("b", 1, 2), Scored("c", 3, 4, waiting=2), Scored("d")])
+    assert said.startswith("By fid_domain take b")
+    assert said.endswith("Left out, as runs of it failed: a. 2 runs are not done yet.")
+    assert verdict([failed, Scored("b", 1)]) == verdict([Scored("b")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "ends"),
+    [
+        (["gamma_0.25", "gamma_1", "gamma_16"], ["gamma_0.25", "gamma_16"]),
+        (["lambda_10", "lambda_1", "lambda_0"], ["lambda_10", "lambda_0"]),
+        (["lambda_10", "lambda_1", "plain"], []),
+        (["a_1", "a_3", "a_2"], []),
+    ],
+)
+def test_the_best_at_an_end_of_a_sweep(names: list[str], ends: list[str]) -> None:
+    assert ends_of_sweep(names) == ends
+    said = verdict([Scored(name, place, place + 0.1) for place, name in enumerate(names)])
+    assert (f"{names[0]} is at an end of the sweep: try further values." in said) == bool(ends)
