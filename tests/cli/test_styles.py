@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 import cli
 from minmax.generation.directions import principal_directions
 from minmax.generation.explorer import Choice, Explorer
+from minmax.generation.styles import images_of
 
 CONFIGS = Path(cli.__file__).parent / "configs"
 MODEL = "--model.init_args"
@@ -50,6 +52,16 @@ def test_truncation(checkpoint: str, tmp_path: Path) -> None:
     half, none = (drawn(checkpoint, tmp_path, "--psi", psi) for psi in ("0.5", "0"))
     assert np.array_equal(none, none[:1].repeat(6, axis=0))
     assert 0 < np.abs(half - none).mean() < np.abs(plain - none).mean()
+
+
+def test_truncation_goes_towards_the_average_of_w(checkpoint: str) -> None:
+    model = Explorer(checkpoint, 1).model
+    network: Any = model.drawing_network
+    network.w_average.fill_(1.0)
+    w = torch.randn(2, 8)
+    with torch.no_grad():
+        expected = network.synthesis((1 + 0.3 * (w - 1))[:, None].expand(-1, 8, -1))
+    torch.testing.assert_close(images_of(model, w, 0.3, None, 0), expected)
 
 
 def test_styles_of_another_seed(checkpoint: str, tmp_path: Path) -> None:
