@@ -9,9 +9,9 @@ a cross entropy.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -99,16 +99,12 @@ class ACGAN(GANModule):
             optimizer_d.step()
         self.augment.adapt(real_logits)
 
-        @torch.no_grad()
-        def judge_real() -> Tensor:
-            return self.discriminator.heads(self.augment.real(real))[0]
-
         for update in range(self.generator_updates_due()):
             fake = self(self.sample_latent(len(real)), asked) if update else fake
             with self.updating(self.generator):
                 logits, class_logits = self.discriminator.heads(self.augment.fake(fake))
                 class_loss = self.class_loss("generator", class_logits, asked)
-                game_loss = self.game.generator(logits, judge_real)
+                game_loss = self.game.generator(logits, partial(self.judge_real, real, classes))
                 loss_g = mean(game_loss, class_loss, self.class_weight)
                 optimizer_g.zero_grad()
                 self.manual_backward(loss_g)

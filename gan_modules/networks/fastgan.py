@@ -22,6 +22,7 @@ from torch.nn.functional import avg_pool2d
 
 from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator, initialize_dcgan
+from gan_modules.networks.noise import ScalarNoise
 from gan_modules.networks.resampled import SpectralUpConv2d
 from gan_modules.networks.spectral import SpectralConv2d, SpectralLinear, power_iterate
 
@@ -37,28 +38,6 @@ GENERATOR_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5}
 def scaled(width: int, share: float) -> int:
     """A share of the width, at least one channel."""
     return max(1, int(width * share))
-
-
-class ScalarNoise(nn.Module):
-    """Noise of one number a pixel, in a strength that is learnt.
-
-    Args:
-        side: of the maps.
-    """
-
-    noise: Tensor
-
-    def __init__(self, side: int) -> None:
-        super().__init__()
-        self.strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(1, 1, side, side))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps `[N, C, side, side]` with noise: drawn anew in training, else the layer's own."""
-        noise = self.noise
-        if self.training:
-            noise = torch.randn_like(noise.expand(len(maps), -1, -1, -1))
-        return maps + (noise * self.strength).to(maps.dtype)
 
 
 class Gated(nn.Sequential):
@@ -121,6 +100,19 @@ def excited(reach: int, last: int) -> dict[int, int]:
     return {number: number - reach for number in range(reach, last + 1)} or {last: 0}
 
 
+def chained(
+    first: Tensor, blocks: nn.ModuleList, sources: dict[int, int], excitations: nn.ModuleList
+) -> list[Tensor]:
+    """The first maps, and those behind each block; some weighed by earlier ones, as `excited`."""
+    weighing = dict(zip(sources, excitations, strict=True))
+    maps = [first]
+    for target, block in enumerate(blocks, start=1):
+        maps.append(block(maps[-1]))
+        if target in weighing:
+            maps[-1] = maps[-1] * weighing[target](maps[sources[target]])
+    return maps
+
+
 class FastGANGenerator(Generator):
     """From 4x4 maps by double and single blocks in turn, with skip-layer excitation.
 
@@ -163,13 +155,7 @@ class FastGANGenerator(Generator):
 
     def maps(self, latent: Tensor) -> list[Tensor]:
         """Latents `[N, latent_dim]` to the maps of all sides from 4 on."""
-        excitations = dict(zip(self.sources, self.excitations, strict=True))
-        maps = [self.first(latent)]
-        for target, block in enumerate(self.blocks, start=1):
-            maps.append(block(maps[-1]))
-            if target in excitations:
-                maps[-1] = maps[-1] * excitations[target](maps[self.sources[target]])
-        return maps
+        return chained(self.first(latent), self.blocks, self.sources, self.excitations)
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
@@ -297,12 +283,7 @@ class FastGANDiscriminator(Discriminator):
 
     def look(self, images: Tensor, small: Tensor) -> Seen:
         """Images `[N, C, H, W]` and `[N, C, H/2, W/2]` to logits and maps."""
-        excitations = dict(zip(self.sources, self.excitations, strict=True))
-        maps = [self.first(images)]
-        for target, block in enumerate(self.blocks, start=1):
-            maps.append(block(maps[-1]))
-            if target in excitations:
-                maps[-1] = maps[-1] * excitations[target](maps[self.sources[target]])
+        maps = chained(self.first(images), self.blocks, self.sources, self.excitations)
         of_small = self.small(small)
         logits = [self.head(maps[-1]).flatten(1), self.small_head(of_small).flatten(1)]
         return Seen(torch.cat(logits, dim=1), maps[-1], maps[-2], of_small)

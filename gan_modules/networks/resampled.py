@@ -75,10 +75,6 @@ def upsampled(maps: Tensor) -> Tensor:
     return nn.functional.interpolate(maps, scale_factor=2)
 
 
-TENT = (0.125, 0.375, 0.375, 0.125)
-"""[1, 3, 3, 1] / 8: bilinear interpolation between pixels twice as far apart."""
-
-
 def filtered_down(maps: Tensor) -> Tensor:
     """Every second pixel behind a [1, 3, 3, 1] filter: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
 
@@ -113,6 +109,9 @@ def filtered(maps: Tensor, padding: int, gain: float = 1.0) -> Tensor:
 
 
 def depthwise(maps: Tensor) -> Tensor:
-    """The filter `[C, 1, 4, 4]` for maps `[N, C, H, W]`."""
-    tent = torch.tensor(TENT, dtype=maps.dtype, device=maps.device)
+    """The filter `[C, 1, 4, 4]` for maps `[N, C, H, W]`, made on their device.
+
+    [1, 3, 3, 1] / 8 in each direction: a tent, which interpolates pixels twice as far apart.
+    """
+    tent = (2 - (torch.arange(4, dtype=maps.dtype, device=maps.device) - 1.5).abs()) / 4
     return torch.outer(tent, tent).expand(maps.shape[1], 1, -1, -1)

@@ -17,6 +17,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.minibatch_std import MinibatchStd
 from gan_modules.networks.network import Discriminator, Generator, one_hot
+from gan_modules.networks.noise import ScalarNoise
 from gan_modules.networks.resampled import filtered, filtered_down, filtered_up
 from gan_modules.parallel import mean_over_ranks
 from gan_modules.precision import wide, without_autocast
@@ -145,8 +146,7 @@ class ModulatedConv2d(nn.Module):
 class StyledLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU.
 
-    The noise is drawn anew for each image in training, and the layer's own in eval mode, so that
-    images depend on their latents alone.
+    In eval mode the noise is the layer's own, so that images depend on their latents alone.
 
     Args:
         width_in: channels of the inputs.
@@ -156,23 +156,17 @@ class StyledLayer(nn.Module):
         up: whether the size doubles.
     """
 
-    noise: Tensor
-
     def __init__(self, width_in: int, width_out: int, style: int, side: int, up: bool) -> None:
         super().__init__()
         self.convolution = ModulatedConv2d(width_in, width_out, 3, style, up)
-        self.strength = nn.Parameter(torch.zeros(()))
+        self.noise = ScalarNoise(side)
         self.bias = nn.Parameter(torch.zeros(width_out))
-        self.register_buffer("noise", torch.randn(1, 1, side, side))
         self.activation = Leaky()
 
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
         """Maps `[N, width_in, H, W]` and w `[N, style]` to maps of `side`."""
         maps = self.convolution(maps, style)
-        noise = self.noise
-        if self.training:
-            noise = torch.randn_like(noise.expand(len(maps), -1, -1, -1))
-        added = noise * self.strength + self.bias[:, None, None]
+        added = self.noise.drawn(maps.shape[0]) + self.bias[:, None, None]
         outputs: Tensor = self.activation(maps + added.to(maps.dtype))
         return outputs
 

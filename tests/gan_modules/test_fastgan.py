@@ -11,7 +11,8 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, silu
 from gan_modules import FastGAN
 from gan_modules.fastgan import hinge
 from gan_modules.networks import FastGANDiscriminator, FastGANGenerator
-from gan_modules.networks.fastgan import Excitation, ScalarNoise, quarter
+from gan_modules.networks.fastgan import Excitation, quarter
+from gan_modules.networks.noise import ScalarNoise
 from gan_modules.networks.resampled import SpectralUpConv2d
 from gan_modules.networks.spectral import SpectralConv2d
 from gan_modules.parts import DiffAugment

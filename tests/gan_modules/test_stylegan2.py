@@ -132,7 +132,7 @@ def test_in_eval_mode_images_depend_on_latents_alone() -> None:
     generator, latent, classes = small(), torch.randn(3, 16), torch.zeros(3, dtype=torch.int64)
     with torch.no_grad():
         for layer in generator.layers:
-            layer.strength.fill_(1.0)
+            layer.noise.strength.fill_(1.0)
         assert not torch.equal(generator(latent, classes), generator(latent, classes))
         generator.eval()
         images = generator(latent, classes)
