@@ -3,6 +3,7 @@
 from datamodules.base import ImageDataModule
 from datamodules.digits import Digits
 from datamodules.folder import ImageFolder
+from datamodules.stacked_mnist import StackedMNIST
 from datamodules.torchvision_sets import CIFAR10, MNIST, STL10, CelebA, FashionMNIST
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "FashionMNIST",
     "ImageDataModule",
     "ImageFolder",
+    "StackedMNIST",
 ]

@@ -28,7 +28,8 @@ class Pictures(GANCallback):
     Args:
         every_images: real images from one grid to the next.
         columns: images in a row.
-        rows: number of rows; ignored by class-conditional generators and InfoGAN.
+        rows: number of rows; ignored by InfoGAN, and by class-conditional generators of at most
+            100 classes.
     """
 
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:
@@ -78,7 +79,7 @@ class Pictures(GANCallback):
         order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
         if module.conditional:
             of_class = loader.labels.cpu()[order]
-            classes = [order[of_class == number] for number in range(module.num_classes)]
+            classes = [order[of_class == number] for number in module.classes_of_rows(self.rows)]
             columns = torch.arange(self.columns)
             order = torch.cat(
                 [indices[columns % len(indices)] for indices in classes if len(indices)]

@@ -8,7 +8,16 @@ from torch import Tensor
 
 from minmax.metrics.distances import frechet_distance, kernel_distance
 from minmax.metrics.manifolds import manifold_scores
-from minmax.metrics.of_classes import class_entropy, class_match, code_purity, inception_score
+from minmax.metrics.of_classes import (
+    class_entropy,
+    class_match,
+    class_shares,
+    code_purity,
+    confidence,
+    inception_score,
+    mode_kl,
+    modes,
+)
 from minmax.metrics.seen import Images
 from minmax.metrics.table import SCORES
 
@@ -32,7 +41,13 @@ class Compared:
 
     @cached_property
     def manifolds(self) -> dict[str, float]:
-        """Precision, recall, density and coverage by name; empty if they can't be computed."""
+        """Precision, recall, density and coverage by name; empty if they can't be computed.
+
+        Not for images whose channels have classes: with so many features and images it would take
+        minutes on a CPU.
+        """
+        if self.fake.channel_logits is not None:
+            return {}
         return manifold_scores(self.real.features, self.fake.features)
 
     def frechet_distance(self) -> float | None:
@@ -45,12 +60,32 @@ class Compared:
         return kernel_distance(self.real.features, self.fake.features, self.seed)
 
     def inception_score(self) -> float | None:
-        """Of the feature network's own classes."""
-        return None if self.fake.logits is None else inception_score(self.fake.logits)
+        """Of the feature network's own classes, one an image."""
+        logits = self.fake.logits
+        return None if logits is None or logits.dim() > 2 else inception_score(logits)
 
     def class_entropy(self) -> float | None:
         """Of the data's classes."""
         return None if self.fake.class_logits is None else class_entropy(self.fake.class_logits)
+
+    @cached_property
+    def mode_shares(self) -> Tensor | None:
+        """Of the classes of images whose channels have classes: of ten classes, none is missed."""
+        found = self.fake.channel_logits
+        return None if found is None else class_shares(found)
+
+    def modes(self) -> float | None:
+        """Of the classes."""
+        return None if self.mode_shares is None else modes(self.mode_shares)
+
+    def mode_kl(self) -> float | None:
+        """Of the classes."""
+        return None if self.mode_shares is None else mode_kl(self.mode_shares)
+
+    def confidence(self) -> float | None:
+        """Of the classifier that counts modes."""
+        found = self.fake.channel_logits
+        return None if found is None else confidence(found)
 
     def class_match(self) -> float | None:
         """With the classes that the generator was given."""
@@ -79,6 +114,13 @@ def score(
     """
     compared = Compared(real, fake, seed, nearness)
     values = {entry.full_name(features): entry.compute(compared) for entry in SCORES.values()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def score_alone(images: Images, seed: int = 0) -> dict[str, float]:
+    """The scores that images have without others to compare with, where they are of interest."""
+    compared = Compared(images, images, seed)
+    values = {name: entry.compute(compared) for name, entry in SCORES.items() if entry.alone}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -30,6 +30,7 @@ class Score:
         compute: returns its value; None if it can't be computed.
         of_features: it depends on the feature network, whose name it ends with: `fid_domain`.
         by_class: it is also computed for each class.
+        alone: it compares with no other images, and is also computed of the held-out images.
         charted: the report has a chart of it.
         scale: of the chart; a share lies between 0 and 1.
     """
@@ -40,6 +41,7 @@ class Score:
     compute: "Callable[[Compared], float | None]"
     of_features: bool = True
     by_class: bool = False
+    alone: bool = False
     charted: bool = True
     scale: Literal["linear", "share", "logarithmic"] = "linear"
 
@@ -107,6 +109,33 @@ _ALL = (
         lambda it: it.class_match(),
         of_features=False,
         by_class=True,
+        scale="share",
+    ),
+    Score(
+        "modes",
+        "higher",
+        "classes drawn at least once",
+        lambda it: it.modes(),
+        of_features=False,
+        alone=True,
+    ),
+    Score(
+        "mode_kl",
+        "lower",
+        "KL of the drawn classes from equal shares",
+        lambda it: it.mode_kl(),
+        of_features=False,
+        alone=True,
+        scale="logarithmic",
+    ),
+    Score(
+        "confidence",
+        "higher",
+        "how sure the classifier is",
+        lambda it: it.confidence(),
+        of_features=False,
+        alone=True,
+        charted=False,
         scale="share",
     ),
     Score(
