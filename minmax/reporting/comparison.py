@@ -1,5 +1,6 @@
 """Tables that compare the scores of checkpoints and of groups of runs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -70,7 +71,17 @@ def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def score_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A table of the last checkpoints' scores, sorted by the first score, best at the top."""
+    """A table of the last checkpoints' scores, sorted by the first score, best at the top.
+
+    Runs that were tested with different protocols stand in it all the same, with a warning.
+    """
+    reports = {run: report for group in found for run, report in group.reports().items()}
+    first = next(iter(reports.values()), None)
+    for run, report in reports.items():
+        try:
+            check_protocol(str(run), report["protocol"], first["protocol"] if first else {})
+        except UserError as error:
+            warnings.warn(f"{error}; it stands in the table all the same", stacklevel=2)
     scores = {group.name: group.scores() for group in found}
     names = list(dict.fromkeys(name for runs in scores.values() for run in runs for name in run))
     rows = [["variant", "seeds", *map(headed, names)]]
