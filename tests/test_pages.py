@@ -201,8 +201,8 @@ def test_every_other_option_stands_in_its_page():
                 assert [class_name, name, default] in [row[:3] for row in rows]
     for class_name, class_ in inspect.getmembers(datamodules, inspect.isclass):
         for name, default in options_of(class_) if class_ is not ImageDataModule else []:
-            places = [row[0] for row in rows if row[1:3] == [name, default]]
-            assert any(
-                class_name in place if "all" not in place else class_name not in place
-                for place in places
-            ), (class_name, name)
+            places = [re.findall(r"\w+", row[0]) for row in rows if row[1:3] == [name, default]]
+            assert any((class_name in place) != ("all" in place) for place in places), (
+                class_name,
+                name,
+            )
