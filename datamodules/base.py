@@ -45,6 +45,7 @@ class ImageDataModule(LightningDataModule, ABC):
     """
 
     decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
+    more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
     draws: ClassVar[int | None] = None  # generated images that published scores of this data need
 
     def __init__(
@@ -189,7 +190,7 @@ class ImageDataModule(LightningDataModule, ABC):
             raise UserError(
                 f"`batch_size` is {self.batch_size} on {world_size} process(es), but"
                 f" there are only {size} training images: give at most"
-                f" {size // world_size or '1, use fewer processes'}, or add images."
+                f" {size // world_size or '1, use fewer processes'}, or {self.more}."
             )
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         return self.batch_size, train, seed, rank, world_size

@@ -42,6 +42,7 @@ class StackedMNIST(ImageDataModule):
         UserError: an argument is out of range, or a digit is unknown or repeated.
     """
 
+    more = "raise `epoch_images`"
     draws = DRAWS
 
     def __init__(

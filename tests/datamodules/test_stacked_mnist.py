@@ -130,7 +130,9 @@ def test_an_epoch_has_the_length_that_is_asked_for() -> None:
     for length in (0, -5):
         with pytest.raises(UserError, match=f"`epoch_images` is {length}, but must be at least 1"):
             stacked(epoch_images=length)
-    with pytest.raises(UserError, match=r"`batch_size` is 8 .* only 5 training images"):
+    with pytest.raises(
+        UserError, match=r"`batch_size` is 8 .* only 5 training images.* or raise `epoch_images`"
+    ):
         stacked(epoch_images=5).train_dataloader()
 
 

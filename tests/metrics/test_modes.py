@@ -68,6 +68,8 @@ def test_kl_of_known_counts() -> None:
     logits = sure_of(torch.tensor([5, 5, 70, 999]))
     wanted = math.log(500) / 2 + math.log(250) / 2
     assert mode_kl(class_shares(logits)) == pytest.approx(wanted, abs=1e-9)
+    assert modes(class_shares(logits)) == 3
+    assert modes(class_shares(sure_of(torch.arange(26_000) // 25_999))) == 2, "one draw is enough"
     assert 1 - class_entropy(logits) == pytest.approx(wanted / math.log(1000), abs=1e-9)
 
 
