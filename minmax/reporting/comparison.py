@@ -75,14 +75,14 @@ def score_rows(found: Sequence[Group]) -> list[list[str]]:
 
     Runs that were tested with different protocols stand in it all the same, with a warning.
     """
-    reports = {run: report for group in found for run, report in group.reports().items()}
-    first = next(iter(reports.values()), None)
-    for run, report in reports.items():
+    reports = {group.name: group.reports() for group in found}
+    tested = [(run, report) for of_group in reports.values() for run, report in of_group.items()]
+    for run, report in tested[1:]:
         try:
-            check_protocol(str(run), report["protocol"], first["protocol"] if first else {})
+            check_protocol(str(run), report["protocol"], tested[0][1]["protocol"])
         except UserError as error:
             warnings.warn(f"{error}; it stands in the table all the same", stacklevel=2)
-    scores = {group.name: group.scores() for group in found}
+    scores = {name: [one["scores"] for one in of.values()] for name, of in reports.items()}
     names = list(dict.fromkeys(name for runs in scores.values() for run in runs for name in run))
     rows = [["variant", "seeds", *map(headed, names)]]
 
