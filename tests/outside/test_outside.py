@@ -175,7 +175,7 @@ def test_ways_to_start(how, run, lab):
         ended = subprocess.run(program, cwd=lab, env=environment, stderr=subprocess.PIPE, text=True)
         assert ended.returncode == 0, ended.stderr
     else:  # as such a script is begun, but with torch imported, which takes seconds
-        script = lab / folder / "minmax.py"
+        script = lab / folder / "start.py"
         path = f"import sys; sys.path[:] = [{str(lab / folder)!r}, {str(lab)!r}, *sys.path]\n"
         script.write_text(path + "from minmax.__main__ import main; sys.exit(main())")
         process = Command(arguments, dict(os.environ), str(script), lab / folder)
