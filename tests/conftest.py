@@ -35,13 +35,17 @@ The first one has the classifier and a run trained, which those behind the first
 def pytest_configure(config: pytest.Config) -> None:
     """Distribute the files to the processes in the order of this module."""
     config.option.loadscopereorder = False
-    gc.disable()  # nothing of what is imported and collected is garbage
 
 
-def pytest_collection_finish() -> None:
-    """Have the collector of garbage pass over what stays to the end: a million objects."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Have the collector of garbage pass over what is imported here: a million objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

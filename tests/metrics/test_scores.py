@@ -83,6 +83,10 @@ class TestFrechet:
 
 
 class TestKernel:
+    @pytest.fixture(autouse=True)
+    def few_subsets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("minmax.metrics.distances.SUBSETS", 10)
+
     def test_the_unbiased_estimate(self) -> None:
         """If every subset holds all points, the mean over subsets is the estimate itself."""
         x, y = normal(40, 6, 0).double(), normal(40, 6, 1, 0.5).double()
@@ -97,10 +101,7 @@ class TestKernel:
         value = kernel_distance(x, y, 0)
         assert value == pytest.approx(wanted["kernel_inception_distance_mean"], rel=1e-6)
 
-    def test_the_seed_chooses_the_subsets_and_nothing_else_does(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("minmax.metrics.distances.SUBSETS", 10)
+    def test_the_seed_chooses_the_subsets_and_nothing_else_does(self) -> None:
         x, y = normal(1100, 4, 0), normal(1100, 4, 1)
         before = torch.get_rng_state()
         values = [kernel_distance(x, y, seed) for seed in (0, 0, 1)]
