@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "add_a_variant.md").read_text()
 BRIEF = [
     *("--trainer.max_steps", "3", "--trainer.accelerator", "cpu", "--quality.features", "pixels"),
-    *("--quality.count", "100"),
+    *("--quality.count", "100", "--data.init_args.batch_size", "8", "--pictures.columns", "2"),
+    *("--pictures.rows", "2"),
 ]
 
 
