@@ -15,7 +15,7 @@ from datamodules import ImageDataModule
 from gan_modules.parts import Colour, Cutout, InstanceNoise, Translation
 from gan_modules.parts.ada.draws import TRANSFORMS, Transform
 from gan_modules.parts.ada.shown import NAMES, shown
-from gan_modules.to_bytes import to_uint8
+from minmax.values import to_uint8
 from minmax.files import whole
 
 COLUMNS, PANELS = 7, 2

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from gan_modules import GANModule
 from gan_modules.latents import slerp, truncate
-from gan_modules.to_bytes import to_uint8
+from minmax.values import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.styles import Styling, styled

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_modules.latents import slerp
-from gan_modules.to_bytes import to_uint8
+from minmax.values import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
-from gan_modules.to_bytes import to_uint8
+from minmax.values import to_uint8
 from minmax.callbacks import BestCheckpoint, Quality
 from minmax.metrics.distances import frechet_distance
 from minmax.metrics.pixels import PixelFeatures
