@@ -87,7 +87,9 @@ class ImageDataModule(LightningDataModule, ABC):
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the feature networks that can score such data, the default first."""
-        return ("domain", "inception", "pixels") if self.num_classes > 1 else ("pixels", "inception")
+        return (
+            ("domain", "inception", "pixels") if self.num_classes > 1 else ("pixels", "inception")
+        )
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ methods, instances and partials. And its kind must fit the place:
 | --- | --- |
 | `model` | a variant: a subclass of `GANModule`, from `gan_modules` |
 | below it | what `gan_modules` defines; optimizers and schedules of `torch.optim` |
-| `data`, and below it | a subclass of `ImageDataModule`, from `datamodules`; below it also its distributions |
+| `data` | a subclass of `ImageDataModule`, from `datamodules` |
+| below it | such a subclass, or one of `Distribution` |
 | elsewhere | services of Lightning and `minmax.callbacks`; what `gan_modules` defines |
 
 Admitted packages are allowed wherever `gan_modules` is. In addition, jsonargparse checks the

@@ -15,9 +15,11 @@ class Values(Protocol):
     """How one kind of data is stored; a data module says which kind it has.
 
     Attributes:
-        pictures: whether each thing is a picture by itself.
+        things: what is stored, in the plural.
+        pictures: whether each is a picture by itself.
     """
 
+    things: str
     pictures: bool
 
     def shown(self, stored: Tensor) -> Tensor:
@@ -33,6 +35,7 @@ class Values(Protocol):
 class Bytes:
     """Images as uint8, which networks see in [-1, 1]."""
 
+    things = "images"
     pictures = True
 
     def shown(self, stored: Tensor) -> Tensor:
@@ -51,6 +54,7 @@ class Bytes:
 class Coordinates:
     """Numbers in float32, which networks see as they are."""
 
+    things = "points"
     pictures = False
 
     def shown(self, stored: Tensor) -> Tensor:

@@ -88,11 +88,17 @@ class Quality(GANCallback):
         self._scorer: Scorer | None = None
         self._usual: float | None = None
 
-    def save_neighbours(self, file: Path) -> None:
-        """Save a test's pairs of a generated and its nearest training image, four in a row."""
-        assert self.neighbours is not None, "a test finds them"
+    def save_neighbours(self, file: Path) -> bool:
+        """Save a test's pairs of a generated and its nearest training image, four in a row.
+
+        Returns:
+            Whether there are any: points have none.
+        """
+        if self.neighbours is None:
+            return False
         with whole(file) as part:
             save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), part)
+        return True
 
     @property
     def score_name(self) -> str:
@@ -160,7 +166,7 @@ class Quality(GANCallback):
             features = f"features {self._scorer.network.identity()}"
             if accuracy is not None:
                 features += f" of a classifier, right on {accuracy:.1%} of held-out images"
-            rank_zero_info(f"Scores compare images by the {features}.")
+            rank_zero_info(f"Scores compare {data_of(trainer).values.things} by the {features}.")
         return self._scorer
 
     # Scores
@@ -186,7 +192,7 @@ class Quality(GANCallback):
         """Score generated images, training images and noise against held-out images.
 
         Sets on rank 0 `report`, and `neighbours`: some generated images, each with its nearest
-        training image, uint8 `[n, 2, C, H, W]`.
+        training image, uint8 `[n, 2, C, H, W]`; of points there are none.
         """
         assert isinstance(pl_module, GANModule)
         if is_trial(trainer):
@@ -218,13 +224,8 @@ class Quality(GANCallback):
         scores, index = score_beside_training(
             data, scorer, real, fake, self.seed, references.usual_distance
         )
-        latents = module.seeded_latents(self._count, self.seed)[:PICTURED]
-        labels = module.sample_labels(self._count) if fake.labels is None else fake.labels
-        asked = labels[:PICTURED].to(module.device)
-        drawn = self._draw(trainer, module, latents, asked).cpu()
-        training, _ = data.split(train=True)
-        copies = training[index[:PICTURED].to(training.device)].cpu()
-        self.neighbours = torch.stack([drawn, copies], dim=1)
+        if data.values.pictures:
+            self.neighbours = self._neighbours(trainer, module, fake.labels, index)
         report = {
             "scores": scores,
             "references": references.scores,
@@ -235,6 +236,18 @@ class Quality(GANCallback):
                 real, fake, data.class_names, str(self.features), self.seed
             )
         return report
+
+    def _neighbours(
+        self, trainer: Trainer, module: GANModule, labels: Tensor | None, index: Tensor
+    ) -> Tensor:
+        """Some generated images, each with its nearest training image, `[n, 2, C, H, W]`."""
+        latents = module.seeded_latents(self._count, self.seed)[:PICTURED]
+        labels = module.sample_labels(self._count) if labels is None else labels
+        asked = labels[:PICTURED].to(module.device)
+        drawn = self._draw(trainer, module, latents, asked).cpu()
+        training, _ = data_of(trainer).split(train=True)
+        copies = training[index[:PICTURED].to(training.device)].cpu()
+        return torch.stack([drawn, copies], dim=1)
 
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
@@ -250,6 +263,7 @@ class Quality(GANCallback):
             "real_images": real_images,
             "generated_images": self._count,
             "features": scorer.network.identity(),
+            "modes": scorer.network.modes,
             "classifier_accuracy": scorer.accuracy,
             "image_size": data.image_size,
             "resize": f"to {side}x{side}, bilinear, antialiased" if side else "none",
@@ -302,6 +316,6 @@ class Quality(GANCallback):
         return real, fake.map(lambda given: given.to(scorer.device))
 
     def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images `[N, C, H, W]`, as data are stored, from latents and labels, in the run's precision."""
+        """Draw images `[N, C, H, W]`, as data are stored, in the run's precision."""
         with trainer.precision_plugin.forward_context():
             return data_of(trainer).values.stored(module.sample(latents, labels))

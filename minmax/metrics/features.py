@@ -17,12 +17,14 @@ class FeatureNetwork(nn.Module, ABC):
         image_size: side in pixels to which real images are resized from their original size, so
             that models of all sizes are scored against the same images; None: the model's size.
         shares: probability of each mode of the data, `[K]`, if the network knows these.
+        modes: which samples are of a mode, in words; empty without modes.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     image_size: ClassVar[int | None] = None
     shares: Tensor | None
+    modes: str = ""
 
     def __init__(self) -> None:
         super().__init__()

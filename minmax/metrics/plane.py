@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from datamodules.distributions import Distribution, Gaussians
+from datamodules.distributions import NEAR, Distribution, Gaussians
 from minmax.metrics.features import FeatureNetwork
 
 
@@ -21,6 +21,7 @@ class PointFeatures(FeatureNetwork):
         if isinstance(mixture, Gaussians):
             self.register_buffer("means", mixture.means)
             self.shares = mixture.shares
+            self.modes = f"{mixture.labels}, each within {NEAR:g} standard deviations of its centre"
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         """Points `[N, 2, 1, 1]` to features `[N, 2]`."""
@@ -28,5 +29,6 @@ class PointFeatures(FeatureNetwork):
 
     def modes_of(self, images: Tensor) -> Tensor | None:
         """Numbers of their modes, int64 `[N]`; -1 beyond 3 standard deviations of any centre."""
-        known = isinstance(self.mixture, Gaussians)
-        return self.mixture.modes_of(images.flatten(1)) if known else None
+        if not isinstance(self.mixture, Gaussians):
+            return None
+        return self.mixture.modes_of(images.flatten(1))
