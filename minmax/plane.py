@@ -1,10 +1,11 @@
 """Pictures of points in the plane: samples over the data and the discriminator's surface.
 
-The colours are the discriminator's logits, orange where it takes points for real ones; the arrows
-are their slope, along which the generator's gradient moves samples. All pictures of a run have the
-same limits, which the data set.
+The colours are the discriminator's logits (bent, so that small ones show), orange where it takes
+points for real ones; the arrows are their slope, along which the generator's gradient moves
+samples. All pictures of a run have the same limits, which the data set.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,22 @@ from gan_modules import GANModule
 from gan_modules.latents import slerp
 from gan_modules.networks import Packed
 
-SIDE = 560
+SIDE = 480
 """Of the plane in pixels; below it is a line of text."""
 TEXT = 36
 FINER = 2
 """How much larger it is drawn, and then reduced, so that lines are smooth."""
-CELLS = 80
+CELLS = 60
 """The surface's cells in a row."""
-EVERY = 4
+EVERY = 3
 """Cells from one arrow to the next."""
-SHOWN, COUNTED, WAYS, STEPS = 1000, 2500, 24, 33
+SHOWN, COUNTED, JUDGED, WAYS, STEPS = 1000, 2500, 500, 24, 33
 PACKS = 4
 """Packs in which a point is judged, with other generated points; their logits' mean is shown."""
-FLAT = 0.5
+FLAT = 1.0
 """Least logit that has the full colour, in games whose logits have a zero."""
+BEND = 10.0
+"""Logits up to this share of the full colour's, inverted, have about linear colours."""
 GENERATED, EVEN, REAL = (70, 118, 180), (247, 246, 242), (232, 146, 62)
 SAMPLE, FOUND, LOST, ARROW = (24, 22, 46, 170), (0, 128, 84), (200, 16, 46), (70, 70, 70, 130)
 DATA = (0, 128, 84, 70)
@@ -95,11 +98,15 @@ class Plane:
         """The logits as colours and their slopes as arrows; the logits of both full colours."""
         ticks = (torch.arange(CELLS) + 0.5) * (2 / CELLS) - 1
         grid = torch.cartesian_prod(-ticks, ticks).flip(1) * self.reach + self.middle
-        logits, slopes = surface(module, grid, samples)
-        even = 0.0 if module.game.has_zero else float(logits.median())
-        strong = float((logits - even).abs().quantile(0.6))
+        both = torch.cat([self.some[:JUDGED], samples[: len(self.some[:JUDGED])]])
+        logits, slopes = surface(module, torch.cat([grid, both]), samples)
+        logits, of_both = logits[: len(grid)], logits[len(grid) :]
+        # Where logits have no zero, white lies in the middle between real and generated points.
+        even = 0.0 if module.game.has_zero else float(of_both.mean())
+        strong = float((logits - even).abs().quantile(0.95))
         strong = max(strong, FLAT if module.game.has_zero else 1e-12)
-        share = ((logits - even) / strong).clamp(-1, 1).view(CELLS, CELLS, 1).numpy()
+        bent = ((logits - even) / strong * BEND).asinh() / math.asinh(BEND)
+        share = bent.clamp(-1, 1).view(CELLS, CELLS, 1).numpy()
         ends = np.where(share < 0, GENERATED, REAL)
         colours = EVEN + np.abs(share) * (ends - np.array(EVEN))
         image = Image.fromarray(colours.round().astype(np.uint8))
@@ -152,7 +159,7 @@ class Plane:
         """The picture in its final size, with a line of text and the scale of the colours."""
         whole = Image.new("RGB", (SIDE, SIDE + TEXT), "white")
         whole.paste(image.reduce(FINER))
-        draw, font = ImageDraw.Draw(whole), ImageFont.load_default(15)
+        draw, font = ImageDraw.Draw(whole), ImageFont.load_default(13)
         line = SIDE + TEXT // 2
         draw.text((10, line), text, "black", font, "lm")
         if said is not None:
