@@ -16,7 +16,6 @@ import cli
 import datamodules
 import gan_modules
 import gan_modules.networks as nets
-from datamodules import ImageDataModule
 from gan_modules import GANModule, parts
 from minmax.callbacks import (
     Averages,
