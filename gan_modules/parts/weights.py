@@ -61,7 +61,13 @@ class Orthogonal(Penalty):
         """The term, in float32 or float64."""
         with torch.autocast(fake.device.type, enabled=False):
             terms = [off_diagonal(rows) for rows in matrices(generator)]
-            total = torch.stack(terms).sum() if terms else 0.0 * self.weight_now
+            if not terms:
+                raise UserError(
+                    f"`penalty` Orthogonal finds no matrix in `generator` "
+                    f"{type(generator).__name__}, which has no linear layer or convolution of "
+                    "torch's: leave it out, or choose another generator"
+                )
+            total = torch.stack(terms).sum()
         self.observed = {"penalty/orthogonal": total.detach()}
         return [self.weight_now * total]
 

@@ -1,9 +1,9 @@
-"""Plain loops of two variants, against which the project's speed is measured.
+"""Plain loops of some variants, against which the project's speed is measured.
 
 They train copies of a module's networks, with its losses, parts, optimizers, average and images.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from datamodules.loader import ResidentLoader
-from gan_modules import GAN, WGANGP, GANModule
+from gan_modules import GAN, R3GAN, WGANGP, GANModule, StyleGAN2
 from gan_modules.base import Batch
 from gan_modules.parts import Turn
+from gan_modules.stylegan2 import Styled
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import networks_of, use_torchs_layers
 
@@ -86,7 +87,7 @@ class Loop(Driven):
         module = self.module
         real, classes = batch
         optimizer_g, optimizer_d = module.both_optimizers()
-        asked = module.sample_labels(len(real))
+        asked = self.asked(classes)
         with self.autocast():
             latent = module.sample_latent(len(real))
             with torch.set_grad_enabled(self.reuse):
@@ -109,6 +110,10 @@ class Loop(Driven):
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
+    def asked(self, classes: Tensor) -> Tensor:
+        """Classes `[N]` of the generated images beside real ones of `classes`."""
+        return self.module.sample_labels(len(classes))
+
     def finish(self, turn: Turn, optimizer_d: Any) -> None:
         """What follows the discriminator's update."""
 
@@ -124,7 +129,7 @@ class Loop(Driven):
 class GANLoop(Loop):
     """The loop of `GAN`, which `WGANGP` shares."""
 
-    module: GAN | WGANGP
+    module: GAN | WGANGP | R3GAN | StyleGAN2
 
     def discriminator_loss(self, turn: Turn) -> Tensor:
         """The game's loss and the penalty."""
@@ -150,5 +155,57 @@ class GANLoop(Loop):
         return sum(terms, loss)
 
 
-LOOPS: dict[type[GANModule], type[Loop]] = {GAN: GANLoop, WGANGP: GANLoop}
+class R3GANLoop(GANLoop):
+    """The loop of `R3GAN`."""
+
+    def asked(self, classes: Tensor) -> Tensor:
+        """The real images' own."""
+        return classes
+
+
+class StyleGAN2Loop(GANLoop):
+    """The loop of `StyleGAN2`: the generator learns first, and nothing is reused."""
+
+    module: StyleGAN2
+
+    def train(self, batch: Batch, index: int) -> None:
+        """Update the generator if its update is due, then the discriminator."""
+        module, generator = self.module, cast(Styled, self.module.generator)
+        real, classes = batch
+        optimizer_g, optimizer_d = module.both_optimizers()
+        asked = self.asked(classes)
+        before = module.trainer.global_step // module.discriminator_steps * module.generator_steps
+        for update in range(module.generator_updates_due()):
+            with self.autocast():
+                latent, fake = self.draw(asked)
+                turn = module.turn(real, classes, latent, fake, asked)
+                loss = self.generator_loss(turn, latent, fake)
+            self._update(optimizer_g, loss)
+            if module.path_length.due(before + update):
+                with self.autocast():
+                    styles = module.styles(module.sample_latent(len(real)), asked)
+                    loss = module.path_length(generator.synthesis, styles)
+                self._update(optimizer_g, loss)
+        with self.autocast():
+            with torch.no_grad():
+                latent, fake = self.draw(asked)
+            turn = module.turn(real, classes, latent, fake, asked)
+            loss = self.discriminator_loss(turn)
+        self._update(optimizer_d, loss)
+        self.finish(turn, optimizer_d)
+        module.move_averages()
+
+    def draw(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and images of classes `[N]`."""
+        latent = self.module.sample_latent(len(asked))
+        generator = cast(Styled, self.module.generator)
+        return latent, generator.synthesis(self.module.styles(latent, asked))
+
+
+LOOPS: dict[type[GANModule], type[Loop]] = {
+    GAN: GANLoop,
+    WGANGP: GANLoop,
+    R3GAN: R3GANLoop,
+    StyleGAN2: StyleGAN2Loop,
+}
 """The plain loop of each variant that has one; subclasses have none."""

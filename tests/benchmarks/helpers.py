@@ -1,22 +1,39 @@
 """Variants with networks of 32x32 pixels, their images, and a distance between weights."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from datamodules.loader import EpochShuffle, ResidentLoader
-from gan_modules import ACGAN, GAN, WGANGP, GANModule
+from gan_modules import ACGAN, GAN, R3GAN, WGANGP, GANModule, StyleGAN2
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,
     Critic32,
     DCGAN32Generator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
 )
 from minmax.benchmarks.driven import Driven
 
 BATCH, CLASSES = 8, 3
-VARIANTS: dict[str, type[GANModule]] = {"GAN": GAN, "ACGAN": ACGAN, "WGANGP": WGANGP}
+VARIANTS: dict[str, type[GANModule]] = {
+    variant.__name__: variant for variant in (GAN, ACGAN, WGANGP, R3GAN, StyleGAN2)
+}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "R3GAN": {
+        "generator": partial(R3GANGenerator, width=8, conditional=True),
+        "discriminator": partial(R3GANDiscriminator, width=8, conditional=True),
+    },
+    "StyleGAN2": {
+        "generator": partial(StyleGAN2Generator, base=64, width=8),
+        "discriminator": partial(StyleGAN2Discriminator, base=64, width=8),
+    },
+}
 
 
 def sgd(parameters: Any) -> torch.optim.Optimizer:
@@ -45,7 +62,7 @@ def build(variant: str, **options: Any) -> GANModule:
         "discriminator_steps": 2 if variant == "WGANGP" else 1,
         "ema_half_life_images": 100 if variant == "GAN" else 0,
     }
-    return VARIANTS[variant](**(shared | options))
+    return VARIANTS[variant](**(shared | NETWORKS.get(variant, {}) | options))
 
 
 def data(channels: int = 1) -> tuple[Tensor, Tensor]:

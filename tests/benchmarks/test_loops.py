@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_modules.parts import Augment, GradientPenalty, InstanceNoise
+from gan_modules.parts import R1, Augment, GradientPenalty, InstanceNoise, LazyPenalty, PathLength
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.loops import LOOPS, Loop, PILImages
 from tests.benchmarks.helpers import BATCH, VARIANTS, build, data, distance, resident, weights
@@ -33,13 +33,21 @@ def trained(driven: Driven, cycles: int = 2) -> list[Tensor]:
         ("GAN", {"penalty": GradientPenalty(3.0), "discriminator_clip_norm": 0.1}),
         ("WGANGP", {}),
         ("WGANGP", {"generator_steps": 2, "ema_half_life_images": 40}),
+        ("R3GAN", {}),
+        ("R3GAN", {"penalty": GradientPenalty(3.0), "generator_steps": 2}),
+        (
+            "StyleGAN2",
+            {"penalty": LazyPenalty(R1(1.0), 2), "path_length": PathLength(2.0, every=2)},
+        ),
+        ("StyleGAN2", {"mixing": 0.9, "discriminator_steps": 2, "ema_half_life_images": 40}),
     ],
 )
 def test_a_loop_trains_what_the_variants_own_step_trains(
     variant: str, options: dict[str, Any]
 ) -> None:
     before = weights(make_loop(variant, **options))
-    by_hand = trained(make_loop(variant, reuse=True, **options))
+    reuse = variant in ("GAN", "WGANGP")
+    by_hand = trained(make_loop(variant, reuse=reuse, **options))
     own = trained(Driven(build(variant, **options), resident(), bfloat16=False))
     assert distance(own, before) > 1e-5
     assert distance(by_hand, own) < 0.01 * distance(own, before)
@@ -106,7 +114,7 @@ def test_peers_transform_each_image() -> None:
     assert -1 <= images.min() < images.max() <= 1
 
 
-@pytest.mark.parametrize("variant", ["GAN", "WGANGP"])
+@pytest.mark.parametrize("variant", ["GAN", "WGANGP", "R3GAN", "StyleGAN2"])
 def test_plain_loops_have_torchs_layers_in_the_usual_format(variant: str) -> None:
     loop = make_loop(variant)
     networks = loop.module.generator, loop.module.discriminator

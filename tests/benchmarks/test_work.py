@@ -12,6 +12,8 @@ import cli
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import R1
 from minmax.benchmarks.counting import Work
+from minmax.benchmarks.driven import Driven
+from tests.benchmarks.helpers import build, resident
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
@@ -118,6 +120,22 @@ def test_a_step_does_no_more_than_its_mathematics(cycle: tuple[GANModule, Work])
     else:
         updates = 2 * discriminator_forward_and_backward
     assert work.flop == updates + generator_forward_and_backward + through_discriminator
+
+
+def test_r1_and_r2_cost_two_double_passes_and_no_forward_pass() -> None:
+    """The generator's update of R3GAN judges the real images again."""
+    driven = Driven(build("R3GAN"), resident(), bfloat16=False)
+    driven.step()
+    with Work() as work:
+        images = driven.step()
+    model = driven.module
+    latents, labels = torch.randn(images, 6), torch.zeros(images, dtype=torch.long)
+    drawn = model(latents, labels)
+    g = flop(lambda: model(latents, labels))
+    d = flop(lambda: model.discriminator(drawn, labels))
+    discriminators = 2 * 3 * d + 2 * 3 * d
+    generators = g + 3 * g + 2 * d + d
+    assert work.flop == pytest.approx(discriminators + generators, rel=0.01)  # but first layers
 
 
 def first_layer(network: nn.Module, *inputs: Tensor) -> int:

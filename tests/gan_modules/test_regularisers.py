@@ -218,6 +218,11 @@ def test_orthogonality_in_closed_form() -> None:
     torch.testing.assert_close(gradient, 0.5 * 4 * 5 * other)
 
 
+def test_a_generator_without_matrices_has_no_orthogonality() -> None:
+    with pytest.raises(UserError, match="no matrix in `generator` Embedding"):
+        Orthogonal().of_generator(nn.Embedding(5, 3), CLASSES, CLASSES, images(1.0))
+
+
 class Step(Penalty):
     """A term of both networks, and a note of each call."""
 

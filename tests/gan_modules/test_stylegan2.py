@@ -49,11 +49,14 @@ def small(conditional: bool = False) -> StyleGAN2Generator:
     return StyleGAN2Generator(16, 1, 32, 10, **SMALL, conditional=conditional)
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("up", [False, True])
-def test_a_modulated_convolution_has_weights_of_its_own_for_each_image(up: bool) -> None:
+def test_a_modulated_convolution_has_weights_of_its_own_for_each_image(
+    up: bool, fused: bool
+) -> None:
     """Section 2.2: w' = s w, w'' = w' / sqrt(sum w'^2 + 1e-8)."""
     torch.manual_seed(0)
-    layer = ModulatedConv2d(5, 4, 3, 6, up).double()
+    layer = ModulatedConv2d(5, 4, 3, 6, up, fused=fused).double()
     maps, w = torch.randn(3, 5, 8, 8, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
     styles = layer.affine(w)
     for image, style, drawn in zip(maps, styles, layer(maps, w), strict=True):
@@ -77,6 +80,19 @@ def test_a_modulated_convolution_has_weights_of_its_own_for_each_image(up: bool)
         else:
             expected = conv2d(image, weight, padding=1)
         torch.testing.assert_close(drawn, expected)
+
+
+def test_fused_convolutions_draw_the_same_images_with_the_same_gradients() -> None:
+    drawn = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        generator = StyleGAN2Generator(6, 3, 32, 1, **SMALL, fused=fused).double().eval()
+        assert any(part.fused for part in generator.modules() if hasattr(part, "fused")) == fused
+        images = generator(torch.randn(4, 6, dtype=torch.float64), torch.zeros(4, dtype=torch.long))
+        images.square().sum().backward()
+        drawn.append([images, *(weights.grad for weights in generator.parameters())])
+    for one, other in zip(*drawn, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_demodulated_outputs_have_unit_variance() -> None:
