@@ -29,8 +29,8 @@ CELLS = 60
 EVERY = 3
 """Cells from one arrow to the next."""
 SHOWN, COUNTED, JUDGED, WAYS, STEPS = 1000, 2500, 500, 24, 33
-PACKS = 4
-"""Packs in which a point is judged, with other generated points; their logits' mean is shown."""
+PACKS = 8
+"""Packs in which each point is judged, beside generated ones; their logits' mean is shown."""
 FLAT = 1.0
 """Least logit that has the full colour, in games whose logits have a zero."""
 BEND = 10.0
@@ -207,9 +207,9 @@ def surface(module: GANModule, points: Tensor, others: Tensor) -> tuple[Tensor, 
             logits = torch.zeros_like(here[:, 0])
             rounds = PACKS if packed else 1
             for number in range(rounds):
-                start = number * packed * len(points)
-                beside = torch.arange(start, start + packed * len(points)) % len(others)
-                packs = [here[:, None], others[beside].to(here).view(len(points), packed, 2)]
+                # The same others for all points, else the surface would be rough.
+                beside = torch.arange(number * packed, (number + 1) * packed) % len(others)
+                packs = [here[:, None], others[beside].to(here).expand(len(points), packed, 2)]
                 images = torch.cat(packs, dim=1).view(-1, 2, 1, 1)
                 classes = module.no_classes.expand(len(images))
                 logits = logits + network(images, classes).to(here) / rounds
