@@ -5,6 +5,8 @@ from functools import partial
 import pytest
 import torch
 
+from datamodules import Points, Ring
+from gan_modules import GAN, R3GAN, WGANGP, GANModule, parts
 from gan_modules.networks import (
     Critic32,
     FCDiscriminator,
@@ -14,6 +16,7 @@ from gan_modules.networks import (
     Packed,
 )
 from minmax.errors import UserError
+from tests.gan_modules.helpers import fit
 
 NO_CLASSES = torch.zeros(6, dtype=torch.int64)
 
@@ -55,3 +58,46 @@ def test_images_and_points_need_networks_of_their_own() -> None:
     for build in (lambda: MLPGenerator(2, 1, 32, 8), lambda: MLPDiscriminator(1, 32, 8)):
         with pytest.raises(UserError, match=r"MLP\w+ is no network of images: choose another"):
             build()
+
+
+EVERY: dict[str, tuple[type[GANModule], dict[str, object]]] = {
+    **{
+        game.__name__: (GAN, {"game": game()})
+        for game in (
+            *(parts.CrossEntropy, parts.Hinge, parts.LeastSquares, parts.RelativisticAverage),
+            *(parts.RelativisticPairing, parts.Wasserstein),
+        )
+    },
+    **{
+        penalty.__name__: (GAN, {"penalty": penalty()})
+        for penalty in (
+            *(parts.ApproximateR1, parts.ApproximateR2, parts.DRAGAN, parts.GradientPenalty),
+            *(parts.LatentConsistency, parts.LeCam, parts.Orthogonal, parts.R1, parts.R2),
+            parts.WeightClipping,
+        )
+    },
+    "R3GAN": (R3GAN, {}),
+    "WGANGP": (WGANGP, {}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*num_workers.*")
+@pytest.mark.parametrize("name", EVERY)
+def test_games_and_penalties_train_on_points(name: str) -> None:
+    """With packs of two; both networks move, and stay finite."""
+    variant, options = EVERY[name]
+    judge = partial(MLPDiscriminator, width=4, depth=1)
+    gan = variant(
+        generator=partial(MLPGenerator, width=4, depth=1),
+        discriminator=partial(Packed, discriminator=judge),
+        generator_optimizer=partial(torch.optim.SGD, lr=0.1),
+        discriminator_optimizer=partial(torch.optim.SGD, lr=0.1),
+        **{"channels": 2, "image_size": 1, "num_classes": 8, "latent_dim": 2},
+        **options,
+        **({"discriminator_steps": 1} if variant is WGANGP else {}),
+    )
+    before = [weight.clone() for weight in gan.parameters()]
+    fit(gan, Points(Ring(), 32, 8, 8), max_steps=2)
+    moved = [not old.equal(new) for old, new in zip(before, gan.parameters(), strict=True)]
+    assert sum(moved) >= len(moved) - 1  # a bias has no gradient in games without a zero
+    assert all(weight.isfinite().all() for weight in gan.parameters())
