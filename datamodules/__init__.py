@@ -5,6 +5,7 @@ from datamodules.digits import Digits
 from datamodules.distributions import Distribution, Grid, Mixture, Moons, Ring, Spiral
 from datamodules.folder import ImageFolder
 from datamodules.points import Points
+from datamodules.stacked_mnist import StackedMNIST
 from datamodules.torchvision_sets import CIFAR10, MNIST, STL10, CelebA, FashionMNIST
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "Points",
     "Ring",
     "Spiral",
+    "StackedMNIST",
 ]

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -50,6 +50,8 @@ class ImageDataModule(LightningDataModule, ABC):
     decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
     values: ClassVar[Values] = Bytes()
     scored: ClassVar[int] = 10_000
+    more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
+    draws: ClassVar[int | None] = None  # generated images that published scores of this data need
 
     def __init__(
         self,
@@ -143,6 +145,15 @@ class ImageDataModule(LightningDataModule, ABC):
             self._splits[train, size] = self._place(images), labels
         return self._splits[train, size]
 
+    def images_of_epoch(self) -> int:
+        """Number of training images that an epoch shares out among the ranks."""
+        return len(self.split(train=True)[0])
+
+    @property
+    def classified(self) -> "ImageDataModule":
+        """The data whose classes a classifier learns for the scores: these."""
+        return self
+
     def counts(self, train: bool) -> list[int]:
         """Number of training or held-out images of each class in use, by label."""
         return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
@@ -176,26 +187,43 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _loader(self, train: bool) -> ResidentLoader:
         images, labels = self.split(train)
+        order = EpochShuffle(len(images), *self._sharing(len(images), train))
+        return self._loader_of(ResidentLoader, images, labels, order)
+
+    def _sharing(self, size: int, train: bool) -> tuple[int, bool, int, int, int]:
+        """The arguments of an order of `size` images, after their number.
+
+        Raises:
+            UserError: they fill no batch on every rank.
+        """
         rank = 0 if self.trainer is None else self.trainer.global_rank
         world_size = 1 if self.trainer is None else self.trainer.world_size
-        if train and len(images) < self.batch_size * world_size:
+        if train and size < self.batch_size * world_size:
             raise UserError(
                 f"`batch_size` is {self.batch_size} on {world_size} process(es), but"
-                f" there are only {len(images)} training images: give at most"
-                f" {len(images) // world_size or '1, use fewer processes'}, or add images."
+                f" there are only {size} training images: give at most"
+                f" {size // world_size or '1, use fewer processes'}, or {self.more}."
             )
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        sampler = EpochShuffle(len(images), self.batch_size, train, seed, rank, world_size)
+        return self.batch_size, train, seed, rank, world_size
+
+    def _loader_of(
+        self,
+        kind: Callable[..., ResidentLoader],
+        images: Tensor,
+        labels: Tensor,
+        order: EpochShuffle,
+    ) -> ResidentLoader:
         labels = labels.to(images.device)
-        trainer = self.trainer
+        trainer, train = self.trainer, order.shuffle
         # The loader asks for the epoch: after a resume from an epoch's end under `max_steps`,
         # Lightning's loop gives the sampler a number that is one too high.
         current_epoch = (lambda: trainer.current_epoch) if train and trainer is not None else None
-        return ResidentLoader(
+        return kind(
             images,
             labels,
             self.batch_size,
-            sampler,
+            order,
             self._device(),
             current_epoch,
             mirror=self.mirror and train,

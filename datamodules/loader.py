@@ -147,8 +147,8 @@ class ResidentLoader:
 
     @property
     def dataset_size(self) -> int:
-        """Number of images in the whole data set, over all ranks."""
-        return len(self._pixels)
+        """Number of images of the order, over all ranks."""
+        return self.sampler.size
 
     def __len__(self) -> int:
         """Return the number of batches of a whole epoch on this rank."""

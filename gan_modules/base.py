@@ -27,6 +27,9 @@ from minmax.errors import UserError
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
 
+MOST_ROWS = 100
+"""Most classes that a picture shows a row of each."""
+
 OptimizerFactory = Callable[[Any], Optimizer]
 """Makes an optimizer for an iterable of parameters."""
 
@@ -209,9 +212,14 @@ class GANModule(Bookkeeping, Kept):
 
     def grid(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Seeded latents and classes of a picture; a class-conditional one has a row a class."""
-        rows = self.num_classes if self.conditional else rows
-        classes = torch.arange(rows, device=self.device).repeat_interleave(columns)
+        classes = self.classes_of_rows(rows).to(self.device).repeat_interleave(columns)
         return self.seeded_latents(len(classes)), classes
+
+    def classes_of_rows(self, rows: int) -> Tensor:
+        """Classes of a picture's rows: all if it is class-conditional, of many only `rows`."""
+        if self.conditional and self.num_classes > MOST_ROWS:
+            return torch.arange(rows) * self.num_classes // rows
+        return torch.arange(self.num_classes if self.conditional else rows)
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the generator itself, not of its average."""

@@ -1,6 +1,7 @@
 """Shared by the tests: a cache of their own, its one slow entry, and the order of the files."""
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Have the collector of garbage pass over what is imported here: a million objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {HERE / name: place for place, name in enumerate(FIRST)}
     assert all(file.is_file() for file in places), "a file of FIRST has another name now"
@@ -53,11 +65,19 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No test turns the power off, and some look only at what would be waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def classifier_of_digits(_cache: Path) -> Path:
     """The cache; one process trains the classifier in it, the others wait for that.
 
-    It is trained in fewer epochs than the recipe has, and taken for that of the recipe.
+    It is trained on fewer images than the recipe has, and taken for that of the recipe.
     """
     import torch
 
@@ -69,7 +89,7 @@ def classifier_of_digits(_cache: Path) -> Path:
 
     def train(*arguments: Any) -> classifier.DomainClassifier:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(classifier, "RECIPE", replace(recipe, most_epochs=5))
+            patch.setattr(classifier, "RECIPE", replace(recipe, most_epochs=2, batch_size=32))
             return whole(*arguments)
 
     with alone(_cache, "classifier"), pytest.MonkeyPatch.context() as patch:

@@ -34,7 +34,7 @@ class Grids:
         order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
         if module.conditional:
             of_class = loader.labels.cpu()[order]
-            classes = [order[of_class == number] for number in range(module.num_classes)]
+            classes = [order[of_class == number] for number in module.classes_of_rows(self.rows)]
             columns = torch.arange(self.columns)
             order = torch.cat(
                 [indices[columns % len(indices)] for indices in classes if len(indices)]

@@ -36,7 +36,8 @@ class Pictures(GANCallback):
     Args:
         every_images: real images from one grid to the next.
         columns: images in a row.
-        rows: number of rows; ignored by class-conditional generators and InfoGAN.
+        rows: number of rows; ignored by InfoGAN, and by class-conditional generators of at most
+            100 classes.
     """
 
     def __init__(self, every_images: int = 60_000, columns: int = 8, rows: int = 8) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.metrics.inception import inception_weights
 from minmax.metrics.manifolds import distance_to
+from minmax.metrics.of_classes import least_mode_kl
 from minmax.metrics.references import make_references, score_beside_training
 from minmax.metrics.scorer import BATCH, Scorer, make_scorer
 from minmax.metrics.scores import score, score_by_class
@@ -36,6 +37,8 @@ NEEDS = {
     "points": "points in the plane",
 }
 """What each feature network can score."""
+MOST_CLASSES = 100
+"""Classes that are scored one by one; of more, each has too few images."""
 
 
 class Quality(GANCallback):
@@ -126,6 +129,12 @@ class Quality(GANCallback):
                 f"`Quality.features` {self.features} needs {NEEDS[self.features]}, and this is "
                 f"{type(data).__name__} of {data.num_classes} class(es): choose "
                 f"{', or '.join(data.features)}"
+            )
+        if data.draws not in (None, self._count):
+            rank_zero_warn(
+                f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
+                f"counted in {data.draws:,} draws: fewer miss modes and raise mode_kl. Compare them only "
+                f"with runs of the same count, or give --quality.count {data.draws}"
             )
         if self.features == "inception" and trainer.is_global_zero:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
@@ -231,7 +240,7 @@ class Quality(GANCallback):
             "references": references.scores,
             "protocol": self._protocol(trainer, module, scorer, len(real.features)),
         }
-        if fake.labels is not None:
+        if fake.labels is not None and data.num_classes <= MOST_CLASSES:
             report["classes"] = score_by_class(
                 real, fake, data.class_names, str(self.features), self.seed
             )
@@ -254,6 +263,10 @@ class Quality(GANCallback):
     ) -> dict[str, Any]:
         """Everything that a score depends on."""
         data, side = data_of(trainer), scorer.network.image_size
+        extra: dict[str, Any] = {}
+        if data.draws is not None:
+            counts = torch.tensor(data.counts(train=True), dtype=torch.float64)
+            extra["mode_kl_floor"] = round(least_mode_kl(counts / counts.sum(), self._count), 4)
         return {
             "data": type(data).__name__,
             "class_names": data.class_names,
@@ -273,6 +286,7 @@ class Quality(GANCallback):
             "checkpoint": str(trainer.ckpt_path),
             "images_seen": module.images_seen,
             "versions": {name: version(name) for name in PACKAGES},
+            **extra,
         }
 
     # Generated images

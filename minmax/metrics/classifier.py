@@ -71,6 +71,27 @@ class DomainClassifier(FeatureNetwork):
         return features, self.head(features)
 
 
+class ChannelClassifier(FeatureNetwork):
+    """A classifier of gray images, for each channel by itself.
+
+    Args:
+        single: the classifier.
+    """
+
+    name = DomainClassifier.name
+    image_size = DomainClassifier.image_size
+
+    def __init__(self, single: DomainClassifier) -> None:
+        super().__init__()
+        self.single = single
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images uint8 `[N, C, H, W]` to features `[N, C * 128]`, class logits `[N, C, K]`."""
+        features, logits = self.single(images.flatten(0, 1).unsqueeze(1))
+        count, channels = images.shape[:2]
+        return features.view(count, -1), logits.view(count, channels, -1)
+
+
 def train_classifier(
     images: Tensor, labels: Tensor, num_classes: int, device: torch.device
 ) -> DomainClassifier:

@@ -15,7 +15,7 @@ from minmax.metrics import distances, manifolds, of_classes, of_modes, scores, t
 from minmax.metrics.cache import Tensors, cached, fingerprint
 from minmax.metrics.manifolds import nearest
 from minmax.metrics.scorer import Scorer
-from minmax.metrics.scores import score
+from minmax.metrics.scores import score, score_alone
 from minmax.metrics.seen import Images
 
 CODE = (distances, manifolds, of_classes, of_modes, scores, table, sys.modules[__name__])
@@ -27,7 +27,8 @@ class References:
     """What scores are compared with.
 
     Attributes:
-        scores: of `training images` and of `noise`, by name, as if they were generated.
+        scores: of `training images` and of `noise`, by name, as if they were generated; of
+            `held-out images` those that compare with no others.
         usual_distance: median distance of held-out images to their nearest training image.
     """
 
@@ -84,6 +85,7 @@ def make_references(
         for kind, images in kinds.items():
             result, _ = score_beside_training(data, scorer, real, images, seed, usual)
             values |= {f"{kind}/{name}": value for name, value in result.items()}
+        values |= {f"held-out images/{name}": value for name, value in score_alone(real).items()}
         return {key: torch.tensor(value, dtype=torch.float64) for key, value in values.items()}
 
     key = {

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from datamodules import ImageDataModule, Points
 from minmax.metrics.cache import Tensors, cached, fingerprint
-from minmax.metrics.classifier import DomainClassifier, domain_classifier
+from minmax.metrics.classifier import ChannelClassifier, DomainClassifier, domain_classifier
 from minmax.metrics.features import FeatureNetwork
 from minmax.metrics.inception import InceptionFeatures
 from minmax.metrics.pixels import PixelFeatures
@@ -31,7 +31,7 @@ class Scorer:
     def __init__(
         self,
         network: FeatureNetwork,
-        classifier: DomainClassifier | None = None,
+        classifier: FeatureNetwork | None = None,
         accuracy: float | None = None,
     ) -> None:
         self.network = network
@@ -119,11 +119,13 @@ def make_scorer(
     """
     if isinstance(data, Points):
         return Scorer(PointFeatures(data.mixture)).to(device)
-    classifier = accuracy = None
+    classifier: FeatureNetwork | None = None
+    accuracy = None
     if data.num_classes > 1 and features != "pixels":
-        size = DomainClassifier.image_size
-        training, held_out = data.split(True, size), data.split(False, size)
-        classifier, accuracy = domain_classifier(training, held_out, data.num_classes, device)
+        size, learned = DomainClassifier.image_size, data.classified
+        training, held_out = learned.split(True, size), learned.split(False, size)
+        single, accuracy = domain_classifier(training, held_out, learned.num_classes, device)
+        classifier = single if learned is data else ChannelClassifier(single)
     network: FeatureNetwork
     if features == "inception":
         assert weights is not None

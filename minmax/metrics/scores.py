@@ -8,10 +8,21 @@ from torch import Tensor
 
 from minmax.metrics.distances import energy_distance, frechet_distance, kernel_distance
 from minmax.metrics.manifolds import manifold_scores
-from minmax.metrics.of_classes import class_entropy, class_match, code_purity, inception_score
+from minmax.metrics.of_classes import (
+    class_entropy,
+    class_match,
+    class_shares,
+    code_purity,
+    confidence,
+    inception_score,
+    mode_kl,
+)
+from minmax.metrics.of_classes import (
+    modes as modes_of_shares,
+)
 from minmax.metrics.of_modes import high_quality, modes, reverse_kl
 from minmax.metrics.seen import Images
-from minmax.metrics.table import scores_of
+from minmax.metrics.table import SCORES, scores_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,13 @@ class Compared:
 
     @cached_property
     def manifolds(self) -> dict[str, float]:
-        """Precision, recall, density and coverage by name; empty if they can't be computed."""
+        """Precision, recall, density and coverage by name; empty if they can't be computed.
+
+        Not for images whose channels have classes: with so many features and images it would take
+        minutes on a CPU.
+        """
+        if self.fake.channel_logits is not None:
+            return {}
         return manifold_scores(self.real.features, self.fake.features)
 
     def frechet_distance(self) -> float | None:
@@ -56,10 +73,6 @@ class Compared:
         found, shares = self.fake.modes, self.shares
         return None if found is None or shares is None else function(found, shares)
 
-    def modes(self) -> float | None:
-        """Of the data, those with an image of theirs."""
-        return self.of_modes(modes)
-
     def high_quality(self) -> float | None:
         """Share of images of a mode."""
         return self.of_modes(high_quality)
@@ -69,12 +82,34 @@ class Compared:
         return self.of_modes(reverse_kl)
 
     def inception_score(self) -> float | None:
-        """Of the feature network's own classes."""
-        return None if self.fake.logits is None else inception_score(self.fake.logits)
+        """Of the feature network's own classes, one an image."""
+        logits = self.fake.logits
+        return None if logits is None or logits.dim() > 2 else inception_score(logits)
 
     def class_entropy(self) -> float | None:
         """Of the data's classes."""
         return None if self.fake.class_logits is None else class_entropy(self.fake.class_logits)
+
+    @cached_property
+    def mode_shares(self) -> Tensor | None:
+        """Of the classes of images whose channels have classes: of ten classes, none is missed."""
+        found = self.fake.channel_logits
+        return None if found is None else class_shares(found)
+
+    def modes(self) -> float | None:
+        """Those with an image of theirs: of points, else of the classes."""
+        if self.mode_shares is None:
+            return self.of_modes(modes)
+        return modes_of_shares(self.mode_shares)
+
+    def mode_kl(self) -> float | None:
+        """Of the classes."""
+        return None if self.mode_shares is None else mode_kl(self.mode_shares)
+
+    def confidence(self) -> float | None:
+        """Of the classifier that counts modes."""
+        found = self.fake.channel_logits
+        return None if found is None else confidence(found)
 
     def class_match(self) -> float | None:
         """With the classes that the generator was given."""
@@ -109,6 +144,13 @@ def score(
     """
     compared = Compared(real, fake, seed, nearness, shares)
     values = {entry.full_name(features): entry.compute(compared) for entry in scores_of(features)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def score_alone(images: Images, seed: int = 0) -> dict[str, float]:
+    """The scores that images have without others to compare with, where they are of interest."""
+    compared = Compared(images, images, seed)
+    values = {name: entry.compute(compared) for name, entry in SCORES.items() if entry.alone}
     return {name: value for name, value in values.items() if value is not None}
 
 

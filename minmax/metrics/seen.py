@@ -14,7 +14,8 @@ class Images:
     Attributes:
         features: `[N, D]`.
         logits: of the feature network's own classes, `[N, L]`, or None.
-        class_logits: of the data's classes, by the domain classifier, `[N, K]`, or None.
+        class_logits: of the data's classes, by the domain classifier, `[N, K]`, or None. Where each
+            channel has a class of its own, `[N, C, K]`.
         labels: classes of real images, or those that the generator was given, int64 `[N]`; None
             for an unconditional generator.
         modes: numbers of the modes that they are of, int64 `[N]`, -1 for none; or None.
@@ -27,6 +28,12 @@ class Images:
     labels: Tensor | None = None
     modes: Tensor | None = None
     categories: Tensor | None = None
+
+    @property
+    def channel_logits(self) -> Tensor | None:
+        """`class_logits`, if each channel has a class of its own."""
+        found = self.class_logits
+        return found if found is not None and found.dim() > 2 else None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Images":
         """Apply a function to each tensor."""

@@ -31,6 +31,7 @@ class Score:
         of_features: it depends on the feature network, whose name it ends with: `fid_domain`.
         of: what it says something about; points have coordinates as features.
         by_class: it is also computed for each class.
+        alone: it compares with no other images, and is also computed of the held-out images.
         charted: the report has a chart of it.
         scale: of the chart; a share lies between 0 and 1.
     """
@@ -42,6 +43,7 @@ class Score:
     of_features: bool = True
     of: Literal["images", "points", "both"] = "both"
     by_class: bool = False
+    alone: bool = False
     charted: bool = True
     scale: Literal["linear", "share", "logarithmic"] = "linear"
 
@@ -84,7 +86,14 @@ _ALL = (
         of="points",
         scale="logarithmic",
     ),
-    Score("modes", "higher", "modes found", lambda it: it.modes(), of_features=False),
+    Score(
+        "modes",
+        "higher",
+        "modes drawn at least once",
+        lambda it: it.modes(),
+        of_features=False,
+        alone=True,
+    ),
     Score(
         "high_quality",
         "higher",
@@ -142,6 +151,25 @@ _ALL = (
         lambda it: it.class_match(),
         of_features=False,
         by_class=True,
+        scale="share",
+    ),
+    Score(
+        "mode_kl",
+        "lower",
+        "KL of the drawn classes from equal shares",
+        lambda it: it.mode_kl(),
+        of_features=False,
+        alone=True,
+        scale="logarithmic",
+    ),
+    Score(
+        "confidence",
+        "higher",
+        "how sure the classifier is",
+        lambda it: it.confidence(),
+        of_features=False,
+        alone=True,
+        charted=False,
         scale="share",
     ),
     Score(

@@ -1,5 +1,6 @@
 """Tables that compare the scores of checkpoints and of groups of runs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -70,8 +71,18 @@ def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def score_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A table of the last checkpoints' scores, sorted by the first score, best at the top."""
-    scores = {group.name: group.scores() for group in found}
+    """A table of the last checkpoints' scores, sorted by the first score, best at the top.
+
+    Runs that were tested with different protocols stand in it all the same, with a warning.
+    """
+    reports = {group.name: group.reports() for group in found}
+    tested = [(run, report) for of_group in reports.values() for run, report in of_group.items()]
+    for run, report in tested[1:]:
+        try:
+            check_protocol(str(run), report["protocol"], tested[0][1]["protocol"])
+        except UserError as error:
+            warnings.warn(f"{error}; it stands in the table all the same", stacklevel=2)
+    scores = {name: [one["scores"] for one in of.values()] for name, of in reports.items()}
     names = list(dict.fromkeys(name for runs in scores.values() for run in runs for name in run))
     rows = [["variant", "seeds", *map(headed, names)]]
 

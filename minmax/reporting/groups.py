@@ -29,10 +29,14 @@ class Group:
     failed: dict[Path, str] = field(default_factory=dict)
     waiting: int = 0
 
+    def reports(self, checkpoint: str = "last") -> dict[Path, dict[str, Any]]:
+        """The reports of a checkpoint, one for each tested run."""
+        tested = {run: reports_of(run, "its scores are left out") for run in self.runs}
+        return {run: of[checkpoint] for run, of in tested.items() if checkpoint in of}
+
     def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
         """The scores of a checkpoint, one dictionary for each tested run."""
-        tested = [reports_of(run, "its scores are left out") for run in self.runs]
-        return [reports[checkpoint]["scores"] for reports in tested if checkpoint in reports]
+        return [report["scores"] for report in self.reports(checkpoint).values()]
 
     def config(self) -> dict[str, Any]:
         """The options of the first run that has a config, by full name, without seed and folder."""

@@ -43,7 +43,7 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     facts = {
         "precision": str(trainer.precision),
         "processes": trainer.world_size,
-        "training images": len(data.split(train=True)[0]),
+        "training images": data.images_of_epoch(),
     }
     return {"options": kept, "optimizers": optimizers, "facts": facts}
 
@@ -146,7 +146,7 @@ def go_on_in_the_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
         return
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     batch = data.batch_size * trainer.world_size
-    images = len(data.split(train=True)[0])
+    images = data.images_of_epoch()
     batches = batches_of_epoch(trainer, images, batch)
     if batches < images // batch:
         images = batches * batch

@@ -193,3 +193,9 @@ def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) ->
     labels = torch.cat([labels for _, labels in batches])
     which = [[torch.equal(tile, image) for image in held_out].index(True) for tile in real]
     assert labels[which].tolist() == [n for n in range(CLASSES) for _ in range(columns)]
+
+
+def test_of_many_classes_some_have_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan_modules.base.MOST_ROWS", CLASSES - 1)
+    grids = draw(tmp_path, make_model(ACGAN), Pictures(columns=3, rows=2), max_epochs=1)
+    assert {grid.shape for grid in grids.values()} == {(3, side(2), side(3))}

@@ -10,6 +10,11 @@ import cli
 from tests.conftest import alone
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = (
+    *("--model.init_args.generator.init_args.width", "8"),
+    *("--model.init_args.discriminator.init_args.width", "4"),
+)
+"""The digits' networks; no test is about their size."""
 
 
 @pytest.fixture
@@ -32,6 +37,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
                 "--config",
                 str(CONFIGS / f"{name}.yaml"),
                 *("--trainer.accelerator", "cpu", "--quality.features", "pixels"),
+                *(SMALL if name == "dcgan_digits" else ()),
                 *[part for option in options for part in ("--trainer.default_root_dir", option)],
                 *arguments,
             ]
@@ -49,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, classifier_of_digits: Path
         if not made.exists():
             cli.main(
                 [
-                    *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml")),
+                    *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml"), *SMALL),
                     *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
                     *("--trainer.check_val_every_n_epoch", "1", "--quality.count", "200"),
                     *("--trainer.default_root_dir", str(made), "--pictures.every_images", "1000"),

@@ -27,6 +27,9 @@ class Command:
         environment: of the process.
         script: another file of Python to run with these arguments.
         folder: where it runs.
+
+    Attributes:
+        output: the file of what it prints.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class Command:
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._streams = [str(Path(self._folder.name) / name) for name in ("output", "errors")]
+        self.output = Path(self._streams[0])
+        self.output.touch()
         given = {"GIVEN": ([script, *arguments], environment, self._streams, folder)}
         # By its path: another package of dependencies has the name `tests`.
         self._process = FORKED.Process(target=runpy.run_path, args=(__file__, given, "command"))
@@ -59,10 +64,14 @@ class Command:
         """End it, if it is still running."""
         self._process.kill()
 
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end; return the exit code."""
+        self._process.join(timeout)
+        return self.poll()
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for the end; return the output and the errors."""
-        self._process.join(timeout)
-        assert self._process.exitcode is not None, "it goes on"
+        assert self.wait(timeout) is not None, "it goes on"
         output, errors = (Path(stream).read_text() for stream in self._streams)
         return output, errors
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ import pytest
 import socketio
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from tests.cli.processes import Command
+
 VISITORS = 50
 SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport="
 # The command with an explorer that tells what it draws: one point, as bright as the seed says.
@@ -60,21 +60,18 @@ explore.main(["--checkpoint", "x", "--port", "0", "--no-browser", "--address", "
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+def page(tmp_path_factory) -> Iterator[tuple[Command, int, Path]]:
     """The process, its port, and the file of what it prints."""
-    output = tmp_path_factory.mktemp("page") / "output"
-    command = [sys.executable, "-c", STAND_IN]
-    with (
-        output.open("wb") as stream,
-        subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream) as process,
-    ):
-        try:
-            while not (found := re.search(r"127.0.0.1:(\d+); Ctrl", output.read_text())):
-                assert process.poll() is None, output.read_text()
-                time.sleep(0.05)
-            yield process, int(found[1]), output
-        finally:
-            process.kill()
+    script = tmp_path_factory.mktemp("page") / "stand_in.py"
+    script.write_text(STAND_IN)
+    process = Command([], dict(os.environ), str(script))
+    try:
+        while not (found := re.search(r"127.0.0.1:(\d+); Ctrl", process.output.read_text())):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        yield process, int(found[1]), process.output
+    finally:
+        process.kill()
 
 
 def ask(port: int, path: str = "/", **headers: str) -> tuple[int, dict[str, str]]:

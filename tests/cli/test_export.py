@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from minmax.checkpoints.reading import load_model
 from minmax.commands.export import SUFFIXES
 from minmax.generation.exporting import example
 from minmax.generation.formats import FORMATS, Drawing, write_safetensors
+from tests.cli.processes import Command
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
 NETWORKS = {
@@ -46,9 +46,12 @@ import sys
 
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("gan_modules", "commands", "datamodules", "cli"):
+        if name.split(".")[0] in OWN:
             raise ImportError(name)
 
+OWN = ("gan_modules", "minmax", "datamodules", "cli")
+for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
+    del sys.modules[name]
 sys.meta_path.insert(0, Gone())
 {code}
 print(tuple(images.shape), float(images.min()) >= -1, float(images.max()) <= 1)
@@ -111,11 +114,11 @@ def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, c
     cli.main([*arguments, "--output", str(file)])
     largest = re.search(r"Largest difference .*: (\S+)\n", capsys.readouterr().out)
     assert float(largest[1]) < 1e-5
-    code = ALONE.format(code=code_of(tmp_path / f"{file.name}.md"))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "(16, 1, 32, 32) True True\n", done.stderr
+    script = tmp_path / "alone.py"
+    script.write_text(ALONE.format(code=code_of(tmp_path / f"{file.name}.md")))
+    alone = Command([], dict(os.environ), str(script), tmp_path)
+    assert alone.communicate()[0] == "(16, 1, 32, 32) True True\n", alone.communicate()
+    script.unlink()
     with pytest.raises(SystemExit, match=r"drawing.* exists. Choose another, or add --overwrite"):
         cli.main([*arguments, "--output", str(file)])
     assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, f"{file.name}.md"]

@@ -10,6 +10,7 @@ import pytest
 import cli
 
 ROOT = Path(cli.__file__).parent
+OWN = ("gan_modules/__init__.py", "datamodules/__init__.py")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -47,12 +48,15 @@ def test_modules_of_a_users_own_have_any_name(tmp_path: Path) -> None:
     """They come before the installed project on the path, and aren't mistaken for its modules."""
     for name in ("cli", "gan_modules", "datamodules", "callbacks", "commands", "metrics"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for the own one')")
-    ended = subprocess.run(
-        [sys.executable, "-m", "minmax", "fit", "--help"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "--data" in ended.stdout
+
+    def told(*program: str) -> str:
+        path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+        return subprocess.check_output(
+            [sys.executable, *program], cwd=tmp_path, env=os.environ | path, text=True
+        )
+
+    assert "--checkpoint" in told("-m", "minmax", "sample", "--help")
+    origins = "print(*(find_spec(name).origin for name in ('cli', 'gan_modules', 'datamodules')))"
+    code = f"import minmax.__main__\nfrom importlib.util import find_spec\n{origins}"
+    files = [str(ROOT / name) for name in ("cli.py", *OWN)]
+    assert told("-c", code).split() == files

@@ -19,7 +19,6 @@ from gan_modules import GANModule
 from minmax.training.changes import KEY
 
 MODEL = "--model.init_args"
-SMALL = (f"{MODEL}.generator.width", "8", f"{MODEL}.discriminator.width", "4")
 SHORT = ("--trainer.limit_val_batches", "0", "--data.init_args.image_size", "32")
 
 
@@ -41,12 +40,6 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def groups(run: Path) -> list[dict]:
     """Options in the states of both optimizers."""
     return [state["param_groups"][0] for state in last(run)["optimizer_states"]]
-
-
-@pytest.fixture
-def fit(fit):
-    """With small networks, since nothing here depends on their size."""
-    return lambda name, *given: fit(name, *(SMALL if name == "dcgan_digits" else ()), *given)
 
 
 @pytest.fixture
@@ -148,7 +141,7 @@ def test_lower_rates_after_a_divergence(fit, monkeypatch):
 def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monkeypatch):
     """Digits: 1,618 images, of which ten batches of 64 were seen."""
     options = ["--checkpoint_last.every_images", "640", "--trainer.max_steps", "11"]
-    folder = fit("dcgan_digits", *SHORT, *SMALL, *options)
+    folder = fit("dcgan_digits", *SHORT, *options)
     seen: list[list[int]] = []
     draw = ResidentLoader.batch
 
@@ -163,7 +156,7 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
     monkeypatch.setattr(GANModule, "on_validation_end", note)
     other = tmp_path / "other"
     fit(
-        *("dcgan_digits", *SHORT, *SMALL, "--trainer.max_epochs", "2"),
+        *("dcgan_digits", *SHORT, "--trainer.max_epochs", "2"),
         *("--seed_everything", str(seed), "--quality.count", "20"),
         *("--trainer.limit_val_batches", "1.0", "--trainer.check_val_every_n_epoch", "1"),
         *("--ckpt_path", str(folder / "checkpoints" / "previous.ckpt")),
@@ -185,7 +178,7 @@ def test_another_batch_in_the_midst_of_an_epoch(batch, seed, fit, tmp_path, monk
 @pytest.mark.parametrize(("first", "left"), [(5, 3), (8, 0)])
 def test_steps_and_then_epochs(first, left, fit, capsys):
     """An epoch that `max_steps` cut short doesn't count as done."""
-    few = [*SHORT, *SMALL, "--trainer.limit_train_batches", "4"]
+    few = [*SHORT, "--trainer.limit_train_batches", "4"]
     fit("dcgan_digits", *few, "--trainer.max_steps", str(first))
     for again in (left, 0):
         folder = fit("dcgan_digits", *few, "--resume", "true", "--trainer.max_epochs", "2")
@@ -196,7 +189,6 @@ def test_steps_and_then_epochs(first, left, fit, capsys):
 
 class TestPlaces:
     SCORED = (
-        *SMALL,
         *("--quality.count", "100", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.limit_train_batches", "2"),
     )
@@ -235,6 +227,8 @@ class TestPlaces:
         options["trainer"] |= {"default_root_dir": "~/a", "max_steps": 2, "limit_val_batches": 0}
         log = {"class_path": "CSVLogger", "init_args": {"save_dir": "${SCRATCH}/logs"}}
         options["trainer"]["logger"] = log
+        options["model"]["init_args"]["generator"]["init_args"] = {"width": 8}
+        options["model"]["init_args"]["discriminator"]["init_args"] = {"width": 4}
         (home / "a.yaml").write_text(yaml.safe_dump(options))
         for steps in ("2", "3"):
             steps = ["--trainer.max_steps", steps, "--resume", "true"]
@@ -370,29 +364,18 @@ class TestClasses:
     def test_of_a_conditional_model(self, folder, fit, config, tmp_path):
         options = ["--config", config("data/folder"), *self.options(folder)]
         run = fit("acgan_cifar10", *options, "2")
-        checkpoint = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
         before = (run / "checkpoints" / "last.ckpt").read_bytes()
+        checkpoint = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
+        ways = {"fit": ["--resume", "true", "--trainer.default_root_dir", str(run)]}
 
-        def refused(words: str, *more: str) -> None:
-            resumed = ["--resume", "true", *more]
+        def refused(words: str, *more: str, command: str = "fit") -> None:
+            given = ["--config", config("acgan_cifar10"), *options, "4", *more]
             with pytest.raises(SystemExit, match=words):
-                fit("acgan_cifar10", *options, "4", *resumed)
-            for command in ("validate", "test"):
-                with pytest.raises(SystemExit, match=words):
-                    cli.main(
-                        [
-                            command,
-                            "--config",
-                            config("acgan_cifar10"),
-                            *options,
-                            "4",
-                            *checkpoint,
-                            *more,
-                        ]
-                    )
+                cli.main([command, *given, *ways.get(command, checkpoint)])
 
         order = r'\["cat", "dog"\], but the data has \["dog", "cat"\].*Add --data.init_args.classes'
-        refused(order, "--data.init_args.classes", "[dog, cat]")
+        for command in ("fit", "validate", "test"):
+            refused(order, "--data.init_args.classes", "[dog, cat]", command=command)
         (folder / "cat").rename(folder / "tabby")
         refused(r'\["cat", "dog"\], but the data has \["dog", "tabby"\]')
         (folder / "tabby").rename(folder / "cat")

@@ -84,8 +84,8 @@ def test_the_first_lines_say_what_begins_and_the_last_where_everything_is(fit, c
     folder = fit("dcgan_digits", "--trainer.max_steps", "2")
     first, second, *_, last = capsys.readouterr().out.strip().splitlines()
     assert first == (
-        "GAN: generator DCGAN32Generator with 601,409 parameters, "
-        "discriminator Critic32 with 37,473 parameters"
+        "GAN: generator DCGAN32Generator with 34,857 parameters, "
+        "discriminator Critic32 with 1,101 parameters"
     )
     assert second == f"Watch it: tensorboard --logdir {folder} --samples_per_plugin images=100"
     assert last == (
@@ -134,6 +134,15 @@ def test_options_overrule_a_config_wherever_they_stand(config, capsys):
 
 
 class TestSample:
+    @pytest.fixture
+    def forked(self, monkeypatch) -> None:
+        """Share the work among processes that begin with all imported, which takes others seconds.
+
+        In `test_bugs.py` they are begun as users' are.
+        """
+        forked = partial(start_processes, start_method=FORKED.get_start_method())
+        monkeypatch.setattr(writing, "spawn", forked)
+
     def run(self, trained, output, *options):
         checkpoint = str(trained / "checkpoints" / "last.ckpt")
         cli.main(["sample", "--checkpoint", checkpoint, "--output", str(output), *options])
@@ -202,7 +211,7 @@ class TestSample:
         self.run(trained, tmp_path / "B.NPZ", "--count", "2")
         assert len(np.load(tmp_path / "B.NPZ")["images"]) == 2
 
-    def test_two_devices_draw_the_same_images(self, trained, tmp_path):
+    def test_two_devices_draw_the_same_images(self, trained, tmp_path, forked):
         self.run(trained, tmp_path / "a.npz", "--count", "10", "--batch-size", "3")
         options = ["--count", "10", "--batch-size", "3", "--devices", "2"]
         self.run(trained, tmp_path / "b.npz", *options)
@@ -257,7 +266,7 @@ class TestSample:
             cli.main([*arguments, "--output", str(tmp_path / "x.png")])
         assert not (tmp_path / "x.png").exists()
 
-    def test_a_process_that_fails(self, trained, tmp_path, monkeypatch):
+    def test_a_process_that_fails(self, trained, tmp_path, monkeypatch, forked):
         options = ["--count", "4", "--devices", "2", "--batch-size", "2"]
         checkpoint = tmp_path / "gone.ckpt"
         shutil.copy(trained / "checkpoints" / "last.ckpt", checkpoint)
@@ -269,9 +278,6 @@ class TestSample:
 
         prepared = drawing.prepared
         monkeypatch.setattr(drawing, "prepared", gone)
-        # Of processes that begin with all imported, which takes others seconds.
-        forked = partial(start_processes, start_method=FORKED.get_start_method())
-        monkeypatch.setattr(writing, "spawn", forked)
         arguments = ["sample", "--checkpoint", str(checkpoint), *options]
         with pytest.raises(SystemExit, match=r"--devices 2: a process failed .*no checkpoint at"):
             cli.main([*arguments, "--output", str(tmp_path / "x.npz")])

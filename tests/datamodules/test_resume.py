@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from datamodules import Digits
+from datamodules import Digits, ImageDataModule
 
 
 class Recorder(LightningModule):
@@ -59,7 +59,10 @@ class SaveAt(Callback):
 
 
 def fit(
-    limits: dict[str, Any], callbacks: list[Callback], checkpoint: Path | None = None
+    limits: dict[str, Any],
+    callbacks: list[Callback],
+    checkpoint: Path | None = None,
+    data: ImageDataModule | None = None,
 ) -> list[tuple[int, int, float]]:
     module = Recorder()
     trainer = Trainer(
@@ -73,7 +76,8 @@ def fit(
         **{"max_epochs": 3, **limits},
     )
     path = None if checkpoint is None else str(checkpoint)
-    trainer.fit(module, datamodule=Digits(image_size=8, batch_size=200), ckpt_path=path)
+    data = data or Digits(image_size=8, batch_size=200)
+    trainer.fit(module, datamodule=data, ckpt_path=path)
     return module.seen
 
 

@@ -12,6 +12,8 @@ from minmax.metrics.references import CODE, References, make_references
 from minmax.metrics.scorer import Scorer, make_scorer
 from minmax.metrics.table import SCORES
 
+pytestmark = pytest.mark.usefixtures("classifier_of_digits")
+
 CPU = torch.device("cpu")
 COUNT = 60
 

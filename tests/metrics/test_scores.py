@@ -83,6 +83,10 @@ class TestFrechet:
 
 
 class TestKernel:
+    @pytest.fixture(autouse=True)
+    def few_subsets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("minmax.metrics.distances.SUBSETS", 10)
+
     def test_the_unbiased_estimate(self) -> None:
         """If every subset holds all points, the mean over subsets is the estimate itself."""
         x, y = normal(40, 6, 0).double(), normal(40, 6, 1, 0.5).double()
