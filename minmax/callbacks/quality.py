@@ -133,8 +133,9 @@ class Quality(GANCallback):
         if data.draws not in (None, self._count):
             rank_zero_warn(
                 f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
-                f"counted in {data.draws:,} draws: fewer miss modes and raise mode_kl. Compare them only "
-                f"with runs of the same count, or give --quality.count {data.draws}"
+                f"counted in {data.draws:,} draws: fewer miss modes and raise mode_kl. "
+                "Compare them only with runs of the same count, or give --quality.count "
+                f"{data.draws}"
             )
         if self.features == "inception" and trainer.is_global_zero:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
