@@ -13,6 +13,7 @@ from datamodules.classes import Classes, select_classes
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
 from minmax.errors import UserError
+from minmax.values import Bytes, Values
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -39,12 +40,16 @@ class ImageDataModule(LightningDataModule, ABC):
         image_size: as given.
         num_classes: number of the classes in use.
         class_names: their names, by label.
+        values: what the stored values mean.
+        scored: number of generated images that are scored by default.
 
     Raises:
         UserError: an argument is out of range, or a class is unknown or repeated.
     """
 
     decodes_to_size: ClassVar[bool] = False  # whether `load` takes long and resizes as it reads
+    values: ClassVar[Values] = Bytes()
+    scored: ClassVar[int] = 10_000
     more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
     draws: ClassVar[int | None] = None  # generated images that published scores of this data need
 
@@ -80,6 +85,13 @@ class ImageDataModule(LightningDataModule, ABC):
         self.on_device = on_device
         self.mirror = mirror
         self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the feature networks that can score such data, the default first."""
+        return (
+            ("domain", "inception", "pixels") if self.num_classes > 1 else ("pixels", "inception")
+        )
 
     @abstractmethod
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
@@ -171,7 +183,7 @@ class ImageDataModule(LightningDataModule, ABC):
         if not self.on_device or device.type != "cuda":
             return images
         free, _ = torch.cuda.mem_get_info(device)
-        return images.to(device) if free > 2 * images.numel() else images
+        return images.to(device) if free > 2 * images.nbytes else images
 
     def _loader(self, train: bool) -> ResidentLoader:
         images, labels = self.split(train)
@@ -215,4 +227,5 @@ class ImageDataModule(LightningDataModule, ABC):
             self._device(),
             current_epoch,
             mirror=self.mirror and train,
+            values=self.values,
         )

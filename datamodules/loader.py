@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from minmax.values import Bytes, Values
+
 OF_FLIPS = 1
 """Sets their random numbers apart from those of the order."""
 
@@ -98,16 +100,16 @@ class EpochShuffle(Sampler[int]):
 
 
 class ResidentLoader:
-    """Batches of images in [-1, 1] from one uint8 tensor.
+    """Batches from one tensor of stored values, of images uint8.
 
-    Yields `(images, labels)`: float32 `[B, C, H, W]` with `images = uint8 / 127.5 - 1`
-    (channels_last) and int64 `[B]`, both on `device`. In the middle of an epoch `state_dict`
+    Yields `(images, labels)`: float32 `[B, C, H, W]` as `values` shows them, in [-1, 1] say
+    (channels_last), and int64 `[B]`, both on `device`. In the middle of an epoch `state_dict`
     holds the position, which Lightning stores in checkpoints. The next iteration after
     `load_state_dict` yields only the rest of that epoch, in the order of the seed it began with.
     Batch size, number of ranks and seed may have changed since.
 
     Args:
-        images: uint8 `[N, C, H, W]`, on `device` or on the CPU; not copied if its memory is
+        images: stored `[N, C, H, W]`, on `device` or on the CPU; not copied if its memory is
             channels_last (or `C` is 1).
         labels: int64 `[N]`.
         batch_size: images per batch on this rank.
@@ -115,6 +117,7 @@ class ResidentLoader:
         device: device of the batches; None means that of `images`.
         current_epoch: returns the epoch when one begins; None means the sampler's own.
         mirror: flip left to right those images that `sampler.flips()` names.
+        values: what the stored values mean; None means bytes.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class ResidentLoader:
         device: torch.device | None = None,
         current_epoch: Callable[[], int] | None = None,
         mirror: bool = False,
+        values: Values | None = None,
     ) -> None:
         # Channels last: an image is then one run of bytes in the order that its batch needs. On a
         # CPU that takes a half to a third of the time of reordering each batch.
@@ -136,6 +140,7 @@ class ResidentLoader:
         self.device = device or images.device
         self.current_epoch = current_epoch
         self.mirror = mirror
+        self.values = values or Bytes()
         self.batch_sampler = None  # Lightning asks every loader with a sampler for one.
         self._position = {"epoch": 0, "images": 0, "seed": self.sampler.seed}
         self._resume: dict[str, int] | None = None
@@ -178,11 +183,11 @@ class ResidentLoader:
             flips: which of them are flipped, bool `[B]`, on the device of the batches; None means
                 none.
         """
-        # Copied to the device as uint8, and float only there: a quarter of the bytes.
+        # Copied to the device as stored, uint8 say, and float only there: a quarter of the bytes.
         pixels = self._pixels.index_select(0, indices).to(self.device, non_blocking=True)
         if flips is not None:
             pixels = flipped(pixels, flips)
-        images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        images = self.values.shown(pixels.permute(0, 3, 1, 2))
         return images, self.labels.index_select(0, indices).to(self.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, int]:

@@ -21,7 +21,7 @@ def class_line(data: ImageDataModule) -> str:
         ranges = (f"{min(counts):,} to {max(counts):,}" for counts in (train, held_out))
         spread = f" (each {' + '.join(ranges)})"
     return (
-        f"{sum(train):,} training + {sum(held_out):,} held-out images, by class: "
+        f"{sum(train):,} training + {sum(held_out):,} held-out {data.values.things}, by class: "
         f"{few(rows, SHOWN)}{spread}"
     )
 

@@ -9,7 +9,8 @@ methods, instances and partials. And its kind must fit the place:
 | --- | --- |
 | `model` | a variant: a subclass of `GANModule`, from `gan_modules` |
 | below it | what `gan_modules` defines; optimizers and schedules of `torch.optim` |
-| `data`, and below it | a subclass of `ImageDataModule`, from `datamodules` |
+| `data` | a subclass of `ImageDataModule`, from `datamodules` |
+| below it | such a subclass, or one of `Distribution` |
 | elsewhere | services of Lightning and `minmax.callbacks`; what `gan_modules` defines |
 
 Admitted packages are allowed wherever `gan_modules` is. In addition, jsonargparse checks the
@@ -36,7 +37,7 @@ from lightning.pytorch.strategies import Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from datamodules import ImageDataModule
+from datamodules import Distribution, ImageDataModule
 from gan_modules import GANModule
 from gan_modules.bookkeeping.older import renewed_config
 from minmax.admission import OPTION, admissible, admitted
@@ -163,7 +164,7 @@ def belongs(thing: type | FunctionType, home: str, top: str) -> bool:
     if lies_in(home, admitted()):
         return True
     if top == "data":
-        return is_a(thing, ImageDataModule)
+        return is_a(thing, ImageDataModule, Distribution)
     if lies_in(home, ("torch.optim",)):
         return is_a(thing, Optimizer, LRScheduler)
     if lies_in(home, SERVICES):

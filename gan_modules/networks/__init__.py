@@ -12,6 +12,7 @@ from gan_modules.networks.dcgan96 import DCGAN96Discriminator, DCGAN96Generator
 from gan_modules.networks.fastgan import FastGANDiscriminator, FastGANGenerator
 from gan_modules.networks.fcgan import FCDiscriminator, FCGenerator
 from gan_modules.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
+from gan_modules.networks.mlp import MLPDiscriminator, MLPGenerator
 from gan_modules.networks.network import (
     ClassifyingDiscriminator,
     Discriminator,
@@ -46,6 +47,8 @@ __all__ = [
     "Generator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "MLPDiscriminator",
+    "MLPGenerator",
     "Network",
     "Packed",
     "PlainBigGANDiscriminator",

@@ -15,14 +15,23 @@ class Network(nn.Module, ABC):
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
+        of_points: whether the network is one of points in the plane, images of one pixel; None: it
+            is as the network within it.
         conditional: whether the network uses the classes; all networks are given them.
     """
 
     image_sizes: ClassVar[tuple[int, ...]] = ()
+    of_points: ClassVar[bool | None] = False
     conditional = False
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
+        if self.of_points not in (None, image_size == 1):
+            points = "points in the plane" if image_size == 1 else "images"
+            raise UserError(
+                f"{type(self).__name__} is no network of {points}: choose another `generator` and "
+                f"`discriminator`{', MLPGenerator and MLPDiscriminator say' * (image_size == 1)}"
+            )
         if self.image_sizes and image_size not in self.image_sizes:
             sizes = ", ".join(str(size) for size in self.image_sizes)
             raise UserError(

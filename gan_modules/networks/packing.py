@@ -29,6 +29,8 @@ class Packed(Discriminator):
         UserError: the discriminator uses the classes.
     """
 
+    of_points = None
+
     def __init__(
         self,
         channels: int,

@@ -11,7 +11,7 @@ from minmax.callbacks.hooks import callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import MissingError, UserError
-from minmax.metrics.table import BEST_BY, mode_of
+from minmax.metrics.table import mode_of
 
 
 class BestCheckpoint(RunCheckpoint):
@@ -20,7 +20,8 @@ class BestCheckpoint(RunCheckpoint):
     A resumed run reads the best score so far from its `best.ckpt`.
 
     Args:
-        monitor: log name of the score; if None, the Frechet distance of the run's features.
+        monitor: log name of the score; if None, the Frechet distance of the run's features, or of
+            points the energy distance.
         mode: `min` if lower is better, else `max`; if None, the table of scores decides.
     """
 
@@ -30,7 +31,7 @@ class BestCheckpoint(RunCheckpoint):
         super().__init__(
             filename="best",
             monitor=monitor,
-            mode=mode or mode_of(monitor or f"metric/{BEST_BY}"),
+            mode=mode or (mode_of(monitor) if monitor else "min"),
             enable_version_counter=False,
             save_on_train_epoch_end=False,
         )

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
-import torch
+import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
+from torchvision.utils import save_image
 
-from datamodules.loader import ResidentLoader
+from datamodules import Points
 from gan_modules import GANModule
 from gan_modules.base import Batch
-from gan_modules.latents import slerp
+from minmax.callbacks.grids import Grids
 from minmax.callbacks.hooks import GANCallback, boards, data_of
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.films import write_gif
+from minmax.plane import Plane
+
+FRAMES_PER_SECOND = 10
 
 
 class Pictures(GANCallback):
@@ -24,6 +29,9 @@ class Pictures(GANCallback):
     `real.png`, `fake_IMAGES.png` (IMAGES: real images trained on by then), `fake_last.png`
     and `interpolation.png`. Class-conditional generators draw one row for each class, and InfoGAN
     one for each category.
+
+    Points in the plane are drawn over the discriminator's surface, and `film.gif` shows all of
+    `fake_IMAGES.png`.
 
     Args:
         every_images: real images from one grid to the next.
@@ -48,9 +56,12 @@ class Pictures(GANCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show real images, and the untrained generator's images."""
         assert isinstance(pl_module, GANModule)
-        if data_of(trainer) is not None:
-            images = self._real_images(trainer, pl_module)
-            self._show(trainer, pl_module, "real", images)
+        data = data_of(trainer)
+        self._painter: Plane | Grids = Grids(data, self.rows, self.columns)
+        if isinstance(data, Points):
+            self._painter = Plane(data)
+        if data is not None:
+            self._show(trainer, pl_module, "real", self._painter.real(pl_module))
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
         if pl_module.images_seen == 0:
             self._show_fake(trainer, pl_module)
@@ -66,45 +77,28 @@ class Pictures(GANCallback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the last images, and interpolations between latents."""
         assert isinstance(pl_module, GANModule)
-        self._show(trainer, pl_module, "fake", self._fixed_images(pl_module), "last")
-        _, labels = pl_module.grid(self.rows, self.columns)
-        start, end = pl_module.seeded_latents(2 * len(labels) // self.columns).chunk(2)
-        latents = slerp(start, end, self.columns).flatten(0, 1)
-        images = pl_module.sample(latents, labels)
-        self._show(trainer, pl_module, "interpolation", images)
-
-    def _real_images(self, trainer: Trainer, module: GANModule) -> Tensor:
-        """Held-out images, chosen with a fixed seed: of all classes, or one row for each class."""
-        loader: ResidentLoader = data_of(trainer).val_dataloader()
-        order = torch.randperm(len(loader.labels), generator=torch.Generator().manual_seed(0))
-        if module.conditional:
-            of_class = loader.labels.cpu()[order]
-            classes = [order[of_class == number] for number in module.classes_of_rows(self.rows)]
-            columns = torch.arange(self.columns)
-            order = torch.cat(
-                [indices[columns % len(indices)] for indices in classes if len(indices)]
-            )
-        else:
-            order = order[: self.rows * self.columns]
-        return loader.batch(order.to(loader.labels.device))[0]
-
-    def _fixed_images(self, module: GANModule) -> Tensor:
-        return module.sample(*module.grid(self.rows, self.columns))
+        painter = self._painter
+        self._show(trainer, pl_module, "fake", painter.fake(pl_module), "last")
+        self._show(trainer, pl_module, "interpolation", painter.interpolation(pl_module))
+        if painter.film:
+            self._show_film()
 
     def _show_fake(self, trainer: Trainer, module: GANModule) -> None:
-        images = self._fixed_images(module)
-        self._show(trainer, module, "fake", images, f"{module.images_seen:09d}")
+        picture = self._painter.fake(module)
+        self._show(trainer, module, "fake", picture, f"{module.images_seen:09d}")
 
     def _show(
-        self,
-        trainer: Trainer,
-        module: GANModule,
-        name: str,
-        images: Tensor,
-        suffix: str = "",
+        self, trainer: Trainer, module: GANModule, name: str, picture: Tensor, suffix: str = ""
     ) -> None:
-        grid = make_grid(images.float().cpu(), self.columns, normalize=True, value_range=(-1, 1))
+        """Save and log a picture `[3, H, W]` in [0, 1]."""
         with whole(self._folder / f"{name}{suffix and '_'}{suffix}.png") as part:
-            save_image(grid, part)
+            save_image(picture, part)
         for board in boards(trainer):
-            board.add_image(f"images/{name}", grid, module.images_seen)
+            board.add_image(f"images/{name}", picture, module.images_seen)
+
+    def _show_film(self) -> None:
+        """Save all pictures of fixed latents as a film; they are on the disk since a resume."""
+        files = sorted(self._folder.glob("fake_*.png"))
+        frames = np.stack([np.array(Image.open(file).convert("RGB")) for file in files])
+        with whole(self._folder / "film.gif") as part:
+            write_gif(frames, part, FRAMES_PER_SECOND)

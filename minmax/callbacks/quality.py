@@ -4,7 +4,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule, Trainer
@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.to_bytes import to_uint8
 from minmax.callbacks.hooks import GANCallback, data_of, is_trial
 from minmax.class_counts import refuse_few
 from minmax.errors import UserError
@@ -27,10 +26,17 @@ from minmax.metrics.references import make_references, score_beside_training
 from minmax.metrics.scorer import BATCH, Scorer, make_scorer
 from minmax.metrics.scores import score, score_by_class
 from minmax.metrics.seen import Images
-from minmax.metrics.table import BEST_BY, SCORES, Features
+from minmax.metrics.table import Features, scores_of
 
 PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
 PICTURED = 32
+NEEDS = {
+    "domain": "images of at least two classes",
+    "inception": "images",
+    "pixels": "images",
+    "points": "points in the plane",
+}
+"""What each feature network can score."""
 MOST_CLASSES = 100
 """Classes that are scored one by one; of more, each has too few images."""
 
@@ -44,9 +50,11 @@ class Quality(GANCallback):
 
     Args:
         features: the feature network. `domain`: a classifier trained on the data's own
-            labels; `inception`: the network of published scores; `pixels`: thumbnails. If
-            None, `domain` if the data has classes, else `pixels`.
-        count: number of generated images, and of real ones at most.
+            labels; `inception`: the network of published scores; `pixels`: thumbnails; `points`:
+            coordinates, of points in the plane. If None, that of the data: `domain` if it has
+            classes, else `pixels`.
+        count: number of generated images, and of real ones at most; if None, that of the data:
+            10,000 images, or 2,500 points.
         every_images: real images trained on from one validation to the next; if None,
             the trainer's own `val_check_interval` and `check_val_every_n_epoch` decide.
         inception_weights: path of the Inception network's weights.
@@ -59,14 +67,14 @@ class Quality(GANCallback):
     def __init__(
         self,
         features: Features | None = None,
-        count: int = 10_000,
+        count: int | None = None,
         every_images: int | None = None,
         inception_weights: str | None = None,
         allow_download: bool = False,
         seed: int = 0,
         average: int | None = None,
     ) -> None:
-        if count < 10:
+        if count is not None and count < 10:
             raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
             raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
@@ -83,16 +91,23 @@ class Quality(GANCallback):
         self._scorer: Scorer | None = None
         self._usual: float | None = None
 
-    def save_neighbours(self, file: Path) -> None:
-        """Save a test's pairs of a generated and its nearest training image, four in a row."""
-        assert self.neighbours is not None, "a test finds them"
+    def save_neighbours(self, file: Path) -> bool:
+        """Save a test's pairs of a generated and its nearest training image, four in a row.
+
+        Returns:
+            Whether there are any: points have none.
+        """
+        if self.neighbours is None:
+            return False
         with whole(file) as part:
             save_image(make_grid(self.neighbours.flatten(0, 1).float() / 255, nrow=8), part)
+        return True
 
     @property
     def score_name(self) -> str:
         """Log name of the score that chooses the best checkpoint."""
-        return f"metric/{SCORES[BEST_BY].full_name(str(self.features))}"
+        features = str(self.features)
+        return f"metric/{scores_of(features)[0].full_name(features)}"
 
     # Before the first score
 
@@ -107,18 +122,20 @@ class Quality(GANCallback):
         data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
-        if self.features is None:
-            self.features = "domain" if data.num_classes > 1 else "pixels"
-        if self.features == "domain" and data.num_classes < 2:
+        self.features = self.features or cast(Features, data.features[0])
+        self._count = self.count or data.scored
+        if self.features not in data.features:
             raise UserError(
-                "`Quality.features` domain needs data of at least two classes, and this has one: "
-                "choose pixels, or inception"
+                f"`Quality.features` {self.features} needs {NEEDS[self.features]}, and this is "
+                f"{type(data).__name__} of {data.num_classes} class(es): choose "
+                f"{', or '.join(data.features)}"
             )
-        if data.draws not in (None, self.count):
+        if data.draws not in (None, self._count):
             rank_zero_warn(
-                f"`Quality.count` is {self.count:,}, but modes of {type(data).__name__} are counted"
-                f" in {data.draws:,} draws: fewer miss modes and raise mode_kl. Compare them only "
-                f"with runs of the same count, or give --quality.count {data.draws}"
+                f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
+                f"counted in {data.draws:,} draws: fewer miss modes and raise mode_kl. "
+                "Compare them only with runs of the same count, or give --quality.count "
+                f"{data.draws}"
             )
         if self.features == "inception" and trainer.is_global_zero:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
@@ -139,7 +156,7 @@ class Quality(GANCallback):
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
                 for train in (True, False):
-                    scorer.real(data_of(trainer), train, self.count, self.seed)
+                    scorer.real(data_of(trainer), train, self._count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
         """The scorer, made once on rank 0 and sent to all ranks."""
@@ -159,7 +176,7 @@ class Quality(GANCallback):
             features = f"features {self._scorer.network.identity()}"
             if accuracy is not None:
                 features += f" of a classifier, right on {accuracy:.1%} of held-out images"
-            rank_zero_info(f"Scores compare images by the {features}.")
+            rank_zero_info(f"Scores compare {data_of(trainer).values.things} by the {features}.")
         return self._scorer
 
     # Scores
@@ -174,17 +191,18 @@ class Quality(GANCallback):
         if real is not None:
             if self._usual is None:  # held-out images only set a scale, the same for all scores
                 scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
-                self._usual = distance_to(real, scorer.real(data, False, self.count, self.seed))
+                self._usual = distance_to(real, scorer.real(data, False, self._count, self.seed))
             # 0 if all held-out images are among the training images.
             nearness = distance_to(real, fake) / self._usual if self._usual > 0 else None
-            result = score(real, fake, str(self.features), self.seed, nearness)
+            shares = self._prepared(trainer, pl_module).network.shares
+            result = score(real, fake, str(self.features), self.seed, nearness, shares)
         self._log(trainer, pl_module, result)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score generated images, training images and noise against held-out images.
 
         Sets on rank 0 `report`, and `neighbours`: some generated images, each with its nearest
-        training image, uint8 `[n, 2, C, H, W]`.
+        training image, uint8 `[n, 2, C, H, W]`; of points there are none.
         """
         assert isinstance(pl_module, GANModule)
         if is_trial(trainer):
@@ -212,17 +230,12 @@ class Quality(GANCallback):
     ) -> dict[str, Any]:
         """The report: scores of the generated images and the references, and the protocol."""
         data, scorer = data_of(trainer), self._prepared(trainer, module)
-        references = make_references(data, scorer, real, self.count, self.seed)
+        references = make_references(data, scorer, real, self._count, self.seed)
         scores, index = score_beside_training(
             data, scorer, real, fake, self.seed, references.usual_distance
         )
-        latents = module.seeded_latents(self.count, self.seed)[:PICTURED]
-        labels = module.sample_labels(self.count) if fake.labels is None else fake.labels
-        asked = labels[:PICTURED].to(module.device)
-        drawn = self._draw(trainer, module, latents, asked).cpu()
-        training, _ = data.split(train=True)
-        copies = training[index[:PICTURED].to(training.device)].cpu()
-        self.neighbours = torch.stack([drawn, copies], dim=1)
+        if data.values.pictures:
+            self.neighbours = self._neighbours(trainer, module, fake.labels, index)
         report = {
             "scores": scores,
             "references": references.scores,
@@ -234,6 +247,18 @@ class Quality(GANCallback):
             )
         return report
 
+    def _neighbours(
+        self, trainer: Trainer, module: GANModule, labels: Tensor | None, index: Tensor
+    ) -> Tensor:
+        """Some generated images, each with its nearest training image, `[n, 2, C, H, W]`."""
+        latents = module.seeded_latents(self._count, self.seed)[:PICTURED]
+        labels = module.sample_labels(self._count) if labels is None else labels
+        asked = labels[:PICTURED].to(module.device)
+        drawn = self._draw(trainer, module, latents, asked).cpu()
+        training, _ = data_of(trainer).split(train=True)
+        copies = training[index[:PICTURED].to(training.device)].cpu()
+        return torch.stack([drawn, copies], dim=1)
+
     def _protocol(
         self, trainer: Trainer, module: GANModule, scorer: Scorer, real_images: int
     ) -> dict[str, Any]:
@@ -242,7 +267,7 @@ class Quality(GANCallback):
         extra: dict[str, Any] = {}
         if data.draws is not None:
             counts = torch.tensor(data.counts(train=True), dtype=torch.float64)
-            extra["mode_kl_floor"] = round(least_mode_kl(counts / counts.sum(), self.count), 4)
+            extra["mode_kl_floor"] = round(least_mode_kl(counts / counts.sum(), self._count), 4)
         return {
             "data": type(data).__name__,
             "class_names": data.class_names,
@@ -250,8 +275,9 @@ class Quality(GANCallback):
             "held_out_sha256": scorer.data_hash(data, train=False),
             "split": "held-out",
             "real_images": real_images,
-            "generated_images": self.count,
+            "generated_images": self._count,
             "features": scorer.network.identity(),
+            "modes": scorer.network.modes,
             "classifier_accuracy": scorer.accuracy,
             "image_size": data.image_size,
             "resize": f"to {side}x{side}, bilinear, antialiased" if side else "none",
@@ -275,20 +301,20 @@ class Quality(GANCallback):
         the class of the i-th real image.
         """
         scorer, zero = self._prepared(trainer, module), trainer.is_global_zero
-        real = scorer.real(data_of(trainer), train, self.count, self.seed) if zero else None
+        real = scorer.real(data_of(trainer), train, self._count, self.seed) if zero else None
         classes = trainer.strategy.broadcast(None if real is None else real.labels)
         assert classes is not None
-        latents = module.seeded_latents(self.count, self.seed)
-        labels = classes.to(module.device)[torch.arange(self.count) % len(classes)]
+        latents = module.seeded_latents(self._count, self.seed)
+        labels = classes.to(module.device)[torch.arange(self._count) % len(classes)]
         ranks = trainer.world_size
-        mine = torch.arange(trainer.global_rank, -(-self.count // ranks) * ranks, ranks)
+        mine = torch.arange(trainer.global_rank, -(-self._count // ranks) * ranks, ranks)
         bar = trainer.progress_bar_callback
         silent = not zero or bar is None or bar.is_disabled  # type: ignore[attr-defined]
         parts = []
         with tqdm(
-            total=self.count, desc="Scoring", unit="image", leave=False, disable=silent
+            total=self._count, desc="Scoring", unit="image", leave=False, disable=silent
         ) as progress:
-            for indices in torch.split(mine % self.count, BATCH):
+            for indices in torch.split(mine % self._count, BATCH):
                 drawn = self._draw(trainer, module, latents[indices], labels[indices])
                 parts.append(scorer.see(drawn))
                 progress.update(len(indices) * ranks)
@@ -297,7 +323,7 @@ class Quality(GANCallback):
 
             def interleaved(part: Tensor) -> Tensor:
                 together = trainer.strategy.all_gather(part).transpose(0, 1).flatten(0, 1)
-                return together[: self.count]
+                return together[: self._count]
 
             fake = fake.map(interleaved)
         asked, categories = labels if module.conditional else None, module.categories_of(latents)
@@ -305,6 +331,6 @@ class Quality(GANCallback):
         return real, fake.map(lambda given: given.to(scorer.device))
 
     def _draw(self, trainer: Trainer, module: GANModule, latents: Tensor, labels: Tensor) -> Tensor:
-        """Draw images uint8 `[N, C, H, W]` from latents and labels, in the run's precision."""
+        """Draw images `[N, C, H, W]`, as data are stored, in the run's precision."""
         with trainer.precision_plugin.forward_context():
-            return to_uint8(module.sample(latents, labels))
+            return data_of(trainer).values.stored(module.sample(latents, labels))

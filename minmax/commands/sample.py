@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
         "--output",
         required=True,
         help="FILE.png for one grid (a row a class, of a class-conditional model), FILE.npz for "
-        "arrays (images uint8 [N, H, W, C], labels int64 [N]), a folder for one PNG file an image; "
+        "arrays (images uint8 [N, H, W, C], labels int64 [N]; of points, points float32 [N, 2]), a "
+        "folder for one PNG file an image; "
         "with --interpolate also FILE.gif or FILE.mp4",
     )
     options.add_argument(

@@ -114,8 +114,9 @@ def nothing_learned(curves: Curves) -> Finding | None:
 
 
 def distance_name(curves: Curves) -> str:
-    """Log name of the Frechet distance; empty if there is none."""
-    return next((name for name in curves if name.startswith("metric/fid")), "")
+    """Log name of the Frechet distance, or of points the energy distance; empty without any."""
+    names = ("metric/fid", "metric/energy")
+    return next((name for name in curves if name.startswith(names)), "")
 
 
 def generator_learns(curves: Curves) -> bool:

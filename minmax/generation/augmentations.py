@@ -15,8 +15,8 @@ from datamodules import ImageDataModule
 from gan_modules.parts import Colour, Cutout, InstanceNoise, Translation
 from gan_modules.parts.ada.draws import TRANSFORMS, Transform
 from gan_modules.parts.ada.shown import NAMES, shown
-from gan_modules.to_bytes import to_uint8
 from minmax.files import whole
+from minmax.values import to_uint8
 
 COLUMNS, PANELS = 7, 2
 SIDE, LABEL, MARGIN = 64, 140, 2

@@ -6,7 +6,6 @@ from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,11 @@ from tqdm import tqdm
 
 from gan_modules import GANModule
 from gan_modules.latents import slerp, truncate
-from gan_modules.to_bytes import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
+from minmax.films import Pixels
 from minmax.generation.styles import Styling, styled
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-"""Images uint8 `[N, H, W, C]`."""
+from minmax.values import to_uint8
 
 
 @dataclass(frozen=True)

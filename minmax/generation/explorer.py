@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from gan_modules.latents import slerp
-from gan_modules.to_bytes import to_uint8
 from minmax.checkpoints.reading import load_model
 from minmax.errors import UserError
 from minmax.generation.directions import principal_directions
 from minmax.generation.grids import grid
 from minmax.generation.styles import images_of, w_of
+from minmax.values import to_uint8
 
 STEPS = 101
 MOST = 256
@@ -56,6 +56,11 @@ class Explorer:
 
     def __init__(self, checkpoint: str, count: int) -> None:
         self.model, names = load_model(checkpoint)
+        if self.model.generator.of_points:
+            raise UserError(
+                f"--checkpoint {checkpoint} draws points in the plane, and explore shows images: "
+                "look at pictures/ in its run's folder"
+            )
         self.class_names = names or [str(number) for number in range(self.model.num_classes)]
         self.name = f"{type(self.model).__name__}, {checkpoint}"
         if not 1 <= count <= self.model.latent_dim:

@@ -18,6 +18,8 @@ from minmax.generation.model_card import model_card
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a pixel in [-1, 1]: other runtimes sum in another order."""
+PIXELS = " in [-1, 1]; to bytes: round((x + 1) * 127.5), cut to 0 and 255"
+COORDINATES = ", coordinates of points"
 COUNTS = (1, 2, 7)
 """Batch sizes of the check: a file must accept any."""
 
@@ -80,16 +82,16 @@ def contract_of(
 ) -> dict[str, Any]:
     """What a user of the file must know: inputs, outputs, network and origin."""
     shape = list(Drawing(model)(*example(model, 1)).shape[1:])
+    points = model.generator.of_points
     inputs = {"latent": f"float32 [N, {model.latent_dim}], drawn from N(0, 1)"}
     if model.conditional:
         inputs["labels"] = f"int64 [N], 0 to {model.num_classes - 1}"
     return {
         "inputs": inputs,
-        "output": f"float32 [N, {', '.join(map(str, shape))}] in [-1, 1]; "
-        "to bytes: round((x + 1) * 127.5), cut to 0 and 255",
+        "output": f"float32 [N, {', '.join(map(str, shape))}]{COORDINATES if points else PIXELS}",
         "latent_dim": model.latent_dim,
         "image_shape": shape,
-        "value_range": [-1, 1],
+        "value_range": None if points else [-1, 1],
         "classes": class_names if model.conditional else [],
         "variant": type(model).__name__,
         "network": f"{type(model.generator).__module__}.{type(model.generator).__name__}",

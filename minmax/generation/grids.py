@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from minmax.generation.drawing import Job, Pixels
+from minmax.films import Pixels
+from minmax.generation.drawing import Job
 
 MARGIN = 2
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules import ImageDataModule
 from minmax.admission import admitted
 from minmax.errors import UserError, passes_through
-from minmax.generation.drawing import Pixels
+from minmax.films import Pixels
 from minmax.metrics.manifolds import nearest
 from minmax.metrics.pixels import PixelFeatures
 from minmax.run_config import read_run_config, run_folder

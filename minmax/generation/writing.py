@@ -18,8 +18,8 @@ from gan_modules import GANModule
 from minmax.checkpoints.reading import load_model
 from minmax.errors import FULL, UserError
 from minmax.files import whole
+from minmax.films import write_gif, write_mp4
 from minmax.generation.drawing import Job, all_drawn, drawn
-from minmax.generation.films import write_gif, write_mp4
 from minmax.generation.grids import grid, in_rows
 from minmax.parent import children_follow
 
@@ -46,8 +46,15 @@ def write(
         columns: of a grid; None: a square, or one row for each class.
         nearest: show the nearest training image beside each, in a grid.
     """
+    if model.generator.of_points and kind != ".npz":
+        raise UserError(
+            f"--output {output}: this generator draws points in the plane, which FILE.npz holds; "
+            "pictures/ in its run's folder shows them"
+        )
     with whole(output) as part:
-        if kind == "":
+        if model.generator.of_points:
+            write_points(model, job, part)
+        elif kind == "":
             write_folder(model, job, part, devices)
         elif kind == ".npz":
             write_arrays(model, job, part, devices)
@@ -112,6 +119,18 @@ def write_folder(model: GANModule, job: Job, folder: Path, devices: int) -> None
     """Write one PNG file for each image, named by its number and its class."""
     folder.mkdir()
     share(job, folder, model, devices)
+
+
+def write_points(model: GANModule, job: Job, file: Path) -> None:
+    """Write points float32 `[N, 2]`."""
+    parts = zip(
+        torch.split(job.latents, job.batch_size),
+        torch.split(job.labels, job.batch_size),
+        strict=True,
+    )
+    points = torch.cat([model.sample(*part).flatten(1) for part in parts])
+    with file.open("wb") as stream:
+        np.savez_compressed(stream, points=points.numpy())
 
 
 def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:

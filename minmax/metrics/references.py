@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from datamodules import ImageDataModule
-from minmax.metrics import distances, manifolds, of_classes, scores, table
+from minmax.metrics import distances, manifolds, of_classes, of_modes, scores, table
 from minmax.metrics.cache import Tensors, cached, fingerprint
 from minmax.metrics.manifolds import nearest
 from minmax.metrics.scorer import Scorer
 from minmax.metrics.scores import score, score_alone
 from minmax.metrics.seen import Images
 
-CODE = (distances, manifolds, of_classes, scores, table, sys.modules[__name__])
+CODE = (distances, manifolds, of_classes, of_modes, scores, table, sys.modules[__name__])
 """Modules whose source is part of the cache's key: changed code scores again."""
 
 
@@ -52,7 +52,8 @@ def score_beside_training(
     distance, index = nearest(images.features, scorer.real(data, train=True).features)
     # 0 if all held-out images are among the training images.
     nearness = float(distance.median() / usual) if usual > 0 else None
-    return score(real, images, scorer.network.name, seed, nearness), index
+    network = scorer.network
+    return score(real, images, network.name, seed, nearness, network.shares), index
 
 
 def make_references(
@@ -73,7 +74,7 @@ def make_references(
         usual = float(nearest(real.features, scorer.real(data, train=True).features)[0].median())
         random = torch.Generator().manual_seed(seed)
         some = torch.randperm(len(training), generator=random)[:count]
-        noise = torch.randint(256, (count, *training.shape[1:]), generator=random).byte()
+        noise = data.values.noise(training, count, random)
         kinds = {
             "training images": scorer.see_all(
                 training[some.to(training.device)], "training images", labels[some]

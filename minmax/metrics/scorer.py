@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules import ImageDataModule
+from datamodules import ImageDataModule, Points
 from minmax.metrics.cache import Tensors, cached, fingerprint
 from minmax.metrics.classifier import ChannelClassifier, DomainClassifier, domain_classifier
 from minmax.metrics.features import FeatureNetwork
 from minmax.metrics.inception import InceptionFeatures
 from minmax.metrics.pixels import PixelFeatures
+from minmax.metrics.plane import PointFeatures
 from minmax.metrics.seen import Images
 
 BATCH = 250
@@ -49,17 +50,18 @@ class Scorer:
 
     @torch.no_grad()
     def see(self, images: Tensor) -> Images:
-        """Features of images uint8 `[N, C, H, W]`, in float32 whatever the run's precision."""
+        """Features of stored images `[N, C, H, W]`, in float32 whatever the run's precision."""
         images = images.to(self.device)
         with torch.autocast(self.device.type, enabled=False):
             features, logits = self.network(images)
+            seen = Images(features, logits, modes=self.network.modes_of(images))
             if self.classifier is None:
-                return Images(features, logits)
+                return seen
             same = self.classifier is self.network
-            return Images(features, logits, logits if same else self.classifier(images)[1])
+            return replace(seen, class_logits=logits if same else self.classifier(images)[1])
 
     def see_all(self, images: Tensor, name: str, labels: Tensor | None = None) -> Images:
-        """Features of images uint8 `[N, C, H, W]`, batch by batch, with a progress bar."""
+        """Features of stored images `[N, C, H, W]`, batch by batch, with a progress bar."""
         with tqdm(total=len(images), desc=f"Seeing {name}", unit="image", delay=1) as bar:
             parts = []
             for batch in torch.split(images, BATCH):
@@ -111,10 +113,12 @@ def make_scorer(
 
     Args:
         data: the domain classifier learns its labels.
-        features: `domain`, `inception` or `pixels`.
+        features: `domain`, `inception`, `pixels` or `points`.
         weights: of the Inception network; only `inception` needs them.
         device: of the networks.
     """
+    if isinstance(data, Points):
+        return Scorer(PointFeatures(data.mixture)).to(device)
     classifier: FeatureNetwork | None = None
     accuracy = None
     if data.num_classes > 1 and features != "pixels":

@@ -1,12 +1,12 @@
 """Computes the scores of the table (`table.py`) that the given features and labels allow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
 
-from minmax.metrics.distances import frechet_distance, kernel_distance
+from minmax.metrics.distances import energy_distance, frechet_distance, kernel_distance
 from minmax.metrics.manifolds import manifold_scores
 from minmax.metrics.of_classes import (
     class_entropy,
@@ -16,10 +16,13 @@ from minmax.metrics.of_classes import (
     confidence,
     inception_score,
     mode_kl,
-    modes,
 )
+from minmax.metrics.of_classes import (
+    modes as modes_of_shares,
+)
+from minmax.metrics.of_modes import high_quality, modes, reverse_kl
 from minmax.metrics.seen import Images
-from minmax.metrics.table import SCORES
+from minmax.metrics.table import SCORES, scores_of
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class Compared:
         seed: of random choices.
         nearness: median distance of `fake` to the nearest training image, over that of held-out
             images; None if it was not measured.
+        shares: probability of each mode of the data, `[K]`, if modes are known.
     """
 
     real: Images
     fake: Images
     seed: int
     nearness: float | None = None
+    shares: Tensor | None = None
 
     @cached_property
     def manifolds(self) -> dict[str, float]:
@@ -59,6 +64,23 @@ class Compared:
         """Of the features."""
         return kernel_distance(self.real.features, self.fake.features, self.seed)
 
+    def energy_distance(self) -> float | None:
+        """Of the features."""
+        return energy_distance(self.real.features, self.fake.features)
+
+    def of_modes(self, function: Callable[[Tensor, Tensor], float | None]) -> float | None:
+        """A score of the modes that images are of."""
+        found, shares = self.fake.modes, self.shares
+        return None if found is None or shares is None else function(found, shares)
+
+    def high_quality(self) -> float | None:
+        """Share of images of a mode."""
+        return self.of_modes(high_quality)
+
+    def reverse_kl(self) -> float | None:
+        """Of the modes' shares; None if no image is of a mode."""
+        return self.of_modes(reverse_kl)
+
     def inception_score(self) -> float | None:
         """Of the feature network's own classes, one an image."""
         logits = self.fake.logits
@@ -75,8 +97,10 @@ class Compared:
         return None if found is None else class_shares(found)
 
     def modes(self) -> float | None:
-        """Of the classes."""
-        return None if self.mode_shares is None else modes(self.mode_shares)
+        """Those with an image of theirs: of points, else of the classes."""
+        if self.mode_shares is None:
+            return self.of_modes(modes)
+        return modes_of_shares(self.mode_shares)
 
     def mode_kl(self) -> float | None:
         """Of the classes."""
@@ -101,7 +125,12 @@ class Compared:
 
 
 def score(
-    real: Images, fake: Images, features: str, seed: int, nearness: float | None = None
+    real: Images,
+    fake: Images,
+    features: str,
+    seed: int,
+    nearness: float | None = None,
+    shares: Tensor | None = None,
 ) -> dict[str, float]:
     """All scores that the features, logits and labels allow, by their full names.
 
@@ -111,9 +140,10 @@ def score(
         features: ends the names of the scores that depend on them.
         seed: of the kernel distance's subsets.
         nearness: see `Compared`.
+        shares: likewise.
     """
-    compared = Compared(real, fake, seed, nearness)
-    values = {entry.full_name(features): entry.compute(compared) for entry in SCORES.values()}
+    compared = Compared(real, fake, seed, nearness, shares)
+    values = {entry.full_name(features): entry.compute(compared) for entry in scores_of(features)}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -130,7 +160,7 @@ def score_by_class(
     """The scores that exist for single classes, for each class."""
     assert real.labels is not None
     assert fake.labels is not None
-    by_class = [entry for entry in SCORES.values() if entry.by_class]
+    by_class = [entry for entry in scores_of(features) if entry.by_class]
     result: dict[str, dict[str, float]] = {}
     for number, name in enumerate(class_names):
         compared = Compared(_only(real, number), _only(fake, number), seed)

@@ -18,6 +18,7 @@ class Images:
             channel has a class of its own, `[N, C, K]`.
         labels: classes of real images, or those that the generator was given, int64 `[N]`; None
             for an unconditional generator.
+        modes: numbers of the modes that they are of, int64 `[N]`, -1 for none; or None.
         categories: values of a categorical code that the generator was given, int64 `[N]`, or None.
     """
 
@@ -25,6 +26,7 @@ class Images:
     logits: Tensor | None = None
     class_logits: Tensor | None = None
     labels: Tensor | None = None
+    modes: Tensor | None = None
     categories: Tensor | None = None
 
     @property

@@ -15,7 +15,7 @@ from minmax.errors import UserError
 if TYPE_CHECKING:
     from minmax.metrics.scores import Compared
 
-Features = Literal["domain", "inception", "pixels"]
+Features = Literal["domain", "inception", "pixels", "points"]
 """Names of the feature networks."""
 
 
@@ -29,6 +29,7 @@ class Score:
         title: a few words, over its chart.
         compute: returns its value; None if it can't be computed.
         of_features: it depends on the feature network, whose name it ends with: `fid_domain`.
+        of: what it says something about; points have coordinates as features.
         by_class: it is also computed for each class.
         alone: it compares with no other images, and is also computed of the held-out images.
         charted: the report has a chart of it.
@@ -40,6 +41,7 @@ class Score:
     title: str
     compute: "Callable[[Compared], float | None]"
     of_features: bool = True
+    of: Literal["images", "points", "both"] = "both"
     by_class: bool = False
     alone: bool = False
     charted: bool = True
@@ -51,7 +53,7 @@ class Score:
 
     def log_names(self) -> list[str]:
         """All log names that its curve can have; a run has at most one of them."""
-        names = [self.full_name(features) for features in get_args(Features)]
+        names = [self.full_name(name) for name in get_args(Features) if self in scores_of(name)]
         return [f"metric/{name}" for name in dict.fromkeys(names)]
 
     @property
@@ -71,10 +73,50 @@ _ALL = (
         "lower",
         "Frechet distance",
         lambda it: it.frechet_distance(),
+        of="images",
         by_class=True,
         scale="logarithmic",
     ),
-    Score("kid", "lower", "kernel distance", lambda it: it.kernel_distance(), charted=False),
+    Score(
+        "energy",
+        "lower",
+        "energy distance",
+        lambda it: it.energy_distance(),
+        of_features=False,
+        of="points",
+        scale="logarithmic",
+    ),
+    Score(
+        "modes",
+        "higher",
+        "modes drawn at least once",
+        lambda it: it.modes(),
+        of_features=False,
+        alone=True,
+    ),
+    Score(
+        "high_quality",
+        "higher",
+        "samples of a mode",
+        lambda it: it.high_quality(),
+        of_features=False,
+        scale="share",
+    ),
+    Score(
+        "reverse_kl",
+        "lower",
+        "divergence of the modes' shares",
+        lambda it: it.reverse_kl(),
+        of_features=False,
+    ),
+    Score(
+        "kid",
+        "lower",
+        "kernel distance",
+        lambda it: it.kernel_distance(),
+        of="images",
+        charted=False,
+    ),
     Score(
         "precision",
         "higher",
@@ -112,14 +154,6 @@ _ALL = (
         scale="share",
     ),
     Score(
-        "modes",
-        "higher",
-        "classes drawn at least once",
-        lambda it: it.modes(),
-        of_features=False,
-        alone=True,
-    ),
-    Score(
         "mode_kl",
         "lower",
         "KL of the drawn classes from equal shares",
@@ -151,12 +185,17 @@ _ALL = (
         "near 1",
         "distance to the nearest training image, over held-out ones",
         lambda it: it.nearness,
+        of="images",
     ),
 )
 SCORES = {score.name: score for score in _ALL}
 """By name, in the order of tables; groups of runs are sorted by the first score."""
-BEST_BY = "fid"
-"""The score that chooses the best checkpoint by default."""
+
+
+def scores_of(features: str) -> list[Score]:
+    """The scores that exist with these features; the first one chooses the best checkpoint."""
+    kind = "points" if features == "points" else "images"
+    return [score for score in SCORES.values() if score.of in (kind, "both")]
 
 
 def score_of(name: str) -> Score:

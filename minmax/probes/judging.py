@@ -46,14 +46,14 @@ def observed_only(*networks: nn.Module) -> Iterator[None]:
 
 
 def some_images(data: ImageDataModule, train: bool, count: int) -> tuple[Tensor, Tensor]:
-    """The same images float `[count, C, H, W]` in [-1, 1] at each call, and classes `[count]`.
+    """The same images float `[count, C, H, W]` at each call, and classes `[count]`.
 
     They are as stored, without changes that training makes. Small data are repeated.
     """
     pixels, classes = data.split(train)
     random = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(pixels), generator=random)[torch.arange(count) % len(pixels)]
-    images = pixels[chosen.to(pixels.device)].float() / 127.5 - 1
+    images = data.values.shown(pixels[chosen.to(pixels.device)])
     return images, classes[chosen.to(classes.device)]
 
 

@@ -11,7 +11,9 @@ from minmax.scalars import read_scalars
 PANELS = {
     "losses": ("loss/generator", "loss/discriminator"),
     "accuracy of the discriminator": ("accuracy/real", "accuracy/fake", "accuracy/pairs"),
-    SCORES["fid"].headline: SCORES["fid"].log_names(),
+    "distance to the data (lower is better)": [
+        name for distance in ("fid", "energy") for name in SCORES[distance].log_names()
+    ],
 }
 
 

@@ -48,8 +48,8 @@ def summary_of(
     # Weights, gradients and Adam's two moments; averages of the generator.
     weights = 16 * sum(sizes.values()) + 4 * sizes["generator"] * len(model.averages)
     activations = activation_bytes(model, data.batch_size)
-    pixels = images * data.channels * data.image_size**2
-    needs = {"weights and optimizers": weights, "activations": activations, "data": pixels}
+    stored = data.split(train=True)[0].nbytes
+    needs = {"weights and optimizers": weights, "activations": activations, "data": stored}
     lines = {
         "data": class_line(data),
         "devices": f"{ranks} x {trainer.strategy.root_device.type} on {trainer.num_nodes} node(s), "

@@ -45,5 +45,5 @@ def test(checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
             print(f"\n{path}, after {seen:,} images:\n\n{score_table(report)}\n")
             file = write_report(path, report)
             pairs = file.parent / "pictures" / f"nearest_{path.stem}.png"
-            quality.save_neighbours(pairs)
-            print(f"Scores: {file}  Nearest: {pairs}")
+            shown = quality.save_neighbours(pairs)
+            print(f"Scores: {file}" + f"  Nearest: {pairs}" * shown)

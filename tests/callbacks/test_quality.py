@@ -9,10 +9,10 @@ from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import ACGAN, GAN, GANModule
-from gan_modules.to_bytes import to_uint8
 from minmax.callbacks import BestCheckpoint, Quality
 from minmax.metrics.distances import frechet_distance
 from minmax.metrics.pixels import PixelFeatures
+from minmax.values import to_uint8
 from tests.gan_modules.helpers import (
     CLASSES,
     LATENT,

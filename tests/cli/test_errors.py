@@ -87,7 +87,7 @@ CASES = {
             *(*FOLDER, "{tmp}/plain", f"{DATA}.batch_size", "2"),
             *("--quality.features", "domain"),
         ],
-        "--quality.features domain needs data of at least two classes",
+        "--quality.features domain needs images of at least two classes",
     ),
     "no Inception weights": (
         [

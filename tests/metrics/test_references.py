@@ -54,7 +54,7 @@ def test_they_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
             references()
     assert references()[0] == made
     original = inspect.getsource
-    names = ("distances", "manifolds", "of_classes", "references", "scores", "table")
+    names = ("distances", "manifolds", "of_classes", "of_modes", "references", "scores", "table")
     assert {module.__name__ for module in CODE} == {f"minmax.metrics.{name}" for name in names}
     for changed in (module.__name__ for module in CODE):
         monkeypatch.setattr(

@@ -85,7 +85,7 @@ class TestOneMoreScore:
 @pytest.mark.parametrize("command", ["compare", "report"])
 def test_a_score_that_the_table_lacks_is_named(command: str, tmp_path: Path) -> None:
     run = make_run(tmp_path, "run", fid_pixels=1.0, sharpness_pixels=2.0)
-    message = r"run/metrics\.json: sharpness_pixels is no score: there are fid, kid"
+    message = r"run/metrics\.json: sharpness_pixels is no score: there are fid, energy"
     if command == "compare":
         with pytest.raises(SystemExit, match=message):
             cli.main(["compare", str(run)])

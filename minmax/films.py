@@ -1,11 +1,13 @@
 """Writes images as films."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from minmax.generation.drawing import Pixels
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+"""Images uint8 `[N, H, W, C]`."""
 
 
 def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:
