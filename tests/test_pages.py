@@ -8,6 +8,8 @@ import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +63,28 @@ def test_commands_of_the_notebook(capsys, monkeypatch):
             cli.main([*command, "--print_config"])
         assert not ended.value.code, ended.value.code
     assert "lr: 1.0e-05" in capsys.readouterr().out
+
+
+def test_the_live_notebook_trains_and_shows(monkeypatch, tmp_path):
+    notebook = json.loads((ROOT / "docs" / "ring.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    shown: list[Any] = []
+    stub = {"clear_output": lambda wait: None, "display": shown.append}
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(**stub))
+    held: dict[str, Any] = {}
+    brief = {"updates=600": "updates=4", "(50 *": "(2 *", "tempfile.mkdtemp()": repr(str(tmp_path))}
+    for long, short in brief.items():
+        assert long in cells[0]
+        cells[0] = cells[0].replace(long, short)
+    exec(cells[0], held)
+    exec(cells[1], held)
+    assert [picture.size for picture in shown] == [(480, 516)] * 2
+    assert (tmp_path / "logistic" / "pictures" / "film.gif").is_file()
+    others: list[Any] = []
+    held["train"] = lambda *given: others.append(given)
+    for cell in cells[2:]:
+        exec(cell, held)
+    assert [name for name, _, _ in others] == ["clipped", "r3gan"]
 
 
 def test_the_script_of_the_readme(tmp_path, monkeypatch):
