@@ -42,6 +42,7 @@ class ImageDataModule(LightningDataModule, ABC):
         class_names: their names, by label.
         values: what the stored values mean.
         scored: number of generated images that are scored by default.
+        counted: whether published scores need just so many.
 
     Raises:
         UserError: an argument is out of range, or a class is unknown or repeated.
@@ -51,7 +52,7 @@ class ImageDataModule(LightningDataModule, ABC):
     values: ClassVar[Values] = Bytes()
     scored: ClassVar[int] = 10_000
     more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
-    draws: ClassVar[int | None] = None  # generated images that published scores of this data need
+    counted: ClassVar[bool] = False
 
     def __init__(
         self,

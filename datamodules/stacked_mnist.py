@@ -43,7 +43,8 @@ class StackedMNIST(ImageDataModule):
     """
 
     more = "raise `epoch_images`"
-    draws = DRAWS
+    scored = DRAWS
+    counted = True
 
     def __init__(
         self,

@@ -130,12 +130,12 @@ class Quality(GANCallback):
                 f"{type(data).__name__} of {data.num_classes} class(es): choose "
                 f"{', or '.join(data.features)}"
             )
-        if data.draws not in (None, self._count):
+        if data.counted and self._count != data.scored:
             rank_zero_warn(
                 f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
-                f"counted in {data.draws:,} draws: fewer miss modes and raise mode_kl. "
+                f"counted in {data.scored:,} draws: fewer miss modes and raise mode_kl. "
                 "Compare them only with runs of the same count, or give --quality.count "
-                f"{data.draws}"
+                f"{data.scored}"
             )
         if self.features == "inception" and trainer.is_global_zero:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
@@ -265,7 +265,7 @@ class Quality(GANCallback):
         """Everything that a score depends on."""
         data, side = data_of(trainer), scorer.network.image_size
         extra: dict[str, Any] = {}
-        if data.draws is not None:
+        if data.counted:
             counts = torch.tensor(data.counts(train=True), dtype=torch.float64)
             extra["mode_kl_floor"] = round(least_mode_kl(counts / counts.sum(), self._count), 4)
         return {

@@ -51,7 +51,7 @@ def class_entropy(class_logits: Tensor) -> float:
     return float(torch.special.entr(shares).sum()) / math.log(len(shares))
 
 
-def modes(shares: Tensor) -> int:
+def classes_drawn(shares: Tensor) -> int:
     """Number of classes with a share `[K]` above 0."""
     return int((shares > 0).sum())
 

@@ -12,13 +12,11 @@ from minmax.metrics.of_classes import (
     class_entropy,
     class_match,
     class_shares,
+    classes_drawn,
     code_purity,
     confidence,
     inception_score,
     mode_kl,
-)
-from minmax.metrics.of_classes import (
-    modes as modes_of_shares,
 )
 from minmax.metrics.of_modes import high_quality, modes, reverse_kl
 from minmax.metrics.seen import Images
@@ -100,7 +98,7 @@ class Compared:
         """Those with an image of theirs: of points, else of the classes."""
         if self.mode_shares is None:
             return self.of_modes(modes)
-        return modes_of_shares(self.mode_shares)
+        return classes_drawn(self.mode_shares)
 
     def mode_kl(self) -> float | None:
         """Of the classes."""

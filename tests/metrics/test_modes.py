@@ -18,10 +18,10 @@ from minmax.metrics.of_classes import (
     class_entropy,
     class_match,
     class_shares,
+    classes_drawn,
     confidence,
     least_mode_kl,
     mode_kl,
-    modes,
     predicted,
 )
 from minmax.metrics.scores import score
@@ -59,7 +59,7 @@ def test_the_class_of_three_channels_is_a_number() -> None:
 def test_equally_frequent_classes(count: int) -> None:
     """Of 1,000: so many modes, and KL log(1000 / count)."""
     shares = class_shares(sure_of(torch.arange(count).repeat(3) * (1000 // count)))
-    assert modes(shares) == count
+    assert classes_drawn(shares) == count
     assert mode_kl(shares) == pytest.approx(math.log(1000 / count), abs=1e-9)
 
 
@@ -68,8 +68,10 @@ def test_kl_of_known_counts() -> None:
     logits = sure_of(torch.tensor([5, 5, 70, 999]))
     wanted = math.log(500) / 2 + math.log(250) / 2
     assert mode_kl(class_shares(logits)) == pytest.approx(wanted, abs=1e-9)
-    assert modes(class_shares(logits)) == 3
-    assert modes(class_shares(sure_of(torch.arange(26_000) // 25_999))) == 2, "one draw is enough"
+    assert classes_drawn(class_shares(logits)) == 3
+    assert classes_drawn(class_shares(sure_of(torch.arange(26_000) // 25_999))) == 2, (
+        "one draw is enough"
+    )
     assert 1 - class_entropy(logits) == pytest.approx(wanted / math.log(1000), abs=1e-9)
 
 
@@ -91,7 +93,7 @@ def test_the_floor_is_what_perfect_draws_get(shares: Tensor, draws: int, floor: 
     mean = sum(map(mode_kl, drawn)) / len(drawn)
     assert mean == pytest.approx(floor, rel=0.03)
     assert least_mode_kl(shares, draws) == pytest.approx(floor, rel=0.02)
-    assert min(map(modes, drawn)) > 990
+    assert min(map(classes_drawn, drawn)) > 990
 
 
 def test_confidence_is_the_mean_probability_of_the_predicted_classes() -> None:
@@ -130,7 +132,7 @@ def test_scores_of_images_whose_channels_have_classes() -> None:
 def data(monkeypatch: pytest.MonkeyPatch, classifier_of_digits: Path) -> StackedMNIST:
     """60 triples of scikit-learn's digits, whose classifier is at hand."""
     monkeypatch.setattr("datamodules.stacked_mnist.DRAWS", 60)
-    monkeypatch.setattr(StackedMNIST, "draws", 60)
+    monkeypatch.setattr(StackedMNIST, "scored", 60)
     stacked = StackedMNIST(image_size=8)
     stacked.digits = Digits(image_size=8)
     return stacked
