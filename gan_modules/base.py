@@ -152,8 +152,19 @@ class GANModule(Bookkeeping, Kept):
         self.asked_classes.prepare(num_classes)
 
     def on_fit_start(self) -> None:
-        """Learn which classes to ask for."""
+        """Learn which classes to ask for.
+
+        Raises:
+            UserError: an augmentation of images is among the parts, and the data are points.
+        """
         super().on_fit_start()
+        for part in self.modules() if self.generator.of_points else ():
+            if isinstance(part, Augment) and not part.of_points:
+                raise UserError(
+                    f"{type(part).__name__} changes images, and these data are points in the "
+                    "plane: leave out `augment`, or the `penalty` that it is in, or choose "
+                    "InstanceNoise"
+                )
         self.asked_classes.learn(getattr(self.trainer, "datamodule", None))
 
     def _check_classes(self, asked_classes: UniformClasses | None) -> None:

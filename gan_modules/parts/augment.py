@@ -1,7 +1,7 @@
 """Changes of images before the discriminator sees them, in both updates."""
 
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,12 @@ class Augment(Part):
     """A differentiable change of images `[N, C, H, W]`, which keeps their shape.
 
     A subclass has `forward`, or `real` and `fake` if it treats the two kinds differently.
+
+    Attributes:
+        of_points: whether it has a meaning for points in the plane, images of one pixel.
     """
+
+    of_points: ClassVar[bool] = False
 
     def real(self, images: Tensor) -> Tensor:
         """What the discriminator sees of real images."""
@@ -42,6 +47,8 @@ class Augment(Part):
 class Unchanged(Augment):
     """No change."""
 
+    of_points = True
+
     def forward(self, images: Tensor) -> Tensor:
         """The same images."""
         return images
@@ -53,6 +60,8 @@ class InOrder(Augment):
     Args:
         changes: the changes, in the order in which they are made.
     """
+
+    of_points = True  # each change speaks for itself
 
     def __init__(self, changes: list[Augment]) -> None:
         super().__init__()
@@ -96,6 +105,7 @@ class InstanceNoise(Augment):
         on_real: whether real images get the noise too. The source: no; the paper: yes.
     """
 
+    of_points = True
     level: Tensor
 
     def __init__(self, std: float = 0.0, anneal_images: int = 0, on_real: bool = False) -> None:

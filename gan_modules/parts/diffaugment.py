@@ -125,6 +125,8 @@ class DiffAugment(InOrder):
         cutout: cut out a square of half the size.
     """
 
+    of_points = False
+
     def __init__(self, colour: bool = True, translation: bool = True, cutout: bool = True) -> None:
         groups = ((colour, Colour), (translation, Translation), (cutout, Cutout))
         super().__init__([group() for chosen, group in groups if chosen])

@@ -60,6 +60,14 @@ WRONG = {
         "Critic32 is no network of points in the plane",
     ),
     "an image network's features": (["--quality.features", "domain"], "choose points"),
+    "an augmentation of images": (
+        ["--model.init_args.augment", "gan_modules.parts.DiffAugment"],
+        "DiffAugment changes images, and these data are points",
+    ),
+    "a penalty's augmentation of images": (
+        ["--model.init_args.penalty", "gan_modules.parts.Consistency"],
+        "FlipAndShift changes images, and these data are points",
+    ),
     "no weight": (
         ["--data.init_args.mixture.init_args.weights", "[0, 0, 0, 0, 0, 0, 0, 0]"],
         "`weights` of Ring are 0",
