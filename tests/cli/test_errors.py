@@ -412,13 +412,13 @@ def test_an_existing_run_is_never_trained_over(trained, config):
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 
-def test_a_run_is_not_resumed_into_anothers_folder(trained, config, tmp_path):
+def test_a_run_is_not_resumed_into_anothers_folder(trained, tmp_path):
     (tmp_path / "config.yaml").write_text("of a run that was killed early")
     checkpoint = ["--ckpt_path", str(trained / "checkpoints" / "last.ckpt")]
     with pytest.raises(SystemExit, match="already holds a run"):
         cli.main(
             [
-                *("fit", "--config", config("dcgan_digits"), *checkpoint),
+                *("fit", "--config", str(trained / "config.yaml"), *checkpoint),
                 *("--trainer.default_root_dir", str(tmp_path)),
             ]
         )
@@ -429,15 +429,16 @@ def test_a_run_is_not_resumed_into_anothers_folder(trained, config, tmp_path):
     ("name", "options", "expected"),
     [
         ("wgan_gp_mnist", [], "holds a gan_modules.GAN, but --model is gan_modules.WGANGP"),
-        ("dcgan_digits", ["--model.init_args.latent_dim", "50"], "doesn't fit the model"),
-        ("dcgan_digits", ["--model.init_args.ema_half_life_images", "0"], "generator_ema"),
+        (None, ["--model.init_args.latent_dim", "50"], "doesn't fit the model"),
+        (None, ["--model.init_args.ema_half_life_images", "0"], "generator_ema"),
     ],
 )
 def test_a_checkpoint_of_another_model(name, options, expected, trained, config, tmp_path):
     checkpoint = str(trained / "checkpoints" / "last.ckpt")
     run = ["--trainer.default_root_dir", str(tmp_path / "run")]
+    chosen = str(trained / "config.yaml") if name is None else config(name)  # None: its own
     with pytest.raises(SystemExit, match=expected):
-        cli.main(["fit", "--config", config(name), "--ckpt_path", checkpoint, *options, *run])
+        cli.main(["fit", "--config", chosen, "--ckpt_path", checkpoint, *options, *run])
     assert not (tmp_path / "run").exists()
 
 

@@ -64,7 +64,7 @@ def test_one_checkpoint_is_tested_and_the_others_reports_stay(
     shutil.copytree(scored, run)
     shutil.copy(run / "checkpoints" / "last.ckpt", run / "checkpoints" / "other.ckpt")
     before = reports(run)
-    arguments = ["--config", str(ROOT / "configs" / "dcgan_digits.yaml"), "--quality.count", "200"]
+    arguments = ["--config", str(run / "config.yaml"), "--quality.count", "200"]
     cli.main(["test", *arguments, "--ckpt_path", str(run / "checkpoints" / "other.ckpt")])
     after = reports(run)
     for report in before.values():  # they are those of the copy now

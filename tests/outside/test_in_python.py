@@ -171,7 +171,15 @@ def test_data_sets_hold_their_arguments(name, tmp_path):
     given: dict[str, Any] = {"image_size": 24, "batch_size": 7}
     if name == "ImageFolder":
         given |= {"root": str(ROOT / "docs" / "images" / "studies"), "val_fraction": 0.25}
-    assert of(kind(**given)).items() >= given.items()
+    if name == "Points":
+        given = {"count": 50, "seed": 3}
+        ring = {"class_path": "datamodules.Ring", "init_args": {"modes": 5}}
+        described = of(kind(datamodules.Ring(modes=5), **given))
+        assert described["mixture"]["class_path"] == ring["class_path"]
+        assert described["mixture"]["init_args"].items() >= ring["init_args"].items()
+    else:
+        described = of(kind(**given))
+    assert described.items() >= given.items()
 
 
 def test_it_is_imported_when_it_is_asked_for():
