@@ -27,8 +27,8 @@ from minmax.errors import UserError
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
 
-MOST_ROWS = 100
-"""Most classes that a picture shows a row of each."""
+MOST_CLASSES = 100
+"""Most classes of which each has a row in pictures, and scores of its own."""
 
 OptimizerFactory = Callable[[Any], Optimizer]
 """Makes an optimizer for an iterable of parameters."""
@@ -228,7 +228,7 @@ class GANModule(Bookkeeping, Kept):
 
     def classes_of_rows(self, rows: int) -> Tensor:
         """Classes of a picture's rows: all if it is class-conditional, of many only `rows`."""
-        if self.conditional and self.num_classes > MOST_ROWS:
+        if self.conditional and self.num_classes > MOST_CLASSES:
             return torch.arange(rows) * self.num_classes // rows
         return torch.arange(self.num_classes if self.conditional else rows)
 

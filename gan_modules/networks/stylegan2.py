@@ -138,12 +138,13 @@ class ModulatedConv2d(nn.Module):
         """Maps `[N, width_in, H, W]` and w `[N, style]` to `[N, width_out, H, W]`, or 2 H, 2 W."""
         with without_autocast(maps):
             scales = self.affine(wide(style)) * self.gain
-            back = torch.ones_like(scales[:, :1])
+            back = None
             if self.demodulate:
                 squares = self.weight.square().sum((2, 3))
                 back = (scales.square() @ squares.t() + 1e-8).rsqrt()
             if self.fused:
-                weights = self.weight * scales[:, None, :, None, None] * back[..., None, None, None]
+                weights = self.weight * scales[:, None, :, None, None]
+                weights = weights if back is None else weights * back[..., None, None, None]
         if self.fused:
             images, _, *sides = maps.shape
             groups = maps.reshape(1, -1, *sides)
@@ -151,7 +152,7 @@ class ModulatedConv2d(nn.Module):
             return convolved.view(images, -1, *convolved.shape[2:])
         maps = maps * scales.to(maps.dtype)[:, :, None, None]
         maps = self.convolved(maps, self.weight, 1)
-        return maps * back.to(maps.dtype)[:, :, None, None] if self.demodulate else maps
+        return maps if back is None else maps * back.to(maps.dtype)[:, :, None, None]
 
     def convolved(self, maps: Tensor, weight: Tensor, groups: int) -> Tensor:
         """Maps `[N, groups * in, H, W]` convolved with weights `[groups * out, in, k, k]`."""

@@ -57,9 +57,9 @@ class Pictures(GANCallback):
         """Show real images, and the untrained generator's images."""
         assert isinstance(pl_module, GANModule)
         data = data_of(trainer)
-        self._painter: Plane | Grids = Grids(data, self.rows, self.columns)
-        if isinstance(data, Points):
-            self._painter = Plane(data)
+        self._painter: Plane | Grids = (
+            Plane(data) if isinstance(data, Points) else Grids(data, self.rows, self.columns)
+        )
         if data is not None:
             self._show(trainer, pl_module, "real", self._painter.real(pl_module))
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images

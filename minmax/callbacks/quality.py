@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
+from gan_modules.base import MOST_CLASSES
 from minmax.callbacks.hooks import GANCallback, data_of, is_trial
 from minmax.class_counts import refuse_few
 from minmax.errors import UserError
@@ -37,8 +38,6 @@ NEEDS = {
     "points": "points in the plane",
 }
 """What each feature network can score."""
-MOST_CLASSES = 100
-"""Classes that are scored one by one; of more, each has too few images."""
 
 
 class Quality(GANCallback):

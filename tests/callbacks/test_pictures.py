@@ -196,6 +196,6 @@ def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) ->
 
 
 def test_of_many_classes_some_have_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gan_modules.base.MOST_ROWS", CLASSES - 1)
+    monkeypatch.setattr("gan_modules.base.MOST_CLASSES", CLASSES - 1)
     grids = draw(tmp_path, make_model(ACGAN), Pictures(columns=3, rows=2), max_epochs=1)
     assert {grid.shape for grid in grids.values()} == {(3, side(2), side(3))}
