@@ -1,6 +1,7 @@
-"""Image files of any common kind to uint8 tensors of one size."""
+"""Encoded images of any common kind to uint8 tensors of one size."""
 
 import os
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -15,6 +16,7 @@ from datamodules.budget import Budget
 from datamodules.images import fill
 from datamodules.kinds import FORMATS
 from datamodules.names import few, short
+from datamodules.sources import Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
 
@@ -27,13 +29,14 @@ IN_FLIGHT = Budget(2**25)
 
 _GROUP = 32
 _NAMED = 20
+_IN_MEMORY = re.compile("<_io.BytesIO object at 0x[0-9a-f]+>")
 
 
 class BrokenFilesError(UserError):
     """Files that can't be read, all in one message.
 
     Args:
-        files: what is wrong with each file, by path.
+        files: what is wrong with each file, by name.
     """
 
     def __init__(self, files: dict[str, str]) -> None:
@@ -49,35 +52,35 @@ class BrokenFilesError(UserError):
 
 
 def decode_files(
-    paths: list[str], size: int, channels: int, background: str, description: str
+    source: Source, size: int, channels: int, background: str, description: str
 ) -> Tensor:
-    """Decode files on several threads, with a progress bar.
+    """Decode all images of a source on several threads, with a progress bar.
 
     Args:
-        paths: the files.
+        source: the images.
         size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels.
         description: text before the progress bar.
 
     Returns:
-        uint8 `[len(paths), channels, size, size]`.
+        uint8 `[len(source), channels, size, size]`.
 
     Raises:
-        BrokenFilesError: files can't be read; all files are tried first.
+        BrokenFilesError: images can't be read; all are tried first.
     """
-    broken: dict[str, str] = {}
+    broken: dict[int, str] = {}
 
-    def decode_group(group: list[str]) -> Pixels:
+    def decode_group(group: range) -> Pixels:
         pixels = numpy.zeros((len(group), size, size, channels), dtype=numpy.uint8)
-        for number, path in enumerate(group):
+        for number, index in enumerate(group):
             try:
-                pixels[number] = decode(path, size, channels, background)
-            except BrokenFilesError as error:
-                broken.update(error.files)
+                pixels[number] = decode(source.read(index), size, channels, background)
+            except (UnreadableError, OSError) as error:
+                broken[index] = str(error)
         return pixels
 
-    def convert(chunk: list[str]) -> Tensor:
+    def convert(chunk: range) -> Tensor:
         # Groups: one task per file would cost as much as decoding a small image.
         groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
         pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
@@ -86,41 +89,52 @@ def decode_files(
     # Pillow decodes and resizes without the interpreter lock, so threads suffice.
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has its own
-        images = fill(paths, convert, channels, size, f"Decoding {description}")
+        images = fill(range(len(source)), convert, channels, size, f"Decoding {description}")
     if broken:
-        raise BrokenFilesError({path: broken[path] for path in paths if path in broken})
+        raise BrokenFilesError({source.name(index): broken[index] for index in sorted(broken)})
     return images
 
 
-def decode(path: str, size: int, channels: int, background: str) -> Pixels:
-    """Read one file, upright; resize its short side to `size` and crop the centre.
+class UnreadableError(Exception):
+    """An image can't be read; the text says why."""
+
+
+def decode(encoded: str | bytes, size: int, channels: int, background: str) -> Pixels:
+    """Decode one image, upright; resize its short side to `size` and crop the centre.
 
     Of an animation it takes the first frame. 16-bit gray is scaled to 8 bits.
+
+    Args:
+        encoded: an image file's path, or what such a file holds.
+        size: height and width of the result in pixels.
+        channels: 1 (ITU-R 601 luma) or 3.
+        background: colour name or #rrggbb behind transparent pixels.
 
     Returns:
         uint8 `[size, size, channels]`.
 
     Raises:
-        BrokenFilesError: the file is broken, too large, or has 32-bit pixels of no fixed range.
+        UnreadableError: it is broken, too large, or has 32-bit pixels of no fixed range.
     """
     try:
         try:
-            image = _read(path, size, channels, background)
+            image = _read(encoded, size, channels, background)
         except ValueError as error:
             if "MAX_TEXT" not in str(error):
                 raise
-            image = _read(without_texts(path), size, channels, background)
+            image = _read(without_texts(encoded), size, channels, background)
     except Image.DecompressionBombError as error:
-        raise BrokenFilesError({path: f"is too large ({error})"}) from error
+        raise UnreadableError(f"is too large ({error})") from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
         if not (isinstance(error, OSError | ValueError) or passes_through(error, ("PIL",))):
             raise
-        reason = str(error).replace(repr(path), "it")  # the path precedes it
-        raise BrokenFilesError({path: f"can't be read ({reason})"}) from error
+        reason = _IN_MEMORY.sub("it", str(error).replace(repr(encoded), "it"))
+        raise UnreadableError(f"can't be read ({reason})") from error
     return numpy.asarray(image).reshape(size, size, channels)
 
 
-def _read(source: str | BytesIO, size: int, channels: int, background: str) -> Image.Image:
+def _read(encoded: str | bytes, size: int, channels: int, background: str) -> Image.Image:
+    source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     with Image.open(source, formats=FORMATS) as file:
         whole = file.width * file.height
         # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.

@@ -12,6 +12,7 @@ from datamodules.base import ImageDataModule
 from datamodules.classes import Class
 from datamodules.decode import BrokenFilesError, decode_files
 from datamodules.listing import Files, list_images
+from datamodules.sources import SourceOfFiles
 from minmax.errors import MissingError, UserError, files_named
 
 
@@ -114,7 +115,7 @@ class ImageFolder(ImageDataModule):
         folder = self.train_folder if train else self.val_folder
         files = self.train_files if train else self.val_files
         return decode_files(
-            [str(folder / path) for path, _ in files],
+            SourceOfFiles(folder, [path for path, _ in files]),
             self.image_size,
             self.channels,
             self.background,

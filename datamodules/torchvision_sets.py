@@ -14,6 +14,7 @@ from torchvision import datasets
 from datamodules.classes import Class
 from datamodules.decode import decode_files
 from datamodules.downloads import TorchvisionDataModule
+from datamodules.sources import SourceOfFiles
 
 
 class MNIST(TorchvisionDataModule):
@@ -146,6 +147,6 @@ class CelebA(_ColourSet):
     def extract(self, dataset: Any) -> tuple[Tensor, Tensor]:
         """Return images of the final size and labels `[N]`, all zero."""
         folder = Path(dataset.root) / dataset.base_folder / "img_align_celeba"
-        paths = [str(folder / name) for name in dataset.filename]
-        images = decode_files(paths, self.image_size, self.channels, "white", "CelebA")
-        return images, torch.zeros(len(paths), dtype=torch.int64)
+        files = SourceOfFiles(folder, dataset.filename)
+        images = decode_files(files, self.image_size, self.channels, "white", "CelebA")
+        return images, torch.zeros(len(files), dtype=torch.int64)

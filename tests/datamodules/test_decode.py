@@ -9,7 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from datamodules import decode as decoding
 from datamodules.budget import Budget
-from datamodules.decode import BrokenFilesError, decode, decode_files
+from datamodules.decode import BrokenFilesError, UnreadableError, decode, decode_files
+from datamodules.sources import SourceOfFiles
 
 MIB = 2**20
 
@@ -51,11 +52,24 @@ def test_a_text_behind_the_pixels(tmp_path: Path) -> None:
     assert decode(str(file), 4, 3, "white")[0, 0].tolist() == [10, 20, 30]
 
 
+def test_bytes_in_memory_are_read_like_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    Image.effect_noise((9, 7), 50).save(file, **texts("zTXt", 2 * MIB))
+    expected = decode(str(file), 4, 3, "white")
+    assert (decode(file.read_bytes(), 4, 3, "white") == expected).all()
+    with pytest.raises(UnreadableError, match=r"^can't be read \(cannot identify image file it\)$"):
+        decode(b"nothing", 4, 3, "white")
+
+
+def files_in(folder: Path) -> SourceOfFiles:
+    return SourceOfFiles(folder, sorted(path.name for path in folder.iterdir()))
+
+
 def test_a_large_text_does_not_hide_damage(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     Image.effect_noise((64, 64), 50).save(file, **texts("zTXt", 2 * MIB))
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(BrokenFilesError, match="truncated"):
+    with pytest.raises(UnreadableError, match="truncated"):
         decode(str(file), 4, 3, "white")
 
 
@@ -65,7 +79,7 @@ def test_more_pixels_than_fit_are_refused_by_name(
     monkeypatch.setattr(decoding, "MOST_PIXELS", 2 * 10**6)
     for name in ("large.png", "large.jpg"):
         Image.new("L", (1500, 1500), 77).save(tmp_path / name)
-    with pytest.raises(BrokenFilesError, match=r"large\.png is too large \(2,250,000 pixels\)"):
+    with pytest.raises(UnreadableError, match=r"is too large \(2,250,000 pixels\)"):
         decode(str(tmp_path / "large.png"), 4, 1, "white")
     assert decode(str(tmp_path / "large.jpg"), 4, 1, "white").max() == 77, "a fraction is decoded"
 
@@ -82,8 +96,7 @@ def test_what_all_threads_hold_is_limited(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(decoding.ImageOps, "exif_transpose", watch)
     for number, side in enumerate([60] * 90 + [200] * 9):
         Image.new("L", (side, side)).save(tmp_path / f"{number:02}.png")
-    paths = [str(path) for path in sorted(tmp_path.iterdir())]
-    assert decode_files(paths, 4, 1, "white", "test").shape == (99, 1, 4, 4)
+    assert decode_files(files_in(tmp_path), 4, 1, "white", "test").shape == (99, 1, 4, 4)
     assert max(taken) == 10_000, "a large one is decoded alone"
     assert held._free == 10_000
 
@@ -108,15 +121,15 @@ def test_all_broken_files_are_named_in_their_order(tmp_path: Path) -> None:
         Image.new("L", (4, 4)).save(tmp_path / f"{number:02}.png")
     for number in (7, 70, 99):
         (tmp_path / f"{number}.png" if number > 9 else tmp_path / "07.png").write_bytes(b"")
-    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    files = files_in(tmp_path)
     with pytest.raises(
         BrokenFilesError, match=r"^3 image files: .*07\.png.*70\.png.*99\.png"
     ) as caught:
-        decode_files(paths, 4, 1, "white", "test")
-    assert list(caught.value.files) == [paths[7], paths[70], paths[99]]
+        decode_files(files, 4, 1, "white", "test")
+    assert list(caught.value.files) == [files.name(index) for index in (7, 70, 99)]
 
 
 def test_postscript_is_not_run_whatever_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(BrokenFilesError, match="cannot identify"):
+    with pytest.raises(UnreadableError, match="cannot identify"):
         decode(str(tmp_path / "a.png"), 4, 3, "white")
