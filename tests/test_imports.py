@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LEVELS = (
     ("cli", "minmax.__main__"),
-    ("minmax.commands",),
+    ("minmax.commands", "minmax.gpu"),
     ("minmax.training", "minmax.generation", "minmax.reporting", "minmax.studying"),
     ("minmax.callbacks", "minmax.benchmarks"),
     ("minmax.diagnosis", "minmax.metrics", "minmax.probes"),

@@ -127,17 +127,20 @@ class GANCLI(Options):
         testing.test(self._held, self.trainer, **kwargs)
 
 
-def run(arguments: list[str] | None, description: str | None) -> None:
+def run(
+    arguments: list[str] | None, description: str | None, kind: type[GANCLI] = GANCLI
+) -> GANCLI:
     """Run a command.
 
     Args:
         arguments: of the command line; None: those of the process.
         description: for the help.
+        kind: of the command line.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    GANCLI.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
+    kind.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
     strict = {"allow_abbrev": False}
-    GANCLI(
+    return kind(
         GANModule,
         ImageDataModule,
         subclass_mode_model=True,
@@ -154,7 +157,7 @@ def run(arguments: list[str] | None, description: str | None) -> None:
         parser_kwargs={
             **strict,
             "description": description,
-            **{name: dict(strict) for name in GANCLI.subcommands()},
+            **{name: dict(strict) for name in kind.subcommands()},
         },
         args=arguments,
     )
