@@ -35,7 +35,7 @@ class Bookkeeping(LightningModule):
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
-        recording: whether the step's operations are recorded and not yet done (`captured.py`).
+        logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
         images_seen: real images trained on so far, the current batch included, all ranks.
         game: says which accuracies are logged; a variant may set its own.
     """
@@ -55,7 +55,7 @@ class Bookkeeping(LightningModule):
         self.images_seen = 0
         self.observed: dict[str, Tensor] = {}
         self.logging_due = False
-        self.recording = False
+        self.logs_later = False
         self.game: Game = CrossEntropy()
         self._clock = (0.0, 0)
         self._parts: list[Part] = []
@@ -160,7 +160,7 @@ class Bookkeeping(LightningModule):
             "logits/real": real_logits.float().mean(),
             "logits/fake": fake_logits.float().mean(),
         }
-        if not self.recording:
+        if not self.logs_later:
             self.log_batch()
 
     def log_batch(self) -> None:

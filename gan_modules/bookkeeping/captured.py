@@ -121,8 +121,9 @@ class CapturedStep:
         self.rates.fill()
         if kind.replay is None and kind.steps < WARM:
             kind.steps += 1
-            with self.rates.held(capturing=False):
+            with self._held(capturing=False):
                 self.recorder.warm(lambda: self.step(shown, batch_idx))
+            self._log()
             return
         if kind.replay is None:
             try:
@@ -140,8 +141,21 @@ class CapturedStep:
         kind.replay()
         for holder, values in kind.observed:
             holder.observed = holder.observed | values
+        self._log()
+
+    def _log(self) -> None:
         if self.module.logging_due:
             self.module.log_batch()
+
+    @contextmanager
+    def _held(self, capturing: bool) -> Iterator[None]:
+        """Leave out of the step what reads or writes numbers of the host."""
+        self.module.logs_later = True
+        try:
+            with self.rates.held(capturing):
+                yield
+        finally:
+            self.module.logs_later = False
 
     def _kind(self, batch: Batch) -> Kind:
         """The kind of the coming step; equal ones run the same operations with the same numbers."""
@@ -180,9 +194,8 @@ class CapturedStep:
         for holder in holders:  # with the values go the graphs of the last step
             holder.observed = {}
         module.zero_grad()
-        module.recording = True
         try:
-            with self.rates.held(capturing=True):
+            with self._held(capturing=True):
                 kind.replay = self.recorder.record(step)
             kind.counted = module.trainer.global_step - counted
             self.captures += 1
@@ -190,7 +203,6 @@ class CapturedStep:
             self.count(counted - module.trainer.global_step)
             raise
         finally:
-            module.recording = False
             module.zero_grad()  # they lie in memory that other recordings write, too
             for holder, values in zip(holders, before, strict=True):
                 holder.observed = values

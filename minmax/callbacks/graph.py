@@ -43,7 +43,7 @@ class StepGraph(GANCallback):
         captured = CapturedStep(
             pl_module, step, self.recorder(), partial(count_steps, trainer), rank_zero_info
         )
-        pl_module.training_step = captured  # type: ignore[method-assign, assignment]
+        pl_module.training_step = captured  # type: ignore[method-assign]
 
     def reason(self, trainer: Trainer, module: GANModule) -> str | None:
         """Why the steps can't be captured; None if nothing is known against it."""

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from gan_modules import GAN, GANModule
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
-from gan_modules.parts import LazyPenalty, LinearSchedule, OptimizerSchedule, R1
+from gan_modules.parts import R1, LazyPenalty, LinearSchedule, OptimizerSchedule
 from minmax.callbacks import StepGraph
 from tests.gan_modules.helpers import (
     AfterBatch,
@@ -82,15 +82,19 @@ class StandIn:
             self.replays += 1
             captured = self.model.training_step
             assert isinstance(captured, CapturedStep)
+            # The host as it was when the step was recorded: this update isn't counted yet.
             host = self.model.trainer.global_step
-            self.model.recording = True
-            again = Operations()
-            # The count was raised before: the step asks for the number of updates before it.
             captured.count(-1)
-            with captured.rates.held(capturing=True), again:
+            holders: list[Any] = [self.model, *self.model.parts()]
+            observed = [holder.observed for holder in holders]
+            for holder in holders:
+                holder.observed = {}
+            again = Operations()
+            with captured._held(capturing=True), again:
                 step()
+            for holder, values in zip(holders, observed, strict=True):
+                holder.observed = values
             captured.count(host - self.model.trainer.global_step)
-            self.model.recording = False
             assert again.ran == recorded.ran, "a replay would do something else"
 
         return replay
@@ -120,9 +124,12 @@ def train(
     variant, chosen = OPTIONS[name][0], deepcopy(OPTIONS[name][1])
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
     model = make_model(variant, **(fused | chosen), ema_half_life_images=30)
-    model.trainer = None
     logger = RecordingLogger()
-    data = TinyImages() if "asked_classes" in chosen else make_batches(4, size=chosen.get("image_size", 4))
+    data = (
+        TinyImages()
+        if "asked_classes" in chosen
+        else make_batches(4, size=chosen.get("image_size", 4))
+    )
     limits = {"max_epochs": -1, "max_steps": count, "log_every_n_steps": 6}
     fit(model, data, callbacks, logger=logger, **(limits | options))
     timeless = [
@@ -130,3 +137,145 @@ def train(
         for step, values in logger.records
     ]
     return copied(model), timeless, model
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("GAN", 60), *((name, 24) for name in ("several", "penalties", "ACGAN with parts", "R3GAN"))],
+)
+def test_recorded_steps_are_those_of_a_training_without(name: str, count: int) -> None:
+    """To the bit: weights, averages, parts' memory, random numbers, and what is logged."""
+    graph = Recorded()
+    weights, logged, model = train(name, count, graph)
+    wanted, wanted_logged, _ = train(name, count)
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert logged == wanted_logged
+    assert model.trainer.global_step == count
+    assert graph.stand_in.replays > count / 2
+    assert graph.stand_in.replays + graph.stand_in.warmed == count
+    assert "training_step" not in vars(model)
+
+
+def test_each_kind_is_captured_once() -> None:
+    graph = Recorded()
+    train("several", 30, graph)
+    kinds = graph.captured.kinds
+    # The generator's turn or not, and logged, which falls on the latter here.
+    assert sorted(key[0][:2] for key in kinds) == [(False, 0), (False, 2), (True, 0)]
+    assert graph.captured.captures == 3
+    assert all(kind.steps == WARM and kind.counted == 1 for kind in kinds.values())
+
+
+def test_a_lazy_penalty_is_a_kind() -> None:
+    graph = Recorded()
+    OPTIONS["lazy"] = (GAN, {"penalty": LazyPenalty(R1(1.0), 4)})
+    try:
+        weights, _, _ = train("lazy", 24, graph, log_every_n_steps=1000)
+        wanted, _, _ = train("lazy", 24, log_every_n_steps=1000)
+    finally:
+        del OPTIONS["lazy"]
+    assert graph.captured.captures == 2
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_scheduled_betas_are_no_kind_until_they_end() -> None:
+    graph = Recorded()
+    beta = OptimizerSchedule(beta2=LinearSchedule(0.5, 0.9, 160))
+    OPTIONS["betas"] = (GAN, {"discriminator_schedule": beta})
+    try:
+        weights, _, _ = train("betas", 40, graph, log_every_n_steps=1000)
+        wanted, _, _ = train("betas", 40, log_every_n_steps=1000)
+    finally:
+        del OPTIONS["betas"]
+    assert graph.captured.captures == 1
+    assert graph.stand_in.replays == 40 - 20 - WARM + 1
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_it_goes_on_exactly_and_checkpoints_are_those_without(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+
+    def keep(model: GANModule) -> None:
+        if model.trainer.global_step == 20:
+            model.trainer.save_checkpoint(path)
+
+    train("GAN", 20, Recorded(), AfterBatch(keep))
+    saved = torch.load(path, weights_only=False)
+    for state in saved["optimizer_states"]:
+        assert not isinstance(state["param_groups"][0]["lr"], Tensor)
+        assert not state["param_groups"][0]["capturable"]
+    resumed, _, model = train("GAN", 30, Recorded(), checkpoint=path)
+    wanted, _, _ = train("GAN", 30)
+    assert model.images_seen == 240
+    assert [n for n in wanted if not torch.equal(resumed[n], wanted[n])] == []
+
+
+def test_loaded_states_of_optimizers_are_captured_anew() -> None:
+    def load(model: GANModule) -> None:
+        if model.trainer.global_step == 15:
+            for optimizer in model.trainer.optimizers:
+                optimizer.load_state_dict(optimizer.state_dict())
+
+    graph = Recorded()
+    weights, _, _ = train("GAN", 30, graph, AfterBatch(load), log_every_n_steps=1000)
+    wanted, _, _ = train("GAN", 30, log_every_n_steps=1000)
+    assert graph.captured.captures == 2
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_what_cannot_be_captured_trains_on_and_is_said(capsys: Any, caplog: Any) -> None:
+    class Refusing(StandIn):
+        def record(self, step: Callable[[], None]) -> Callable[[], None]:
+            step_of = self.model.trainer.optimizers
+            assert step_of[0].param_groups[0]["capturable"]
+            captured: Any = self.model.training_step
+            captured.count(1)  # as if it failed behind the discriminator's update
+            raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    class Failing(Recorded):
+        def recorder(self) -> Any:
+            return Refusing(self.stand_in.model)
+
+    with caplog.at_level("INFO"):
+        weights, logged, model = train("GAN", 12, Failing())
+    wanted, wanted_logged, _ = train("GAN", 12)
+    said = "Trains without a CUDA graph: RuntimeError: operation not permitted when stream is"
+    assert caplog.text.count(said) == 1
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert logged == wanted_logged
+    assert model.trainer.global_step == 12
+
+
+class Looking(Callback):
+    """Has a hook within the step."""
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "optimizer", "why"),
+    [
+        (None, FUSED, None),
+        (Looking(), FUSED, "Looking.on_after_backward has to run in each step"),
+        (None, partial(torch.optim.Adam, lr=0.1), "Adam isn't fused"),
+    ],
+)
+def test_what_is_known_against_it(
+    callback: Callback | None, optimizer: Any, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device that says of itself that it is one of CUDA."""
+    told: list[str | None] = []
+
+    class Asked(StepGraph):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            told.append(self.reason(trainer, pl_module))
+            monkeypatch.setattr(type(pl_module), "device", torch.device("cuda"))
+            told.append(self.reason(trainer, pl_module))
+            monkeypatch.undo()
+
+    model = make_model(generator_optimizer=optimizer, discriminator_optimizer=FUSED)
+    fit(model, make_batches(1), [Asked(), *([callback] if callback else [])])
+    assert told[0] == "there is no CUDA device"
+    assert (told[1] or "").startswith(why or "")
+    assert bool(told[1]) == bool(why)
