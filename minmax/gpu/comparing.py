@@ -57,8 +57,9 @@ def difference(mine: Values, wanted: Values) -> tuple[float, str]:
     for name, value in wanted.items():
         size = max(value.double().norm().item(), 1e-6)
         apart = (mine[name].double() - value.double()).norm().item() / size
-        if not apart <= greatest[0]:  # also if it is no number
-            greatest = (apart, name)
+        if apart != apart:
+            return apart, name
+        greatest = max(greatest, (apart, name))
     return greatest
 
 

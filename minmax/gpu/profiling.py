@@ -4,19 +4,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.machine import synchronize
-from minmax.gpu.systems import Options, build, write
-from minmax.gpu.timing import use_precision
+from minmax.benchmarks.replayed import Replayed
+from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.timing import use_precision, warm_steps
 
 HEAD = (
-    "A step of each system in bfloat16, driven without a trainer, the mean of whole turns of the "
-    "generator. Busy is the share of the time from the first kernel to the end of the last one in "
-    "which a kernel ran; the longest kernels are those with the most time together."
+    "A step of each system in bfloat16, driven without a trainer and replayed as CUDA graphs; the "
+    "mean of whole turns of the generator. Busy is the share of the time from the first kernel to "
+    "the end of the last one in which a kernel ran; the longest kernels are those with the most "
+    "time together."
 )
 Kernel = tuple[str, float, float]
 """Name, begin and end in microseconds."""
@@ -52,7 +53,7 @@ def summary(kernels: Sequence[Kernel], steps: int) -> dict[str, Any]:
     return {
         "kernels": round(len(ordered) / steps),
         "kernel time, ms": sum(last - begin for _, begin, last in ordered) / steps / 1000,
-        "step, ms": span / steps / 1000,
+        "a step, ms": span / steps / 1000,
         "busy": f"{busy / span:.0%}",
         "gaps": round(gaps / steps),
         "gaps, ms": (span - busy) / steps / 1000,
@@ -78,16 +79,24 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.in_time(options.systems):
         try:
             system = build(name, options)
-            loop = Driven(system.module, system.loader, use_precision("bf16-mixed"))
-            cycle = system.module.discriminator_steps
-            for _ in range(4 * cycle):
-                loop.step()
-            row = summary(kernels_of(loop, 3 * cycle), 3 * cycle)
         except Exception as error:  # the others are wanted
-            row = {"longest": f"{type(error).__name__}: {error}"[:120]}
-        rows.append({"system": name, **row})
-        torch.cuda.empty_cache()
-        write(options, HEAD, rows)
+            rows.append({"system": name, "longest": f"{type(error).__name__}: {error}"[:120]})
+            continue
+        for kind in (Driven, Replayed) if options.device.type == "cuda" else (Driven,):
+            rows.append({"system": name, "step": kind.__name__, **row_of(system, kind)})
+            write(options, HEAD, rows)
+
+
+def row_of(system: System, kind: type[Driven]) -> dict[str, Any]:
+    """The figures of a system's step, driven or replayed."""
+    try:
+        loop = kind(system.module, system.loader, use_precision("bf16-mixed"))
+        cycle = system.module.discriminator_steps
+        for _ in range(warm_steps(loop)):
+            loop.step()
+        return summary(kernels_of(loop, 3 * cycle), 3 * cycle)
+    except Exception as error:  # the others are wanted
+        return {"longest": f"{type(error).__name__}: {error}"[:120]}
 
 
 if __name__ == "__main__":

@@ -24,11 +24,14 @@ class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._dropout(*args)
         if torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator"):
             return func(*args, **kwargs)
+        given = args[0]
         device = next((v.device for v in args if isinstance(v, Tensor)), kwargs.get("device"))
-        there = tree_map(on_cpu, (args, kwargs | ({"device": "cpu"} if "device" in kwargs else {})))
-        drawn = func(*there[0], **there[1])
+        there = kwargs | ({"device": "cpu"} if "device" in kwargs else {})
+        if name.endswith(("_", "_like")):  # of the first tensor only the form counts
+            args = (torch.empty_like(args[0], device="cpu"), *args[1:])
+        drawn = func(*tree_map(on_cpu, args), **tree_map(on_cpu, there))
         if name.endswith("_"):
-            return args[0].copy_(drawn)
+            return given.copy_(drawn)
         return drawn if device is None else drawn.to(device)
 
     @staticmethod

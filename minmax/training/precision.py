@@ -9,6 +9,7 @@ from lightning.pytorch.plugins.precision import Precision
 
 from gan_modules.precision import multiplies_bfloat16_fast
 from minmax.training.changes import settings_before
+from minmax.trust import imported
 
 
 class Unsaid(str):
@@ -40,6 +41,13 @@ def precision_of(checkpoint: dict[str, Any]) -> str:
     return precision
 
 
+def decides_precision(plugin: Any) -> bool:
+    """Whether a plugin of a trainer, or a configuration of one, is for the precision."""
+    path = getattr(plugin, "class_path", None)
+    kind = type(plugin) if path is None else imported(path, "plugins")
+    return isinstance(kind, type) and issubclass(kind, Precision)
+
+
 def precision_to_use(given: Any, accelerator: Any, plugins: Any, checkpoints: Sequence[str]) -> Any:
     """What the user asks for, as a plain value.
 
@@ -47,13 +55,12 @@ def precision_to_use(given: Any, accelerator: Any, plugins: Any, checkpoints: Se
         given: the trainer's option; null is Lightning's default, float32, as `config.yaml` has it
             in runs of earlier versions.
         accelerator: of the trainer.
-        plugins: of the trainer; one for the precision decides it.
+        plugins: of the trainer, or their configuration; one for the precision decides it.
         checkpoints: precisions of those that are resumed or scored; the last one is kept if the
             user names none.
     """
     if not isinstance(given, Unsaid):
         return given
-    every = plugins if isinstance(plugins, list) else [plugins]
-    if any(isinstance(plugin, Precision) for plugin in every):
+    if any(map(decides_precision, plugins if isinstance(plugins, list) else [plugins])):
         return None
     return checkpoints[-1] if checkpoints else str(default_precision(accelerator))

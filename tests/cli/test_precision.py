@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
@@ -60,7 +61,9 @@ def test_the_default_follows_the_accelerator(
 def test_what_is_said_and_what_was_trained_come_first(fast: set[str]) -> None:
     assert precision_to_use(Unsaid(), "cpu", None, []) == "bf16-mixed"
     assert precision_to_use(Unsaid(), "cpu", None, ["64-true", "32-true"]) == "32-true"
-    assert precision_to_use(Unsaid(), "cpu", [MixedPrecision("bf16-mixed", "cpu")], []) is None
+    plugin = Namespace(class_path="lightning.pytorch.plugins.MixedPrecision")
+    for plugins in (plugin, [MixedPrecision("bf16-mixed", "cpu")]):
+        assert precision_to_use(Unsaid(), "cpu", plugins, []) is None
     for given in (None, "32-true", "64-true"):
         assert precision_to_use(given, "cpu", None, ["bf16-mixed"]) == given
 

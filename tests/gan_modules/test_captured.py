@@ -54,9 +54,14 @@ class StandIn:
     host is undone: a graph knows nothing of it.
     """
 
-    def __init__(self, model: GANModule) -> None:
-        self.model = model
+    captured: CapturedStep
+
+    def __init__(self) -> None:
         self.warmed = self.replays = 0
+
+    @property
+    def model(self) -> GANModule:
+        return self.captured.module
 
     def warm(self, step: Callable[[], None]) -> None:
         self.warmed += 1
@@ -80,8 +85,7 @@ class StandIn:
 
         def replay() -> None:
             self.replays += 1
-            captured = self.model.training_step
-            assert isinstance(captured, CapturedStep)
+            captured = self.captured
             # The host as it was when the step was recorded: this update isn't counted yet.
             host = self.model.trainer.global_step
             captured.count(-1)
@@ -107,14 +111,16 @@ class Recorded(StepGraph):
         super().__init__(True)
 
     def reason(self, trainer: Any, module: GANModule) -> str | None:
-        self.stand_in = StandIn(module)
+        self.stand_in = StandIn()
         return None
 
     def recorder(self) -> Any:
         return self.stand_in
 
-    def after_batch(self, trainer: Any, module: GANModule, batch: Any) -> None:
-        self.captured: Any = module.training_step
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.captured: Any = pl_module.training_step
+        self.captured.recorder.captured = self.captured
 
 
 def train(
@@ -228,13 +234,12 @@ def test_what_cannot_be_captured_trains_on_and_is_said(capsys: Any, caplog: Any)
         def record(self, step: Callable[[], None]) -> Callable[[], None]:
             step_of = self.model.trainer.optimizers
             assert step_of[0].param_groups[0]["capturable"]
-            captured: Any = self.model.training_step
-            captured.count(1)  # as if it failed behind the discriminator's update
+            self.captured.count(1)  # as if it failed behind the discriminator's update
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
     class Failing(Recorded):
         def recorder(self) -> Any:
-            return Refusing(self.stand_in.model)
+            return Refusing()
 
     with caplog.at_level("INFO"):
         weights, logged, model = train("GAN", 12, Failing())
