@@ -46,6 +46,7 @@ class GAN(GANModule):
         self.augment = augment or Unchanged()
         self.batches = batches or SeparateBatches()
         self.penalty.check(self.discriminator)
+        self.batches.check(self.discriminator)
         self.augment.check(self.game)
         self.step_share = self.penalty.step_share
 
@@ -70,7 +71,7 @@ class GAN(GANModule):
                 self.manual_backward(lazy_loss)
                 self.uncounted(optimizer_d).step()
             self.penalty.after(self.discriminator)
-        self.augment.adapt(real_logits)
+        self.augment.adapt(real_logits, len(real))
 
         for update in range(self.generator_updates_due()):
             if update:

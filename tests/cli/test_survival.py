@@ -252,7 +252,9 @@ class TestDivergence:
     def test_the_run_returns_to_its_checkpoint(self, fit, monkeypatch):
         """Batches 7 and 12 are noticed with the logs of batches 10 and 15, just before saves."""
         poison(monkeypatch, 7, 12)
-        options = [*self.OPTIONS, "--finite.returns", "2"]
+        scheduled = "--model.init_args.generator_schedule"
+        options = [*self.OPTIONS, scheduled, "gan_modules.parts.OptimizerSchedule"]
+        options += [f"{scheduled}.lr", "0.001", "--finite.returns", "2"]
         with pytest.warns(UserWarning, match=r"again those after 40 images, .*\(return 1 of 2\)"):
             folder = fit("dcgan_digits", *options, "--trainer.max_steps", "10")
         last, previous = (load(folder / "checkpoints" / f"{n}.ckpt") for n in ("last", "previous"))

@@ -105,10 +105,15 @@ class ADA(Augment):
                 images = do(images, values)
             return images
 
-    def adapt(self, real_logits: Tensor) -> None:
-        """Let p follow the logits `[N]` of real images, unless it is given."""
+    @property
+    def adapts(self) -> bool:
+        """Whether p is found by logits."""
+        return self.control is not None
+
+    def adapt(self, real_logits: Tensor, images: int | None = None) -> None:
+        """Let p follow the logits of real images, unless it is given."""
         if self.control is not None:
-            self.p_now.copy_(self.control(self.p_now, real_logits))
+            self.p_now.copy_(self.control(self.p_now, real_logits, images or len(real_logits)))
         self.observed = {"augment/p": self.p_now.clone()}
 
     def check(self, game: Game) -> None:
