@@ -266,7 +266,10 @@ class TestDivergence:
         assert differences(last["optimizer_states"], previous["optimizer_states"]) == []
         # The count of returns and the lower rates are in the checkpoint.
         options += ["--resume", "true"]
-        with pytest.warns(UserWarning, match=r"after 80 images.*\(return 2 of 2\)"):
+        fit("dcgan_digits", *options, "--trainer.max_steps", "11")
+        resumed = load(folder / "checkpoints" / "last.ckpt")["optimizer_states"]
+        assert [state["param_groups"][0]["lr"] for state in resumed] == rates
+        with pytest.warns(UserWarning, match=r"after 88 images.*\(return 2 of 2\)"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "16")
         last = load(folder / "checkpoints" / "last.ckpt")
         assert last["optimizer_states"][0]["param_groups"][0]["lr"] == before[0] / 4
