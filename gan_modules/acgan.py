@@ -97,7 +97,7 @@ class ACGAN(GANModule):
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
-        self.augment.adapt(real_logits, len(real))
+        self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
             fake = self(self.sample_latent(len(real)), asked) if update else fake

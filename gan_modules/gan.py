@@ -71,7 +71,7 @@ class GAN(GANModule):
                 self.manual_backward(lazy_loss)
                 self.uncounted(optimizer_d).step()
             self.penalty.after(self.discriminator)
-        self.augment.adapt(real_logits, len(real))
+        self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
             if update:

@@ -115,7 +115,7 @@ class InfoGAN(GANModule):
             optimizer_d.zero_grad()
             self.manual_backward(loss_d)
             optimizer_d.step()
-        self.augment.adapt(real_logits, len(real))
+        self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
             if update:

@@ -71,7 +71,7 @@ class R3GAN(GANModule):
                 self.manual_backward(lazy_loss)
                 self.uncounted(optimizer_d).step()
             self.penalty.after(self.discriminator)
-        self.augment.adapt(real_logits, len(real))
+        self.augment.adapt(real_logits)
 
         for _ in range(self.generator_updates_due()):
             latent = self.sample_latent(len(real))

@@ -138,7 +138,7 @@ class StyleGAN2(GANModule):
                 self.manual_backward(lazy_loss)
                 self.uncounted(optimizer_d).step()
             self.penalty.after(self.discriminator)
-        self.augment.adapt(real_logits, len(real))
+        self.augment.adapt(real_logits)
 
         self.observed["loss/discriminator"] = loss_d
         self.finish_batch(real_logits, fake_logits)

@@ -38,13 +38,8 @@ class Augment(Part):
         """Whether it learns from logits, so that it does nothing before `adapt` is called."""
         return False
 
-    def adapt(self, real_logits: Tensor, images: int | None = None) -> None:
-        """Learn from the discriminator's update.
-
-        Args:
-            real_logits: logits of the real images; fewer than images if these are packed.
-            images: number of the real images; none means as many as logits.
-        """
+    def adapt(self, real_logits: Tensor) -> None:
+        """Learn from the logits `[N]` of real images in the discriminator's update."""
 
     def check(self, game: Game) -> None:
         """Refuse a game from whose logits it can't learn.
@@ -94,10 +89,10 @@ class InOrder(Augment):
         """Whether a change does."""
         return any(change.adapts for change in self._each())
 
-    def adapt(self, real_logits: Tensor, images: int | None = None) -> None:
+    def adapt(self, real_logits: Tensor) -> None:
         """Let each change learn."""
         for change in self._each():
-            change.adapt(real_logits, images)
+            change.adapt(real_logits)
 
     def check(self, game: Game) -> None:
         """Let each change refuse the game."""

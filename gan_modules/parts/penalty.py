@@ -176,10 +176,12 @@ class LazyPenalty(Penalty):
         """The term, if it is due."""
         if turn.update % self.every == 0:
             again = self.penalty.watch(turn.again())
-            logits = again.judge_kinds(self.penalty.kinds)
-            # The zeros give each weight a gradient, for which other ranks wait.
-            unused = 0.0 * sum(each.sum() for each in logits)
-            yield self.every * self.penalty(again) + unused
+            again.judge_kinds(self.penalty.kinds)
+            term = self.every * self.penalty(again)
+            if isinstance(turn.discriminator, nn.Module):
+                # The zeros give each weight a gradient, for which other ranks wait.
+                term = term + sum(0.0 * weight.sum() for weight in turn.discriminator.parameters())
+            yield term
 
     def after(self, discriminator: nn.Module) -> None:
         """Let the penalty change the discriminator."""

@@ -57,17 +57,16 @@ class Turn:
         )
         return self.real_logits, self.fake_logits
 
-    def judge_kinds(self, kinds: frozenset[str]) -> list[Tensor]:
-        """Show images of these kinds alone, if not `BOTH`, to the discriminator: their logits."""
+    def judge_kinds(self, kinds: frozenset[str]) -> None:
+        """Show the discriminator images of these kinds alone."""
         if kinds == BOTH:
-            return [*self.judge()]
-        if kinds == REAL:
+            self.judge()
+        elif kinds == REAL:
             self.seen_real = self.augment.real(self.real)
             self.real_logits = self.discriminator(self.seen_real, self.classes)
-            return [self.real_logits]
-        self.seen_fake = self.augment.fake(self.fake)
-        self.fake_logits = self.discriminator(self.seen_fake, self.asked)
-        return [self.fake_logits]
+        else:
+            self.seen_fake = self.augment.fake(self.fake)
+            self.fake_logits = self.discriminator(self.seen_fake, self.asked)
 
     @torch.no_grad()
     def judge_real(self) -> Tensor:

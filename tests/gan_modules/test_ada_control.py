@@ -65,7 +65,8 @@ def test_p_has_its_limits_and_rests_at_the_target() -> None:
 def test_packed_images_count_each() -> None:
     """p takes the images' speed, whatever the number of logits."""
     ada = ADA(control=SignControl(full_images=320, every_batches=1))
-    ada.adapt(MOSTLY, 16)
+    ada.real(torch.zeros(16, 1, 4, 4))
+    ada.adapt(MOSTLY)
     assert ada.p_now.item() == pytest.approx(16 / 320)
 
 
