@@ -41,6 +41,7 @@ from gan_modules.parts import (  # noqa: E402
     LazyPenalty,
     LeCam,
     Orthogonal,
+    PathLength,
     SumOfPenalties,
 )
 from tests.cli.processes import Command  # noqa: E402
@@ -158,6 +159,7 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
             "discriminator": partial(StyleGAN2Discriminator, base=32, width=8),
             "image_size": 32,
             "penalty": LazyPenalty(R1(1.0), 2),
+            "path_length": PathLength(every=2, share=1.0),
         },
     ),
     "WGANGP": (
@@ -184,6 +186,7 @@ def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
         draw = getattr(torch, name)
         whole = lambda count, *rest, draw=draw, **kind: draw(8, *rest, **kind)[ranks]  # noqa: E731
         patch.setattr(torch, name, whole)
+    patch.setattr(torch, "randn_like", lambda like: torch.randn(*like.shape, dtype=like.dtype))
     patch.setattr(
         torch,
         "randint",
