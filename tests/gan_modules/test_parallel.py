@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -177,7 +178,7 @@ NO_BATCH_NORM = ("GAN without batch norm", "R3GAN", "StyleGAN2")
 
 def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
     """Train on these rows of six batches of eight images, with these rows of all random draws."""
-    variant, arguments = CASES[case]
+    variant, arguments = deepcopy(CASES[case])  # parts remember
     batches = [(images[ranks], labels[ranks]) for images, labels in make_batches(6)]
     if size := arguments.get("image_size"):
         batches = [(nn.functional.interpolate(i, size), labels) for i, labels in batches]
