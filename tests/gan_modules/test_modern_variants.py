@@ -119,7 +119,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(
         model = trained(
             variant, seed, callbacks=[AfterBatch(keep)], checkpoint=resume, max_epochs=2
         )
-        found: dict[str, Any] = copied(model)
+        found: dict[str, Any] = copied(model) | dict(model.named_buffers())
         for index, optimizer in enumerate(model.trainer.optimizers):
             group = optimizer.param_groups[0]
             found[f"{index}"] = torch.tensor([group["lr"], *group["betas"]])
