@@ -38,13 +38,6 @@ def test_each_variant_trains_and_goes_on(name: str, precision: str, tmp_path: Pa
 
 GRAPHS = ["dcgan_mnist", "fcgan_mnist", "acgan_mnist", "wgan_gp_mnist"]
 GRAPHS += ["r3gan_mnist", "stylegan2_mnist"]
-    "dcgan_mnist",
-    "fcgan_mnist",
-    "acgan_mnist",
-    "wgan_gp_mnist",
-    "r3gan_mnist",
-    "stylegan2_mnist",
-]
 
 
 def replayed(name: str, run: Path, steps: int, *more: str) -> dict[str, Any]:
