@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEVELS = (
-    ("cli", "minmax.__main__"),
-    ("minmax.commands", "minmax.gpu"),
+    ("cli", "minmax.__main__", "minmax.gpu"),
+    ("minmax.commands",),
     ("minmax.training", "minmax.generation", "minmax.reporting", "minmax.studying"),
     ("minmax.callbacks", "minmax.benchmarks"),
     ("minmax.diagnosis", "minmax.metrics", "minmax.probes"),

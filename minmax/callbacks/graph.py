@@ -64,4 +64,10 @@ class StepGraph(GANCallback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put the variant's own step back."""
-        pl_module.__dict__.pop("training_step", None)
+        vars(pl_module).pop("training_step", None)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Put the variant's own step back."""
+        vars(pl_module).pop("training_step", None)

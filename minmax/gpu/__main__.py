@@ -66,7 +66,7 @@ def command(part: str, given: argparse.Namespace, seconds: float, details: Path)
         return [sys.executable, "-m", "pytest", *TESTS]
     line = [sys.executable, "-m", f"minmax.gpu.{MODULES[part]}", "--device", given.device]
     line += ["--table", str(given.output / f"{part}.md"), "--details", str(details / part)]
-    line += ["--seconds", f"{max(5, seconds - 10):.0f}", "--systems", given.systems]
+    line += ["--seconds", f"{max(5, seconds - 20):.0f}", "--systems", given.systems]
     for name in ("data_root", "images"):
         if getattr(given, name):
             line += [f"--{name.replace('_', '-')}", str(Path(getattr(given, name)).absolute())]

@@ -37,7 +37,9 @@ def kernels_of(loop: Driven, steps: int) -> list[Kernel]:
     return [
         (event.name, event.time_range.start, event.time_range.end)
         for event in recorded.events() or ()
-        if event.device_type == wanted and event.time_range.end > event.time_range.start
+        if event.device_type == wanted
+        and not getattr(event, "is_user_annotation", False)  # spans of several kernels
+        and event.time_range.end > event.time_range.start
     ]
 
 
