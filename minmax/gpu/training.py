@@ -1,5 +1,6 @@
 """Trainings as users run them, for the seconds that are left: pictures, scores and curves."""
 
+import json
 import sys
 import time
 import traceback
@@ -41,12 +42,12 @@ def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
     cli.main(["curves", str(run), "--output", str(options.details / f"{name}_curves.png")])
     logged = read_scalars(run)
     images, rates = logged["time/images_per_second"]
-    scores = {n.removeprefix("metric/"): v for n, (_, v) in logged.items() if "metric/" in n}
+    report = json.loads((run / "metrics.json").read_text())["last"]
     return {
         "seconds": trained,
         "images": int(images[-1]),
         "images/s": sorted(rates)[len(rates) // 2],
-        **{score: values[-1] for score, values in scores.items()},
+        **report["scores"],
     }
 
 
