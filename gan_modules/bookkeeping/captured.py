@@ -24,6 +24,8 @@ from gan_modules.precision import widened
 WARM = 3
 """Steps of a kind before it is captured."""
 MOST_SCALARS = 256
+MOST_UNKNOWN = 64
+"""Kinds that are kept though they were not captured."""
 Step = Callable[[Batch, int], None]
 
 
@@ -107,7 +109,7 @@ class CapturedStep:
         self.kinds: dict[Any, Kind] = {}
         self.shown: dict[Any, Batch] = {}
         self.captures = 0
-        self.gave_up = False
+        self.gave_up = self.told = False
         self.rates = HeldRates(module.trainer.optimizers, module.device)
         for optimizer in module.trainer.optimizers:  # whose states are then other tensors
             optimizer.register_load_state_dict_post_hook(lambda _: self.kinds.clear())
@@ -161,13 +163,23 @@ class CapturedStep:
         """The kind of the coming step; equal ones run the same operations with the same numbers."""
         key = (self.module.kind_of_step(), self.rates.constants(), form(batch))
         if key not in self.kinds:
-            # Numbers that change with each step would fill the memory with kinds of one step.
-            if sum(kind.replay is None for kind in self.kinds.values()) > 4 * MOST_SCALARS:
-                self.kinds = {k: v for k, v in self.kinds.items() if v.replay is not None}
+            self._drop_kinds_of_one_step()
             dtype = widened(batch[0].dtype)
             scalars = torch.zeros(MOST_SCALARS, dtype=dtype, device=self.module.device)
             self.kinds[key] = Kind(scalars)
         return self.kinds[key]
+
+    def _drop_kinds_of_one_step(self) -> None:
+        """Numbers that change with each step would fill the memory with kinds."""
+        if sum(kind.replay is None for kind in self.kinds.values()) <= MOST_UNKNOWN:
+            return
+        self.kinds = {key: kind for key, kind in self.kinds.items() if kind.replay is not None}
+        if not self.captures and not self.told:
+            self.told = True
+            self.say(
+                "Trains without a CUDA graph so far: each step has other numbers, of scheduled "
+                "betas say. Those that are alike are captured"
+            )
 
     def _show(self, batch: Batch) -> Batch:
         """Copy a batch to where the recordings read theirs."""

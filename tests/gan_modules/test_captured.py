@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gan_modules import GAN, GANModule
+from gan_modules.bookkeeping import captured
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
 from gan_modules.parts import R1, LazyPenalty, LinearSchedule, OptimizerSchedule
 from minmax.callbacks import StepGraph
@@ -184,7 +185,10 @@ def test_a_lazy_penalty_is_a_kind() -> None:
     assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
 
 
-def test_scheduled_betas_are_no_kind_until_they_end() -> None:
+def test_scheduled_betas_are_no_kind_until_they_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(captured, "MOST_UNKNOWN", 8)
     graph = Recorded()
     beta = OptimizerSchedule(beta2=LinearSchedule(0.5, 0.9, 160))
     OPTIONS["betas"] = (GAN, {"discriminator_schedule": beta})
@@ -195,6 +199,7 @@ def test_scheduled_betas_are_no_kind_until_they_end() -> None:
         del OPTIONS["betas"]
     assert graph.captured.captures == 1
     assert graph.stand_in.replays == 40 - 20 - WARM + 1
+    assert caplog.text.count("so far: each step has other numbers") == 1
     assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
 
 
