@@ -13,6 +13,7 @@ from datamodules.decode import Decoding
 from datamodules.decoding import decode_files
 from datamodules.listing import Files, list_images
 from datamodules.sources import SourceOfFiles
+from datamodules.windows import check_window
 from minmax.errors import MissingError, UserError, files_named
 
 
@@ -45,6 +46,9 @@ class ImageFolder(ImageDataModule):
         mirror: flip half of the training images left to right, others in each epoch.
         prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
             `prepared` in the cache folder.
+        window_gb: GB of a window of the training order, for sets larger than memory
+            (`datamodules/windows.py`). None means 1 for sets of more than 16 GB, and no windows
+            for others; 0 means none.
 
     Raises:
         MissingError: `root` doesn't exist or holds no images.
@@ -65,6 +69,7 @@ class ImageFolder(ImageDataModule):
         on_device: bool = True,
         mirror: bool = False,
         prepared: str | None = None,
+        window_gb: float | None = None,
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -73,7 +78,8 @@ class ImageFolder(ImageDataModule):
                 " 1: give the share of the images to hold out, for example 0.1."
             )
         self.root, self.background, self.val_fraction = root, background, val_fraction
-        self.prepared = prepared
+        check_window(window_gb)
+        self.prepared, self.window_gb = prepared, window_gb
         folder = Path(root).expanduser()
         with files_named():
             there = folder.is_dir()
