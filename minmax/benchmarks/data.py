@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -81,9 +82,12 @@ def use(root: Path, size: int, kept: bool) -> str:
         pass
     print("ready", flush=True)
     sys.stdin.readline()
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
-    held = {line.split(":")[0]: int(line.split()[1]) / 1e3 for line in lines}
-    return f"PSS {held['Pss']:,.0f} MB, of files {held['Pss_File']:,.0f} MB"
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    own = re.search(r"Pss_Anon: *(\d+)", rollup)
+    of_set = re.search(r"/images\.npy\n(?:.*\n)*?Pss: *(\d+)", Path("/proc/self/smaps").read_text())
+    assert own is not None
+    share = int(of_set[1]) / 1024 if of_set else 0
+    return f"own memory {int(own[1]) / 1024:,.0f} MiB, share of the file {share:,.0f} MiB"
 
 
 def memory(root: Path, size: int) -> Iterator[str]:
