@@ -40,7 +40,10 @@ NETWORKS = {
     "StackedGenerator": (StackedGenerator, 16),
     "R3GANGenerator": (partial(R3GANGenerator, width=8), 32),
     "SAGANGenerator": (partial(SAGANGenerator, width=8), 32),
-    "StyleGAN2Generator": (partial(StyleGAN2Generator, base=64, width=8, conditional=True), 32),
+    "StyleGAN2Generator": (
+        partial(StyleGAN2Generator, base=64, width=8, conditional=True, fused=True),
+        32,
+    ),
 }
 # What the cards' lines come to where this project is not to be had.
 ALONE = """
