@@ -121,7 +121,10 @@ def test_the_pages_commands_name_files_that_are_there() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "studies").glob("*.yaml")]
     for page in pages:
         for name in re.findall(r"\bconfigs/[\w/]+\.yaml", page.read_text()):
-            written_by_the_reader = name in ("configs/my_lsgan_mnist.yaml", "configs/NAME_DATA.yaml")
+            written_by_the_reader = name in (
+                "configs/my_lsgan_mnist.yaml",
+                "configs/NAME_DATA.yaml",
+            )
             assert written_by_the_reader or (ROOT / name).is_file(), (page.name, name)
     options = (ROOT / "docs" / "options.md").read_text()
     for path in DATA:

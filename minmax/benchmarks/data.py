@@ -109,6 +109,8 @@ def memory(root: Path, size: int) -> Iterator[str]:
                 process.stdin.flush()
                 assert process.stdout is not None
                 shown.append(process.stdout.readline().strip())
+            for process in started:
+                process.communicate()
             yield f"{'mapped' if kept else 'in memory'}, {ranks} rank(s): {'; '.join(shown)}"
 
 
@@ -190,7 +192,8 @@ def main() -> None:
     elif chosen.kind == "start":
         print(time_start(chosen.path, chosen.size))
     elif chosen.kind == "use":
-        print(use(chosen.path, chosen.size, chosen.kept == "True"))
+        print(use(chosen.path, chosen.size, chosen.kept == "True"), flush=True)
+        sys.stdin.read()  # another process may not have looked yet
     elif chosen.kind == "memory":
         for line in memory(chosen.path, chosen.size):
             print(line)
