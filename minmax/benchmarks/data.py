@@ -70,8 +70,8 @@ def clocks() -> tuple[float, float]:
     return time.perf_counter(), sum(used[:4])
 
 
-def use(root: Path, size: int, kept: bool) -> str:
-    """Visit each image once, then wait for a line of input; the process's share of the memory."""
+def use(root: Path, size: int, kept: bool) -> None:
+    """Visit each image once, wait for a line of input, and print the share of the memory."""
     data = ImageFolder(str(root), image_size=size, val_fraction=0)
     if not kept:
         data.source = lambda train: None  # type: ignore[method-assign,assignment,return-value]
@@ -87,7 +87,10 @@ def use(root: Path, size: int, kept: bool) -> str:
     of_set = re.search(r"/images\.npy\n(?:.*\n)*?Pss: *(\d+)", Path("/proc/self/smaps").read_text())
     assert own is not None
     share = int(of_set[1]) / 1024 if of_set else 0
-    return f"own memory {int(own[1]) / 1024:,.0f} MiB, share of the file {share:,.0f} MiB"
+    print(
+        f"own memory {int(own[1]) / 1024:,.0f} MiB, share of the file {share:,.0f} MiB", flush=True
+    )
+    sys.stdin.read()  # another process may not have looked yet
 
 
 def memory(root: Path, size: int) -> Iterator[str]:
@@ -192,8 +195,7 @@ def main() -> None:
     elif chosen.kind == "start":
         print(time_start(chosen.path, chosen.size))
     elif chosen.kind == "use":
-        print(use(chosen.path, chosen.size, chosen.kept == "True"), flush=True)
-        sys.stdin.read()  # another process may not have looked yet
+        use(chosen.path, chosen.size, chosen.kept == "True")
     elif chosen.kind == "memory":
         for line in memory(chosen.path, chosen.size):
             print(line)
