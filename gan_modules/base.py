@@ -309,6 +309,15 @@ class GANModule(Bookkeeping, Kept):
         """Number of generator updates that follow the discriminator's in this batch."""
         return 0 if self.trainer.global_step % self.discriminator_steps else self.generator_steps
 
+    def kind_of_step(self) -> tuple[Any, ...]:
+        """All of the host that decides what the coming step does; see `captured.py`.
+
+        A variant whose step asks anything else of `trainer.global_step` adds the answer.
+        """
+        update = self.trainer.global_step
+        parts = (part.kind(update) for part in self.parts())
+        return (self.logging_due, self.generator_updates_due(), *parts)
+
     def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
         """An optimizer whose next step isn't counted."""
         return UncountedOptimizer(optimizer)

@@ -28,6 +28,23 @@ def refuse_precision(precision: str) -> None:
         )
 
 
+def multiplies_bfloat16_fast(kind: str) -> bool:
+    """Whether the hardware has instructions that multiply bfloat16 faster than float32.
+
+    NVIDIA's GPUs have them since Ampere (compute capability 8), x86 processors with AVX512-BF16 or
+    AMX. Of other hardware it is not known.
+
+    Args:
+        kind: of the device, `cuda` or `cpu` say.
+    """
+    if kind == "cuda":
+        emulated_too = torch.cuda.is_bf16_supported()  # also before Ampere
+        return emulated_too and torch.cuda.get_device_capability()[0] >= 8
+    if kind == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
 def widened(dtype: torch.dtype) -> torch.dtype:
     """The type for sums and comparisons of this type: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32

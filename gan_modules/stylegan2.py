@@ -97,6 +97,12 @@ class StyleGAN2(GANModule):
         mixed = torch.arange(generator.styles, device=self.device) >= first
         return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
+    def kind_of_step(self) -> tuple[Any, ...]:
+        """Whether the path length is due after an update of the generator, too."""
+        before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
+        updates = range(before, before + self.generator_updates_due())
+        return (*super().kind_of_step(), *map(self.path_length.due, updates))
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""
         real, classes = batch

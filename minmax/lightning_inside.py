@@ -34,6 +34,14 @@ def ask_no_rank_for_sigterm(trainer: Trainer) -> None:
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
 
+def count_steps(trainer: Trainer, number: int) -> None:
+    """Raise the count of optimizer steps, `trainer.global_step`, as these would have raised it."""
+    steps = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    for counts in (steps.total, steps.current):
+        counts.ready += number
+        counts.completed += number
+
+
 def trains_in_copies(strategy: Strategy) -> bool:
     """Whether the training runs in copies of this process, and not in this one."""
     return isinstance(strategy.launcher, _MultiProcessingLauncher)

@@ -15,6 +15,9 @@ WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if WORKER:  # before torch is imported: processes that share cores would wait for each other
     os.environ["OMP_NUM_THREADS"] = "1"
 
+FLOAT32 = ("--trainer.precision", "32-true")
+"""Of the command line, whose default follows the processor, as no test should."""
+
 HERE = Path(__file__).parent
 FIRST = (
     *("cli/test_run.py", "callbacks/test_interruptions.py", "callbacks/test_diagnosis.py"),

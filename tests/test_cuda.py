@@ -1,11 +1,14 @@
 """Trainings on a GPU; skipped where there is none."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import cli
+from gan_modules.parts import CrossEntropy
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -31,6 +34,56 @@ def test_each_variant_trains_and_goes_on(name: str, precision: str, tmp_path: Pa
         for value in checkpoint["state_dict"].values()
         if value.is_floating_point()
     )
+
+
+GRAPHS = ["dcgan_mnist", "fcgan_mnist", "acgan_mnist", "wgan_gp_mnist"]
+GRAPHS += ["r3gan_mnist", "stylegan2_mnist"]
+
+
+def replayed(name: str, run: Path, steps: int, *more: str) -> dict[str, Any]:
+    """The last checkpoint of a training with CUDA graphs."""
+    cli.main(
+        [
+            *("fit", "--config", str(CONFIGS / f"{name}.yaml"), "--data", "datamodules.Digits"),
+            *("--data.init_args.batch_size", "32", "--trainer.accelerator", "gpu"),
+            *("--trainer.precision", "bf16-mixed", "--trainer.log_every_n_steps", "10"),
+            *("--trainer.max_steps", str(steps), "--graph.enabled", "true", "--resume", "true"),
+            *("--trainer.limit_val_batches", "0", "--trainer.default_root_dir", str(run), *more),
+        ]
+    )
+    saved: dict[str, Any] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return saved
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_each_variant_trains_as_cuda_graphs_and_goes_on(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        replayed(name, tmp_path / "run", 60)
+        saved = replayed(name, tmp_path / "run", 120)
+    assert "Trains without a CUDA graph" not in caplog.text
+    assert saved["global_step"] == 120
+    for state in saved["optimizer_states"]:
+        assert isinstance(state["param_groups"][0]["lr"], float)
+    for value in saved["state_dict"].values():
+        assert not value.is_floating_point() or value.isfinite().all()
+
+
+def test_a_step_that_waits_for_the_device_trains_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = CrossEntropy.discriminator
+
+    def waiting(self: CrossEntropy, real: Tensor, fake: Tensor) -> Tensor:
+        real.mean().item()
+        return original(self, real, fake)
+
+    monkeypatch.setattr(CrossEntropy, "discriminator", waiting)
+    with caplog.at_level("INFO"):
+        saved = replayed("dcgan_mnist", tmp_path / "run", 20)
+    assert caplog.text.count("Trains without a CUDA graph") == 1
+    assert saved["global_step"] == 20
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs here")

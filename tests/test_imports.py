@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEVELS = (
-    ("cli", "minmax.__main__"),
+    ("cli", "minmax.__main__", "minmax.gpu"),
     ("minmax.commands",),
     ("minmax.training", "minmax.generation", "minmax.reporting", "minmax.studying"),
     ("minmax.callbacks", "minmax.benchmarks"),

@@ -35,6 +35,7 @@ class Bookkeeping(LightningModule):
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
+        logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
         images_seen: real images trained on so far, the current batch included, all ranks.
         rates_times: factor of scheduled learning rates.
         game: says which accuracies are logged; a variant may set its own.
@@ -56,6 +57,7 @@ class Bookkeeping(LightningModule):
         self.rates_times = 1.0
         self.observed: dict[str, Tensor] = {}
         self.logging_due = False
+        self.logs_later = False
         self.game: Game = CrossEntropy()
         self._clock = (0.0, 0)
         self._parts: list[Part] = []
@@ -156,12 +158,19 @@ class Bookkeeping(LightningModule):
         self.move_averages()
         if not self.logging_due:
             return
-        clock, self._clock = self._clock, (perf_counter(), self.images_seen)
-        values: dict[str, Tensor | float] = {
-            "step": float(self.images_seen),
+        self.observed |= {
             **self.game.accuracies(real_logits, fake_logits),
             "logits/real": real_logits.float().mean(),
             "logits/fake": fake_logits.float().mean(),
+        }
+        if not self.logs_later:
+            self.log_batch()
+
+    def log_batch(self) -> None:
+        """Log what the batch's step has observed."""
+        clock, self._clock = self._clock, (perf_counter(), self.images_seen)
+        values: dict[str, Tensor | float] = {
+            "step": float(self.images_seen),
             "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0]),
         }
         for name, optimizer in zip(NETWORKS, self.trainer.optimizers, strict=True):

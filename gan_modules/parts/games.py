@@ -251,6 +251,10 @@ class TopK(Game):
         super().begin(images_seen)
         self._share = value_of(self.share, images_seen)
 
+    def kind(self, update: int) -> float:
+        """The share, which decides a shape."""
+        return self._share
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """The game's own loss, of all images."""
         return self.game.discriminator(real, fake)

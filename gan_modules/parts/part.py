@@ -39,6 +39,14 @@ class Part(nn.Module):
             if isinstance(value, Schedule):
                 getattr(self, name).fill_(value.at(images_seen))
 
+    def kind(self, update: int) -> object:
+        """What decides which operations the part runs in a step, if anything does.
+
+        Args:
+            update: number of the discriminator's updates before the step.
+        """
+        return None
+
     def constant(self, name: str, value: float) -> None:
         """Keep a number as a 0-dim tensor on the device, outside of checkpoints."""
         self.register_buffer(name, torch.tensor(value), persistent=False)

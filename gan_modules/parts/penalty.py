@@ -173,9 +173,13 @@ class LazyPenalty(Penalty):
         """The penalty's, at each update."""
         return self.penalty.of_generator(generator, latent, asked, fake)
 
+    def kind(self, update: int) -> bool:
+        """Whether the term is due."""
+        return update % self.every == 0
+
     def lazy(self, turn: Turn) -> Iterator[Tensor]:
         """The term, if it is due."""
-        if turn.update % self.every == 0:
+        if self.kind(turn.update):
             again = self.penalty.watch(turn.again())
             again.judge_kinds(self.penalty.kinds)
             term = self.every * self.penalty(again)

@@ -68,7 +68,7 @@ class WithoutTrainer(GANModule):
 
 def without_trainer(module: GANModule) -> GANModule:
     """A copy of a variant whose step needs no trainer, with new optimizers."""
-    memo: dict[int, Any] = {}
+    memo: dict[int, Any] = {id(vars(module).get("training_step")): None}  # captured, by `StepGraph`
     for part in module.modules():
         for value in tree_leaves(vars(part)):
             if isinstance(value, Tensor) and not value.is_leaf:  # has the last step's graph
@@ -76,6 +76,7 @@ def without_trainer(module: GANModule) -> GANModule:
             elif isinstance(value, partial):  # a factory, which holds the parsed command line
                 memo[id(value)] = value
     driven = copy.deepcopy(module, memo)
+    vars(driven).pop("training_step", None)
     variant = type(module)
     driven.__class__ = type(f"Driven{variant.__name__}", (WithoutTrainer, variant), {})
     optimizers = cast(list[Optimizer], driven.configure_optimizers())

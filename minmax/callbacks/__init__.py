@@ -5,6 +5,7 @@ from minmax.callbacks.averages import Averages
 from minmax.callbacks.best_checkpoint import BestCheckpoint
 from minmax.callbacks.diagnosis import Diagnosis
 from minmax.callbacks.finite import Finite
+from minmax.callbacks.graph import StepGraph
 from minmax.callbacks.hooks import GANCallback
 from minmax.callbacks.last_checkpoint import LastCheckpoint
 from minmax.callbacks.pictures import Pictures
@@ -27,5 +28,6 @@ __all__ = [
     "Progress",
     "Quality",
     "Signals",
+    "StepGraph",
     "WholeCheckpoints",
 ]

@@ -54,10 +54,9 @@ def main(arguments: Sequence[str]) -> None:
     if not chosen.output.parent.is_dir():
         raise UserError(f"--output: there is no folder {chosen.output.parent}")
     results = []
-    for precision in chosen.precisions or [None]:
+    for precision in chosen.precisions or ["32-true"]:
         for config in chosen.config:
-            given = ["--config", config, *training]
-            given += [] if precision is None else ["--trainer.precision", precision]
+            given = ["--config", config, *training, "--trainer.precision", precision]
             measured = measure(chosen, given)
             results.append({"config": Path(config).stem, **measured})
             print(f"{table(measured)}\n")

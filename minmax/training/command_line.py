@@ -19,6 +19,7 @@ from minmax.training.dry_run import summary_of
 from minmax.training.launching import several_work
 from minmax.training.options import Options
 from minmax.training.parsing import Parser
+from minmax.training.precision import default_precision, precision_to_use
 from minmax.training.refusing import refuse_settings, refuse_strategy
 from minmax.training.resuming import check_classes, check_shapes, read_held
 from minmax.training.settings import SaveConfig
@@ -62,6 +63,17 @@ class GANCLI(Options):
     def _asked(self) -> Asked:
         """Read from the current configuration, which may have changed since the last call."""
         return Asked.of(self.config)
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the precision, if the user names none."""
+        super().before_instantiate_classes()
+        trainer = self.config[self.config.subcommand].trainer
+        trainer.precision = precision_to_use(
+            trainer.precision,
+            trainer.accelerator,
+            trainer.plugins,
+            [held.precision for held in self._held],
+        )
 
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of other networks or classes, before anything is written."""
@@ -115,17 +127,20 @@ class GANCLI(Options):
         testing.test(self._held, self.trainer, **kwargs)
 
 
-def run(arguments: list[str] | None, description: str | None) -> None:
+def run(
+    arguments: list[str] | None, description: str | None, kind: type[GANCLI] = GANCLI
+) -> GANCLI:
     """Run a command.
 
     Args:
         arguments: of the command line; None: those of the process.
         description: for the help.
+        kind: of the command line.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    GANCLI.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
+    kind.given = given[0] if given and given[0] in LightningCLI.subcommands() else None
     strict = {"allow_abbrev": False}
-    GANCLI(
+    return kind(
         GANModule,
         ImageDataModule,
         subclass_mode_model=True,
@@ -133,12 +148,16 @@ def run(arguments: list[str] | None, description: str | None) -> None:
         save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         auto_configure_optimizers=False,
-        trainer_defaults=parts.DEFAULTS | {"callbacks": [kind() for kind in parts.WITHOUT_OPTIONS]},
+        trainer_defaults={
+            **parts.DEFAULTS,
+            "callbacks": [kind() for kind in parts.WITHOUT_OPTIONS],
+            "precision": default_precision(),
+        },
         parser_class=Parser,
         parser_kwargs={
             **strict,
             "description": description,
-            **{name: dict(strict) for name in GANCLI.subcommands()},
+            **{name: dict(strict) for name in kind.subcommands()},
         },
         args=arguments,
     )

@@ -124,6 +124,8 @@ def say_what_begins(
 ) -> None:
     """Print the networks, the checkpoint that is resumed, and how to watch the training."""
     print(headline(model))
+    if trainer.precision == "bf16-mixed":
+        print("Trains in bf16-mixed; --trainer.precision 32-true trains in float32")
     for held in checkpoints:
         print(f"Goes on from {held.path}, after {held.images_seen:,} images")
     if isinstance(trainer.logger, TensorBoardLogger):

@@ -21,6 +21,7 @@ from minmax.training.asked import Asked
 from minmax.training.choosing import saves, to_go_on_from
 from minmax.training.describing import DescribedConfig
 from minmax.training.launching import several_work
+from minmax.training.precision import Unsaid, precision_of, precision_to_use
 from minmax.training.refusing import refuse_settings, refuse_strategy
 from minmax.training.resuming import Held, check_classes, check_shapes
 
@@ -83,9 +84,16 @@ class RunTrainer(Trainer):
         others = given.pop("callbacks", None) or []
         others = others if isinstance(others, list) else [others]
         newest = to_go_on_from(folder, None, resume)
+        before = read_checkpoint(newest) if newest else None
+        given["precision"] = precision_to_use(
+            given.get("precision", Unsaid()),
+            given.get("accelerator", "auto"),
+            given.get("plugins"),
+            [precision_of(before)] if before else [],
+        )
         added = parts.run_parts(
             folder,
-            since=read_checkpoint(newest)["images_seen"] + 1 if newest else None,
+            since=before["images_seen"] + 1 if before else None,
             **{name: given[name] for name in parts.TAKEN if name in given},
         )
         names = ("gradient_clip_val", "gradient_clip_algorithm", "precision")

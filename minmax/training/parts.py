@@ -26,6 +26,7 @@ WITH_OPTIONS: dict[str, type[Callback]] = {
     "progress": callbacks.Progress,
     "finite": callbacks.Finite,
     "averages": callbacks.Averages,
+    "graph": callbacks.StepGraph,
     "checkpoint_best": callbacks.BestCheckpoint,
     "checkpoint_last": callbacks.LastCheckpoint,
 }

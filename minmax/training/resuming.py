@@ -13,6 +13,7 @@ from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint, variant_of
 from minmax.checkpoints.weighing import Shapes, first_difference, shapes_of
 from minmax.errors import UserError
+from minmax.training.precision import precision_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Held:
         epochs: completed epochs.
         class_names: of its data, by label; empty if unknown.
         shapes: of its weights.
+        precision: of its training.
     """
 
     path: str
@@ -34,6 +36,7 @@ class Held:
     epochs: int
     class_names: list[str]
     shapes: Shapes
+    precision: str
 
     @classmethod
     def of(cls, path: str, checkpoint: dict[str, Any]) -> "Held":
@@ -46,6 +49,7 @@ class Held:
             position_of(loops["fit_loop"]).epochs if loops else 0,
             list(checkpoint.get("class_names", [])),
             shapes_of(checkpoint["state_dict"]),
+            precision_of(checkpoint),
         )
 
 

@@ -24,6 +24,7 @@ from gan_modules.parts import (
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
 from tests.benchmarks.helpers import build, resident
+from tests.conftest import FLOAT32
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
@@ -93,7 +94,7 @@ def cycle(
         patch.setattr("sys.argv", ["cli.py"])
         cli.main(
             [
-                *("fit", "--config", str(CONFIGS / f"{request.param}.yaml")),
+                *("fit", "--config", str(CONFIGS / f"{request.param}.yaml"), *FLOAT32),
                 *("--data", "datamodules.Digits", "--data.init_args.image_size", str(size)),
                 *("--data.init_args.batch_size", str(BATCH), "--trainer.accelerator", "cpu"),
                 *("--trainer.max_steps", "11" if variant is WGANGP else "3"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from tests.conftest import alone
+from tests.conftest import FLOAT32, alone
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = (
@@ -38,6 +38,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
                 str(CONFIGS / f"{name}.yaml"),
                 *("--trainer.accelerator", "cpu", "--quality.features", "pixels"),
                 *(SMALL if name == "dcgan_digits" else ()),
+                *FLOAT32,
                 *[part for option in options for part in ("--trainer.default_root_dir", option)],
                 *arguments,
             ]
@@ -55,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, classifier_of_digits: Path
         if not made.exists():
             cli.main(
                 [
-                    *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml"), *SMALL),
+                    *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml"), *SMALL, *FLOAT32),
                     *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"),
                     *("--trainer.check_val_every_n_epoch", "1", "--quality.count", "200"),
                     *("--trainer.default_root_dir", str(made), "--pictures.every_images", "1000"),

@@ -22,6 +22,7 @@ from minmax.callbacks import WholeCheckpoints
 from minmax.checkpoints.reading import read_checkpoint
 from tests.cli.conftest import SMALL
 from tests.cli.processes import Command
+from tests.conftest import FLOAT32
 
 ROOT = Path(__file__).parents[2]
 TRICKS = [
@@ -35,7 +36,7 @@ TRICKS = [
 def command(folder: Path, *options: str) -> list[str]:
     """A training of three epochs of 25 batches, saved after every five batches."""
     return [
-        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS, *SMALL),
+        *("fit", "--config", "configs/dcgan_digits.yaml", *TRICKS, *SMALL, *FLOAT32),
         *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "3", "--quality.count", "100"),
         *("--quality.features", "pixels", "--trainer.check_val_every_n_epoch", "1"),
         *("--trainer.log_every_n_steps", "5", "--checkpoint_last.every_images", "320"),

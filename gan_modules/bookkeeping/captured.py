@@ -1,0 +1,281 @@
+"""A whole training step as one CUDA graph for each kind of step.
+
+The first steps of a kind train as always, on the stream that is then captured. The next one is
+captured: its Python code runs once more, and what it asks of the device is recorded and not done.
+From then on the recording is replayed, without the Python code, on new images. Random numbers go on
+as without: a replay draws from the seed that the device's generator has then.
+
+What changes from step to step has to be on the device: images, learning rates and the parts' 0-dim
+tensors are filled before each replay. All else that decides what a step does is its kind.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gan_modules.base import Batch, GANModule
+from gan_modules.precision import widened
+
+WARM = 3
+"""Steps of a kind before it is captured."""
+MOST_SCALARS = 256
+Step = Callable[[Batch, int], None]
+
+
+class Recorder(Protocol):
+    """Runs and records functions on a device."""
+
+    def warm(self, step: Callable[[], None]) -> None:
+        """Run a function where it will be recorded."""
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Record what a function does on the device, without doing it; return what does it."""
+
+
+class CUDARecorder:
+    """Records CUDA graphs, which share their memory."""
+
+    def __init__(self) -> None:
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def warm(self, step: Callable[[], None]) -> None:
+        """Run a function on the stream of the captures."""
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            step()
+        current.wait_stream(self.stream)
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Capture a function."""
+        graph = torch.cuda.CUDAGraph()
+        # Other threads (of a loader, of a writer) may use the device meanwhile.
+        with torch.cuda.graph(
+            graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+        ):
+            step()
+        replay: Callable[[], None] = graph.replay
+        return replay
+
+
+@dataclass
+class Kind:
+    """What is known of a kind of step.
+
+    Attributes:
+        steps: number of them so far.
+        replay: does the step on the device; None before it is captured.
+        counted: by how much it raises the count of steps.
+        scalars: the values that it observes, which the recording writes.
+        observed: modules and parts, each with its values by log name.
+    """
+
+    scalars: Tensor
+    steps: int = 0
+    replay: Callable[[], None] | None = None
+    counted: int = 0
+    observed: list[tuple[Any, dict[str, Tensor]]] = field(default_factory=list)
+
+
+class CapturedStep:
+    """A variant's training step, captured and replayed; call it instead of the step.
+
+    Args:
+        module: the variant.
+        step: its training step.
+        recorder: of the device.
+        count: raises the trainer's count of steps by a number.
+        say: called with a line if a step can't be captured; from then on all train eagerly.
+    """
+
+    def __init__(
+        self,
+        module: GANModule,
+        step: Step,
+        recorder: Recorder,
+        count: Callable[[int], None],
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.module, self.step, self.recorder = module, step, recorder
+        self.count, self.say = count, say
+        self.kinds: dict[Any, Kind] = {}
+        self.shown: dict[Any, Batch] = {}
+        self.captures = 0
+        self.gave_up = False
+        self.rates = HeldRates(module.trainer.optimizers, module.device)
+        for optimizer in module.trainer.optimizers:  # whose states are then other tensors
+            optimizer.register_load_state_dict_post_hook(lambda _: self.kinds.clear())
+
+    def __call__(self, batch: Batch, batch_idx: int) -> None:
+        """Train on a batch."""
+        if self.gave_up:
+            self.step(batch, batch_idx)
+            return
+        kind, shown = self._kind(batch), self._show(batch)
+        self.rates.fill()
+        if kind.replay is None and kind.steps < WARM:
+            kind.steps += 1
+            with self._held(capturing=False):
+                self.recorder.warm(lambda: self.step(shown, batch_idx))
+            self._log()
+            return
+        if kind.replay is None:
+            try:
+                self._capture(kind, shown, batch_idx)
+            except Exception as error:
+                reason = " ".join(str(error).split())[:200]
+                self.say(f"Trains without a CUDA graph: {type(error).__name__}: {reason}")
+                self.gave_up = True
+                self.kinds.clear()
+                self.step(batch, batch_idx)
+                return
+        else:
+            self.count(kind.counted)
+        assert kind.replay is not None
+        kind.replay()
+        for holder, values in kind.observed:
+            holder.observed = holder.observed | values
+        self._log()
+
+    def _log(self) -> None:
+        if self.module.logging_due:
+            self.module.log_batch()
+
+    @contextmanager
+    def _held(self, capturing: bool) -> Iterator[None]:
+        """Leave out of the step what reads or writes numbers of the host."""
+        self.module.logs_later = True
+        try:
+            with self.rates.held(capturing):
+                yield
+        finally:
+            self.module.logs_later = False
+
+    def _kind(self, batch: Batch) -> Kind:
+        """The kind of the coming step; equal ones run the same operations with the same numbers."""
+        key = (self.module.kind_of_step(), self.rates.constants(), form(batch))
+        if key not in self.kinds:
+            # Numbers that change with each step would fill the memory with kinds of one step.
+            if sum(kind.replay is None for kind in self.kinds.values()) > 4 * MOST_SCALARS:
+                self.kinds = {k: v for k, v in self.kinds.items() if v.replay is not None}
+            dtype = widened(batch[0].dtype)
+            scalars = torch.zeros(MOST_SCALARS, dtype=dtype, device=self.module.device)
+            self.kinds[key] = Kind(scalars)
+        return self.kinds[key]
+
+    def _show(self, batch: Batch) -> Batch:
+        """Copy a batch to where the recordings read theirs."""
+        key = form(batch)
+        if key not in self.shown:
+            images, classes = batch
+            self.shown[key] = images.clone(), classes.clone()
+        else:
+            for held, new in zip(self.shown[key], batch, strict=True):
+                held.copy_(new, non_blocking=True)
+        return self.shown[key]
+
+    def _capture(self, kind: Kind, shown: Batch, batch_idx: int) -> None:
+        """Record a step, which counts it, and leave gradients and observed values as they were."""
+        module = self.module
+        holders: list[Any] = [module, *module.parts()]
+        before = [{name: v.detach() for name, v in holder.observed.items()} for holder in holders]
+        counted = module.trainer.global_step
+
+        def step() -> None:
+            self.step(shown, batch_idx)
+            self._keep(kind, holders)
+
+        for holder in holders:  # with the values go the graphs of the last step
+            holder.observed = {}
+        module.zero_grad()
+        try:
+            with self._held(capturing=True):
+                kind.replay = self.recorder.record(step)
+            kind.counted = module.trainer.global_step - counted
+            self.captures += 1
+        except Exception:
+            self.count(counted - module.trainer.global_step)
+            raise
+        finally:
+            module.zero_grad()  # they lie in memory that other recordings write, too
+            for holder, values in zip(holders, before, strict=True):
+                holder.observed = values
+
+    @staticmethod
+    def _keep(kind: Kind, holders: list[Any]) -> None:
+        """Write the observed scalars to where no other recording writes."""
+        values = [value.detach() for holder in holders for value in holder.observed.values()]
+        dtype, places = kind.scalars.dtype, iter(kind.scalars)
+        kept = torch.stack([value.to(dtype).reshape(()) for value in values])
+        kind.scalars[: len(values)].copy_(kept)
+        kind.observed = [
+            (holder, {name: next(places) for name in holder.observed})
+            for holder in holders
+            if holder.observed
+        ]
+
+
+class HeldRates:
+    """Learning rates as tensors, which a recording reads; between the steps they stay numbers.
+
+    Args:
+        optimizers: of the training.
+        device: of their weights.
+    """
+
+    def __init__(self, optimizers: list[Optimizer], device: torch.device) -> None:
+        # Fused kernels read float32 on a GPU; on a CPU the number itself is read.
+        dtype = torch.float64 if device.type == "cpu" else torch.float32
+        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.tensors = [torch.zeros((), dtype=dtype, device=device) for _ in self.groups]
+        self.filled: list[float | None] = [None] * len(self.groups)
+
+    def fill(self) -> None:
+        """Take over the rates of the coming step, if they have changed."""
+        for index, (group, tensor) in enumerate(zip(self.groups, self.tensors, strict=True)):
+            if self.filled[index] != group["lr"]:
+                self.filled[index] = group["lr"]
+                tensor.fill_(group["lr"])
+
+    @contextmanager
+    def held(self, capturing: bool) -> Iterator[None]:
+        """Have the optimizers read the tensors."""
+        before = [{n: g[n] for n in ("lr", "capturable") if n in g} for g in self.groups]
+        for group, tensor in zip(self.groups, self.tensors, strict=True):
+            group["lr"] = tensor
+            if "capturable" in group:  # asked for by torch in a capture, and nowhere else
+                group["capturable"] = capturing
+        try:
+            yield
+        finally:
+            for group, values in zip(self.groups, before, strict=True):
+                for name, value in values.items():
+                    group[name] = value
+
+    def constants(self) -> str:
+        """The optimizers' other numbers, which a recording contains."""
+        return str([(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")])
+
+
+def form(batch: Batch) -> tuple[Any, ...]:
+    """Shapes, types and memory formats of a batch."""
+    return tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in batch)
+
+
+def why_eager(module: GANModule) -> str | None:
+    """Why a variant's steps can't be captured, as far as that is known beforehand."""
+    trainer = module.trainer
+    if trainer.world_size > 1:
+        return "several devices train together"
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        return "the scaler of 16-mixed waits for the device"
+    for optimizer in trainer.optimizers:
+        if not all(group.get("fused") for group in optimizer.param_groups):
+            return f"{type(optimizer).__name__} isn't fused (give its init_args fused: true)"
+    return None

@@ -1,0 +1,46 @@
+"""The same random numbers on every device: those of the CPU."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+
+class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Has every random operation inside the context draw on the CPU, and copies what it drew.
+
+    Memory format and order of the numbers are those of the CPU, too.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operation."""
+        kwargs = kwargs or {}
+        name = func._overloadpacket.__name__
+        if name == "native_dropout":
+            return self._dropout(*args)
+        if torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator"):
+            return func(*args, **kwargs)
+        given = args[0]
+        device = next((v.device for v in args if isinstance(v, Tensor)), kwargs.get("device"))
+        there = kwargs | ({"device": "cpu"} if "device" in kwargs else {})
+        if name.endswith(("_", "_like")):  # of the first tensor only the form counts
+            args = (torch.empty_like(args[0], device="cpu"), *args[1:])
+        drawn = func(*tree_map(on_cpu, args), **tree_map(on_cpu, there))
+        if name.endswith("_"):
+            return given.copy_(drawn)
+        return drawn if device is None else drawn.to(device)
+
+    @staticmethod
+    def _dropout(maps: Tensor, share: float, train: bool | None) -> tuple[Tensor, Tensor]:
+        """What the CPU does, which has no operation of its own for it."""
+        kept = torch.empty_like(maps, device="cpu").bernoulli_(1 - share).to(maps.device)
+        return maps * (kept / (1 - share)), kept.bool()
+
+
+def on_cpu(value: Any) -> Any:
+    """A tensor on the CPU, in its memory format; anything else as it is."""
+    return value.cpu() if isinstance(value, Tensor) else value

@@ -1,0 +1,286 @@
+"""Captured steps, with a stand-in for CUDA graphs that records and replays on the CPU."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from gan_modules import GAN, GANModule
+from gan_modules.bookkeeping.captured import WARM, CapturedStep
+from gan_modules.parts import R1, LazyPenalty, LinearSchedule, OptimizerSchedule
+from minmax.callbacks import StepGraph
+from tests.gan_modules.helpers import (
+    AfterBatch,
+    RecordingLogger,
+    TinyImages,
+    copied,
+    fit,
+    make_batches,
+    make_model,
+)
+from tests.gan_modules.test_parts import FUSED, OPTIONS
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec.*", "ignore:You defined a .validation_step.", "ignore:.*logging interval.*"
+)
+
+
+class Operations(TorchDispatchMode):
+    """The operations that ran, with all numbers that they were given: what a graph contains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: list[tuple[str, list[Any]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        leaves = tree_leaves((args, kwargs))
+        numbers = [v for v in leaves if isinstance(v, int | float | bool)]
+        self.ran.append((str(func), numbers))
+        return func(*args, **(kwargs or {}))
+
+
+class StandIn:
+    """Records a function by running it and undoing what it did to tensors; replays it likewise.
+
+    A replay has to run the recorded operations with the recorded numbers, and what it does on the
+    host is undone: a graph knows nothing of it.
+    """
+
+    captured: CapturedStep
+
+    def __init__(self) -> None:
+        self.warmed = self.replays = 0
+
+    @property
+    def model(self) -> GANModule:
+        return self.captured.module
+
+    def warm(self, step: Callable[[], None]) -> None:
+        self.warmed += 1
+        step()
+
+    def state(self) -> list[Tensor]:
+        optimizers = [o.state for o in self.model.trainer.optimizers]
+        states = [v for state in optimizers for s in state.values() for v in s.values()]
+        return [*self.model.state_dict(keep_vars=True).values(), *self.model.buffers(), *states]
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        tensors = self.state()
+        before, random = [t.detach().clone() for t in tensors], torch.get_rng_state()
+        recorded = Operations()
+        with recorded:
+            step()
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+        torch.set_rng_state(random)
+
+        def replay() -> None:
+            self.replays += 1
+            captured = self.captured
+            # The host as it was when the step was recorded: this update isn't counted yet.
+            host = self.model.trainer.global_step
+            captured.count(-1)
+            holders: list[Any] = [self.model, *self.model.parts()]
+            observed = [holder.observed for holder in holders]
+            for holder in holders:
+                holder.observed = {}
+            again = Operations()
+            with captured._held(capturing=True), again:
+                step()
+            for holder, values in zip(holders, observed, strict=True):
+                holder.observed = values
+            captured.count(host - self.model.trainer.global_step)
+            assert again.ran == recorded.ran, "a replay would do something else"
+
+        return replay
+
+
+class Recorded(StepGraph):
+    """Steps on the CPU, recorded by a stand-in."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+    def reason(self, trainer: Any, module: GANModule) -> str | None:
+        self.stand_in = StandIn()
+        return None
+
+    def recorder(self) -> Any:
+        return self.stand_in
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        self.captured: Any = pl_module.training_step
+        self.captured.recorder.captured = self.captured
+
+
+def train(
+    name: str, count: int, *callbacks: Callback, **options: Any
+) -> tuple[dict[str, Tensor], list[Any], GANModule]:
+    """Train, and return all that the model is made of, what was logged, and the model."""
+    variant, chosen = OPTIONS[name][0], deepcopy(OPTIONS[name][1])
+    fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
+    model = make_model(variant, **(fused | chosen), ema_half_life_images=30)
+    logger = RecordingLogger()
+    data = (
+        TinyImages()
+        if "asked_classes" in chosen
+        else make_batches(4, size=chosen.get("image_size", 4))
+    )
+    limits = {"max_epochs": -1, "max_steps": count, "log_every_n_steps": 6}
+    fit(model, data, callbacks, logger=logger, **(limits | options))
+    timeless = [
+        (step, {n: v for n, v in values.items() if not n.startswith("time/")})
+        for step, values in logger.records
+    ]
+    return copied(model), timeless, model
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("GAN", 60), *((name, 24) for name in ("several", "penalties", "ACGAN with parts", "R3GAN"))],
+)
+def test_recorded_steps_are_those_of_a_training_without(name: str, count: int) -> None:
+    """To the bit: weights, averages, parts' memory, random numbers, and what is logged."""
+    graph = Recorded()
+    weights, logged, model = train(name, count, graph)
+    wanted, wanted_logged, _ = train(name, count)
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert logged == wanted_logged
+    assert model.trainer.global_step == count
+    assert graph.stand_in.replays > count / 2
+    assert graph.stand_in.replays + graph.stand_in.warmed == count
+    assert "training_step" not in vars(model)
+
+
+def test_each_kind_is_captured_once() -> None:
+    graph = Recorded()
+    train("several", 30, graph)
+    kinds = graph.captured.kinds
+    # The generator's turn or not, and logged, which falls on the latter here.
+    assert sorted(key[0][:2] for key in kinds) == [(False, 0), (False, 2), (True, 0)]
+    assert graph.captured.captures == 3
+    assert all(kind.steps == WARM and kind.counted == 1 for kind in kinds.values())
+
+
+def test_a_lazy_penalty_is_a_kind() -> None:
+    graph = Recorded()
+    OPTIONS["lazy"] = (GAN, {"penalty": LazyPenalty(R1(1.0), 4)})
+    try:
+        weights, _, _ = train("lazy", 24, graph, log_every_n_steps=1000)
+        wanted, _, _ = train("lazy", 24, log_every_n_steps=1000)
+    finally:
+        del OPTIONS["lazy"]
+    assert graph.captured.captures == 2
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_scheduled_betas_are_no_kind_until_they_end() -> None:
+    graph = Recorded()
+    beta = OptimizerSchedule(beta2=LinearSchedule(0.5, 0.9, 160))
+    OPTIONS["betas"] = (GAN, {"discriminator_schedule": beta})
+    try:
+        weights, _, _ = train("betas", 40, graph, log_every_n_steps=1000)
+        wanted, _, _ = train("betas", 40, log_every_n_steps=1000)
+    finally:
+        del OPTIONS["betas"]
+    assert graph.captured.captures == 1
+    assert graph.stand_in.replays == 40 - 20 - WARM + 1
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_it_goes_on_exactly_and_checkpoints_are_those_without(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+
+    def keep(model: GANModule) -> None:
+        if model.trainer.global_step == 20:
+            model.trainer.save_checkpoint(path)
+
+    train("GAN", 20, Recorded(), AfterBatch(keep))
+    saved = torch.load(path, weights_only=False)
+    for state in saved["optimizer_states"]:
+        assert not isinstance(state["param_groups"][0]["lr"], Tensor)
+        assert not state["param_groups"][0]["capturable"]
+    resumed, _, model = train("GAN", 30, Recorded(), checkpoint=path)
+    wanted, _, _ = train("GAN", 30)
+    assert model.images_seen == 240
+    assert [n for n in wanted if not torch.equal(resumed[n], wanted[n])] == []
+
+
+def test_loaded_states_of_optimizers_are_captured_anew() -> None:
+    def load(model: GANModule) -> None:
+        if model.trainer.global_step == 15:
+            for optimizer in model.trainer.optimizers:
+                optimizer.load_state_dict(optimizer.state_dict())
+
+    graph = Recorded()
+    weights, _, _ = train("GAN", 30, graph, AfterBatch(load), log_every_n_steps=1000)
+    wanted, _, _ = train("GAN", 30, log_every_n_steps=1000)
+    assert graph.captured.captures == 2
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+
+
+def test_what_cannot_be_captured_trains_on_and_is_said(capsys: Any, caplog: Any) -> None:
+    class Refusing(StandIn):
+        def record(self, step: Callable[[], None]) -> Callable[[], None]:
+            step_of = self.model.trainer.optimizers
+            assert step_of[0].param_groups[0]["capturable"]
+            self.captured.count(1)  # as if it failed behind the discriminator's update
+            raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    class Failing(Recorded):
+        def recorder(self) -> Any:
+            return Refusing()
+
+    with caplog.at_level("INFO"):
+        weights, logged, model = train("GAN", 12, Failing())
+    wanted, wanted_logged, _ = train("GAN", 12)
+    said = "Trains without a CUDA graph: RuntimeError: operation not permitted when stream is"
+    assert caplog.text.count(said) == 1
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert logged == wanted_logged
+    assert model.trainer.global_step == 12
+
+
+class Looking(Callback):
+    """Has a hook within the step."""
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("callback", "optimizer", "why"),
+    [
+        (None, FUSED, None),
+        (Looking(), FUSED, "Looking.on_after_backward has to run in each step"),
+        (None, partial(torch.optim.Adam, lr=0.1), "Adam isn't fused"),
+    ],
+)
+def test_what_is_known_against_it(
+    callback: Callback | None, optimizer: Any, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device that says of itself that it is one of CUDA."""
+    told: list[str | None] = []
+
+    class Asked(StepGraph):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            told.append(self.reason(trainer, pl_module))
+            monkeypatch.setattr(type(pl_module), "device", torch.device("cuda"))
+            told.append(self.reason(trainer, pl_module))
+            monkeypatch.undo()
+
+    model = make_model(generator_optimizer=optimizer, discriminator_optimizer=FUSED)
+    fit(model, make_batches(1), [Asked(), *([callback] if callback else [])])
+    assert told[0] == "there is no CUDA device"
+    assert (told[1] or "").startswith(why or "")
+    assert bool(told[1]) == bool(why)

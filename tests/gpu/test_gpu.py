@@ -1,0 +1,167 @@
+"""The measurements of a GPU, as far as a CPU can try them."""
+
+import json
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gan_modules.bookkeeping.captured import CapturedStep
+from gan_modules.parts import ADA
+from minmax.benchmarks import replayed
+from minmax.gpu import __main__ as runner
+from minmax.gpu import comparing, profiling, replaying, systems, timing
+from minmax.gpu.same_numbers import SameNumbers
+from minmax.gpu.systems import Options, System
+from tests.benchmarks.helpers import build, resident
+from tests.gan_modules.test_captured import StandIn
+from tests.gan_modules.test_parts import FUSED
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    given = ["--device", "cpu", "--table", str(tmp_path / "a.md"), "--seconds", "100"]
+    return Options.of([*given, "--details", str(tmp_path / "a"), "--systems", "ring"], None)
+
+
+def test_a_part_that_fails_or_takes_too_long_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    programs = {
+        "tests": "raise SystemExit(3)",
+        "compare": "import time; print('begun', flush=True); time.sleep(60)",
+        "table": "import pathlib, sys; pathlib.Path(sys.argv[1], 'table.md').write_text('rows')",
+    }
+
+    def command(part: str, given: Any, seconds: float, details: Path) -> list[str]:
+        details.joinpath(part).write_text("more")
+        details.joinpath("last.ckpt").write_text("large")
+        return [sys.executable, "-c", programs[part], str(given.output)]
+
+    monkeypatch.setattr(runner, "command", command)
+    monkeypatch.setattr(runner, "LEAST", 0.5)
+    out = tmp_path / "out"
+    given = ["--output", str(out), "--only", ",".join(programs), "--seconds", "2"]
+    start = time.monotonic()
+    assert runner.main(given) == 2
+    assert time.monotonic() - start < 20
+    said = capsys.readouterr().out
+    assert "tests failed with code 3" in said
+    assert "compare was stopped, its time was over" in said
+    assert "table ended well" in said
+    assert "rows" in said
+    assert (out / "compare.log").read_text() == "begun\n"
+    with tarfile.open(out / "details.tar.gz") as tar:
+        assert set(tar.getnames()) == {"details", *(f"details/{part}" for part in programs)}
+
+
+@pytest.mark.parametrize("part", runner.PARTS)
+def test_each_part_is_a_module_with_these_options(part: str, tmp_path: Path) -> None:
+    import argparse
+    from importlib import import_module
+
+    given = argparse.Namespace(
+        output=tmp_path, device="cpu", data_root="d", images=None, systems="ring"
+    )
+    line = runner.command(part, given, 60, tmp_path)
+    assert line[0] == sys.executable
+    if part != "tests":
+        assert callable(import_module(line[2]).main)
+        read = Options.of(line[3:], None)
+        assert read.table == tmp_path / f"{part}.md"
+        assert read.systems == ["ring"]
+
+
+def test_the_same_numbers_on_every_device() -> None:
+    def draws(device: str) -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        held = torch.zeros(4, device=device)
+        return [
+            torch.randn(2, device=device),
+            held.uniform_(1, 2),
+            torch.rand_like(held),
+            torch.randint(5, (3,), device=device),
+            nn.functional.dropout(held, 0.5),
+        ]
+
+    plain, state = draws("cpu"), torch.get_rng_state()
+    with SameNumbers():
+        mine = draws("cpu")
+    assert all(torch.equal(a, b) for a, b in zip(mine, plain, strict=True))
+    with SameNumbers():
+        elsewhere = draws("meta")
+    assert {value.device.type for value in elsewhere} == {"meta"}
+    assert torch.equal(torch.get_rng_state(), state), "another device draws from the CPU's numbers"
+
+
+def test_differences_and_their_limit(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"a": torch.ones(4), "b": torch.tensor([3.0, 4.0])}
+    other = {"a": torch.ones(4), "b": torch.tensor([3.0, 4.5])}
+    assert comparing.difference(other, one) == (pytest.approx(0.1), "b")
+    nothing = {"a": torch.full((4,), torch.nan), "b": one["b"]}
+    assert comparing.difference(nothing, one)[1] == "a"
+    row = comparing.compared(
+        "ADA", lambda: comparing.of_part({"augment": ADA(0.5)}), options.device
+    )
+    assert (row["difference"], row["passes"]) == (0, "yes")
+    monkeypatch.setattr(comparing, "difference", lambda *both: (0.1, "b"))
+    row = comparing.compared("GAN", lambda: comparing.of_part({}), options.device)
+    assert row["passes"] == "no"
+    assert comparing.compared("broken", lambda: 1 / 0, options.device)["passes"] == "no"
+
+
+def test_every_part_is_compared() -> None:
+    names = comparing.parts_alone().keys()
+    assert {"ADA", "DiffAugment", "GradientPenalty", "TopK", "MixedBatch", "LazyPenalty"} <= names
+    assert len(names) > 30
+
+
+def test_the_profile_of_two_steps() -> None:
+    kernels = [("a", 0.0, 100.0), ("b", 50.0, 200.0), ("a", 300.0, 400.0), ("c", 400.0, 500.0)]
+    row = profiling.summary(kernels, 2)
+    assert row["kernels"] == 2
+    assert row["kernel time, ms"] == pytest.approx(0.225)
+    assert row["busy"] == "80%"
+    assert row["gaps, ms"] == pytest.approx(0.05)
+    assert row["longest"].startswith("a 0.1 ms, 1x; b 0.075 ms, 0.5x")
+
+
+def test_a_configuration_is_built_and_timed(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    system = systems.build("ring", options)
+    row = timing.row_of(system, "bf16-mixed", 0.01)
+    assert row["limit"] > 0
+    assert row["plain"] > 0
+    systems.write(options, "Head", [row])
+    assert "| ring | 128 | bf16-mixed |" in options.table.read_text()
+    assert json.loads((options.details / "rows.json").read_text())[0]["system"] == "ring"
+    assert len(profiling.row_of(system, timing.Driven)["longest"].split("; ")) == 5
+
+
+def test_replayed_steps_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bound(CapturedStep):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.recorder.captured = self  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(replayed, "CapturedStep", Bound)
+    monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
+    model = build("GAN", generator_optimizer=FUSED, discriminator_optimizer=FUSED)
+    row = replaying.row_of(System("tiny", model, resident()), 12)
+    assert row["captures"] == 1
+    assert row["passes"] == "yes"
+    assert row["replays"] == row["repeats"] == 0
+
+
+def test_what_is_left_out_for_want_of_time_is_said(options: Options, capsys: Any) -> None:
+    from dataclasses import replace
+
+    assert list(replace(options, until=time.monotonic() - 1).in_time(["a", "b"])) == []
+    assert capsys.readouterr().out == "no time for a, b\n"
