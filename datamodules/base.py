@@ -2,16 +2,27 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from datamodules.chunks import PixelFile
 from datamodules.classes import Classes, select_classes
-from datamodules.images import conform
+from datamodules.decode import Decoding
+from datamodules.decoding import naming_all
+from datamodules.images import available_memory, conform
 from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules.prefetching import PrefetchingLoader
+from datamodules.prepared import prepared_images
+from datamodules.sources import Source
+from datamodules.wanted import Wanted
+from datamodules.windows import WindowShuffle, window_bytes
 from minmax.errors import UserError
 from minmax.values import Bytes, Values
 
@@ -53,6 +64,9 @@ class ImageDataModule(LightningDataModule, ABC):
     scored: ClassVar[int] = 10_000
     more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
     counted: ClassVar[bool] = False
+    decoding: Decoding  # of a module with a source
+    prepared: str | None = None  # its option: folder of the prepared sets
+    window_gb: float | None = 0  # its option: of a window of the training order; 0 means none
 
     def __init__(
         self,
@@ -86,6 +100,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.on_device = on_device
         self.mirror = mirror
         self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
+        self._mapped: dict[bool, PixelFile] = {}
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -157,15 +172,61 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def counts(self, train: bool) -> list[int]:
         """Number of training or held-out images of each class in use, by label."""
+        if self.source(train) is not None:  # nothing need be decoded for this
+            count = Counter(self.labels(train))
+            return [count[label] for label in self.selected]
         return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
+
+    def source(self, train: bool) -> Source | None:
+        """Where the encoded images of the selected classes lie; None if none need decoding.
+
+        They are decoded once, as `decoding` says, into a prepared set (`prepared.py`).
+        """
+        return None
+
+    def labels(self, train: bool) -> list[int]:
+        """Classes of the source's images, positions in `available_classes`."""
+        raise NotImplementedError(f"{type(self).__name__} has a source, but no labels")
 
     def originals(self, train: bool) -> tuple[Tensor, Tensor]:
         """Read a split's images of the selected classes anew, in the size that `load` gives them.
 
         Returns:
             Images uint8 `[N, 1 or 3, H, W]`, and their labels int64 `[N]`.
+
+        Raises:
+            BrokenFilesError: images can't be read; it names those of both splits.
         """
-        return self._select(*self.load(train))
+        return self._select(*naming_all(self._read, train))
+
+    def what(self, train: bool) -> str:
+        """What messages call the images of a split."""
+        return f"{'training' if train else 'held-out'} images"
+
+    def wanted(self, train: bool) -> Wanted | None:
+        """The prepared set of a split; None if the data has no source."""
+        source, kind = self.source(train), type(self).__name__
+        if source is None:
+            return None
+        return Wanted(
+            source,
+            self.labels(train),
+            self.decoding,
+            data=kind,
+            what=self.what(train),
+            place=os.path.abspath(getattr(self, "root", kind)),
+            class_names=self.class_names,
+            folder=self.prepared,
+        )
+
+    def _read(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Map the prepared images of a split, or load them."""
+        wanted = self.wanted(train)
+        images = None if wanted is None else prepared_images(wanted)
+        if wanted is None or images is None:
+            return self.load(train)
+        self._mapped[train] = wanted.file
+        return images, torch.tensor(wanted.labels)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the selected classes, numbered in the order they were given."""
@@ -188,8 +249,24 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _loader(self, train: bool) -> ResidentLoader:
         images, labels = self.split(train)
-        order = EpochShuffle(len(images), *self._sharing(len(images), train))
-        return self._loader_of(ResidentLoader, images, labels, order)
+        order = self._order(images, train)
+        file = self._mapped.get(train)
+        if file is None or images.device.type != "cpu":
+            return self._loader_of(ResidentLoader, images, labels, order)
+        if type(order) is EpochShuffle and train and images.nbytes > available_memory():
+            rank_zero_info(
+                f"{images.nbytes / 1e9:.3g} GB of images exceed the memory: give "
+                "--data.init_args.window_gb 1 if the training waits for the disk (docs/data.md)."
+            )
+        return self._loader_of(partial(PrefetchingLoader, file), images, labels, order)
+
+    def _order(self, images: Tensor, train: bool) -> EpochShuffle:
+        """The order of a split: whole, or in windows; it doesn't depend on where the images lie."""
+        count, sharing = len(images), self._sharing(len(images), train)
+        window = window_bytes(images.nbytes, self.window_gb) if train else 0
+        if window:
+            return WindowShuffle(count, images.nbytes // count, window, *sharing)
+        return EpochShuffle(count, *sharing)
 
     def _sharing(self, size: int, train: bool) -> tuple[int, bool, int, int, int]:
         """The arguments of an order of `size` images, after their number.

@@ -1,19 +1,20 @@
-"""Encoded images of any common kind to uint8 tensors of one size."""
+"""Encoded images of any common kind to uint8 pixels of one size.
 
-import os
+It imports neither torch nor Lightning, which take seconds: each process that decodes imports it.
+"""
+
 import re
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from datamodules.budget import Budget
-from datamodules.images import fill
 from datamodules.kinds import FORMATS
 from datamodules.names import few, short
 from datamodules.sources import Source
@@ -27,7 +28,6 @@ MOST_PIXELS = 2**26
 IN_FLIGHT = Budget(2**25)
 """Pixels that all threads decode at a time (half a gigabyte). A larger image is decoded alone."""
 
-_GROUP = 32
 _NAMED = 20
 _IN_MEMORY = re.compile("<_io.BytesIO object at 0x[0-9a-f]+>")
 
@@ -51,52 +51,63 @@ class BrokenFilesError(UserError):
         )
 
 
-def decode_files(
-    source: Source, size: int, channels: int, background: str, description: str
-) -> Tensor:
-    """Decode all images of a source on several threads, with a progress bar.
+class UnreadableError(Exception):
+    """An image can't be read; the text says why."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What all images of a data set are decoded to: a prepared set is found by these values.
 
     Args:
-        source: the images.
         size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels.
-        description: text before the progress bar.
+    """
+
+    size: int
+    channels: int
+    background: str = "white"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: height, width, channels."""
+        return self.size, self.size, self.channels
+
+    def __call__(self, encoded: str | bytes) -> Pixels:
+        """Decode one image, uint8 of this shape.
+
+        Args:
+            encoded: an image file's path, or what such a file holds.
+
+        Raises:
+            UnreadableError: it can't be read.
+        """
+        return decode(encoded, self.size, self.channels, self.background)
+
+
+def decoded(source: Source, decoding: Decoding, images: range) -> tuple[Pixels, dict[int, str]]:
+    """Decode some images of a source.
 
     Returns:
-        uint8 `[len(source), channels, size, size]`.
-
-    Raises:
-        BrokenFilesError: images can't be read; all are tried first.
+        Their pixels uint8 `[N, H, W, C]`, and what is wrong with those that can't be read, by
+        index. These are black.
     """
-    broken: dict[int, str] = {}
-
-    def decode_group(group: range) -> Pixels:
-        pixels = numpy.zeros((len(group), size, size, channels), dtype=numpy.uint8)
-        for number, index in enumerate(group):
-            try:
-                pixels[number] = decode(source.read(index), size, channels, background)
-            except (UnreadableError, OSError) as error:
-                broken[index] = str(error)
-        return pixels
-
-    def convert(chunk: range) -> Tensor:
-        # Groups: one task per file would cost as much as decoding a small image.
-        groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
-        pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-    # Pillow decodes and resizes without the interpreter lock, so threads suffice.
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has its own
-        images = fill(range(len(source)), convert, channels, size, f"Decoding {description}")
-    if broken:
-        raise BrokenFilesError({source.name(index): broken[index] for index in sorted(broken)})
-    return images
+    pixels, broken = numpy.zeros((len(images), *decoding.shape), dtype=numpy.uint8), {}
+    for place, index in enumerate(images):
+        try:
+            pixels[place] = decoding(source.read(index))
+        except (UnreadableError, OSError) as error:
+            broken[index] = str(error)
+    return pixels, broken
 
 
-class UnreadableError(Exception):
-    """An image can't be read; the text says why."""
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Silence Pillow's warning of large images: `decode` has a limit of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def decode(encoded: str | bytes, size: int, channels: int, background: str) -> Pixels:

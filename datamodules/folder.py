@@ -1,7 +1,6 @@
 """Image files in folders: a user's own images."""
 
 import hashlib
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -10,9 +9,11 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
-from datamodules.decode import BrokenFilesError, decode_files
+from datamodules.decode import Decoding
+from datamodules.decoding import decode_files
 from datamodules.listing import Files, list_images
 from datamodules.sources import SourceOfFiles
+from datamodules.windows import check_window
 from minmax.errors import MissingError, UserError, files_named
 
 
@@ -43,6 +44,11 @@ class ImageFolder(ImageDataModule):
             training images also serve for validation.
         on_device: keep the images in GPU memory if there is room for them twice.
         mirror: flip half of the training images left to right, others in each epoch.
+        prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
+            `prepared` in the cache folder.
+        window_gb: GB of a window of the training order, for sets larger than memory
+            (`datamodules/windows.py`). None means 1 for sets of more than 16 GB, and no windows
+            for others; 0 means none.
 
     Raises:
         MissingError: `root` doesn't exist or holds no images.
@@ -62,6 +68,8 @@ class ImageFolder(ImageDataModule):
         val_fraction: float = 0.1,
         on_device: bool = True,
         mirror: bool = False,
+        prepared: str | None = None,
+        window_gb: float | None = None,
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -70,6 +78,8 @@ class ImageFolder(ImageDataModule):
                 " 1: give the share of the images to hold out, for example 0.1."
             )
         self.root, self.background, self.val_fraction = root, background, val_fraction
+        check_window(window_gb)
+        self.prepared, self.window_gb = prepared, window_gb
         folder = Path(root).expanduser()
         with files_named():
             there = folder.is_dir()
@@ -83,44 +93,32 @@ class ImageFolder(ImageDataModule):
         super().__init__(
             listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
         )
+        self.decoding = Decoding(image_size, self.channels, background)
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:
             self.train_files, self.val_files = split_by_hash(listing.train, val_fraction)
 
+    def source(self, train: bool) -> SourceOfFiles:
+        """The files of the selected classes."""
+        folder = self.train_folder if train else self.val_folder
+        return SourceOfFiles(folder, [path for path, _ in self._files(train)])
+
+    def labels(self, train: bool) -> list[int]:
+        """Their classes."""
+        return [label for _, label in self._files(train)]
+
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Decode the files of the selected classes, to their final size.
 
         Raises:
-            BrokenFilesError: files can't be read; it names those of both splits.
+            BrokenFilesError: files can't be read.
         """
-        try:
-            images = self._decode(train)
-        except BrokenFilesError as broken:
-            if self.train_files is not self.val_files:
-                try:
-                    self._decode(not train)
-                except BrokenFilesError as others:
-                    broken = BrokenFilesError(broken.files | others.files)
-            raise broken from None
-        files = self.train_files if train else self.val_files
-        return images, torch.tensor([label for _, label in files], dtype=torch.int64)
+        images = decode_files(self.source(train), self.decoding, self.what(train))
+        return images, torch.tensor(self.labels(train), dtype=torch.int64)
 
-    def counts(self, train: bool) -> list[int]:
-        """Number of images of each class, without decoding them."""
-        count = Counter(label for _, label in (self.train_files if train else self.val_files))
-        return [count[label] for label in self.selected]
-
-    def _decode(self, train: bool) -> Tensor:
-        folder = self.train_folder if train else self.val_folder
-        files = self.train_files if train else self.val_files
-        return decode_files(
-            SourceOfFiles(folder, [path for path, _ in files]),
-            self.image_size,
-            self.channels,
-            self.background,
-            f"{'training' if train else 'held-out'} images",
-        )
+    def _files(self, train: bool) -> Files:
+        return self.train_files if train else self.val_files
 
 
 def split_by_hash(files: Files, fraction: float) -> tuple[Files, Files]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,24 +11,22 @@ from torch import Tensor
 
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.paths import expanded
+from minmax.paths import cache_folder
 
 Tensors = dict[str, Tensor]
 
-
-def cache_folder() -> Path:
-    """`$MINMAX_CACHE`, else `minmax` in the user's cache folder."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(expanded(os.environ.get("MINMAX_CACHE", "")) or Path(user) / "minmax")
+PART = 4096
 
 
 def fingerprint(*tensors: Tensor) -> str:
     """SHA-256 of the tensors' types, shapes and values, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for tensor in tensors:
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{values.dtype} {tuple(values.shape)};".encode())
-        digest.update(values.view(-1).view(torch.uint8).numpy().data)
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
+        # Part by part: a mapped set may be larger than memory.
+        for part in torch.split(tensor.detach(), PART) if tensor.dim() else [tensor.detach()]:
+            values = part.cpu().contiguous()
+            digest.update(values.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
