@@ -5,27 +5,28 @@ import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import Any
+from typing import Literal, get_args
 
 import numpy
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
 from datamodules.budget import Budget
 from datamodules.images import fill
 from datamodules.kinds import FORMATS
-from datamodules.names import few, short
-from datamodules.sources import Source
+from datamodules.names import few, printable, short
+from datamodules.sources import Encoded, Pixels, Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
-
-Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
 MOST_PIXELS = 2**26
 """Limit of an image decoded whole; large JPEG files are decoded at a fraction of their size."""
 IN_FLIGHT = Budget(2**25)
 """Pixels that all threads decode at a time (half a gigabyte). A larger image is decoded alone."""
+
+Crop = Literal["centre", "pad", "none"]
+CROPS = get_args(Crop)
 
 _GROUP = 32
 _NAMED = 20
@@ -52,7 +53,12 @@ class BrokenFilesError(UserError):
 
 
 def decode_files(
-    source: Source, size: int, channels: int, background: str, description: str
+    source: Source,
+    size: int,
+    channels: int,
+    background: str,
+    description: str,
+    crop: Crop = "centre",
 ) -> Tensor:
     """Decode all images of a source on several threads, with a progress bar.
 
@@ -62,12 +68,14 @@ def decode_files(
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels.
         description: text before the progress bar.
+        crop: as for `decode`.
 
     Returns:
         uint8 `[len(source), channels, size, size]`.
 
     Raises:
         BrokenFilesError: images can't be read; all are tried first.
+        UserError: `crop` is none, and an image has another size.
     """
     broken: dict[int, str] = {}
 
@@ -75,7 +83,12 @@ def decode_files(
         pixels = numpy.zeros((len(group), size, size, channels), dtype=numpy.uint8)
         for number, index in enumerate(group):
             try:
-                pixels[number] = decode(source.read(index), size, channels, background)
+                pixels[number] = decode(source.read(index), size, channels, background, crop)
+            except OtherSizeError as error:
+                raise UserError(
+                    f"`crop` is none, but {printable(source.name(index))} {error}: give `crop`"
+                    " centre or pad, or images of one size."
+                ) from error
             except (UnreadableError, OSError) as error:
                 broken[index] = str(error)
         return pixels
@@ -99,30 +112,44 @@ class UnreadableError(Exception):
     """An image can't be read; the text says why."""
 
 
-def decode(encoded: str | bytes, size: int, channels: int, background: str) -> Pixels:
-    """Decode one image, upright; resize its short side to `size` and crop the centre.
+class OtherSizeError(Exception):
+    """An image has another size than it must have; the text says which."""
+
+
+def decode(
+    encoded: Encoded, size: int, channels: int, background: str, crop: Crop = "centre"
+) -> Pixels:
+    """Decode one image, upright, and bring it to its size.
 
     Of an animation it takes the first frame. 16-bit gray is scaled to 8 bits.
 
     Args:
-        encoded: an image file's path, or what such a file holds.
+        encoded: an image file's path, what such a file holds, or pixels.
         size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
-        background: colour name or #rrggbb behind transparent pixels.
+        background: colour name or #rrggbb behind transparent pixels, and beside a padded image.
+        crop: `centre`: resize the short side to `size` and crop the centre; `pad`: resize the long
+            side, and add background; `none`: the image has this size.
 
     Returns:
         uint8 `[size, size, channels]`.
 
     Raises:
         UnreadableError: it is broken, too large, or has 32-bit pixels of no fixed range.
+        OtherSizeError: `crop` is none, and it has another size.
     """
+    if not isinstance(encoded, str | bytes):
+        image = _fitted(Image.fromarray(encoded), size, channels, background, crop)
+        return numpy.asarray(image).reshape(size, size, channels)
     try:
         try:
-            image = _read(encoded, size, channels, background)
+            image = _read(encoded, size, channels, background, crop)
         except ValueError as error:
             if "MAX_TEXT" not in str(error):
                 raise
-            image = _read(without_texts(encoded), size, channels, background)
+            image = _read(without_texts(encoded), size, channels, background, crop)
+    except OtherSizeError:
+        raise
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"is too large ({error})") from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
@@ -133,23 +160,39 @@ def decode(encoded: str | bytes, size: int, channels: int, background: str) -> P
     return numpy.asarray(image).reshape(size, size, channels)
 
 
-def _read(encoded: str | bytes, size: int, channels: int, background: str) -> Image.Image:
+def _read(
+    encoded: str | bytes, size: int, channels: int, background: str, crop: Crop
+) -> Image.Image:
     source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     with Image.open(source, formats=FORMATS) as file:
         whole = file.width * file.height
         # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
-        file.draft(None, (2 * size, 2 * size))
+        if crop != "none":
+            file.draft(None, (2 * size, 2 * size))
         pixels = whole if file.info.get("progressive") else file.width * file.height
         if pixels > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{pixels:,} pixels")
         with IN_FLIGHT.take(pixels):
             ImageOps.exif_transpose(file, in_place=True)
-            image = flatten(file, background)
-            mode = "L" if channels == 1 else "RGB"
-            image = image if image.mode == mode else image.convert(mode)
-            if image.size != (size, size):
-                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+            image = _fitted(file, size, channels, background, crop)
             return image.copy() if image is file else image
+
+
+def _fitted(
+    image: Image.Image, size: int, channels: int, background: str, crop: Crop
+) -> Image.Image:
+    """An image of the right mode and size."""
+    image = flatten(image, background)
+    mode = "L" if channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
+    if image.size == (size, size):
+        return image
+    if crop == "none":
+        raise OtherSizeError(f"has {image.width}x{image.height} pixels, not {size}x{size}")
+    if crop == "pad":
+        colour = ImageColor.getcolor(background, mode)
+        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, colour)
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Image files in folders: a user's own images."""
+"""A user's own images, in folders, archives, tables or arrays."""
 
 import hashlib
 from collections import Counter
@@ -10,14 +10,18 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
-from datamodules.decode import BrokenFilesError, decode_files
+from datamodules.decode import CROPS, BrokenFilesError, Crop, decode_files
+from datamodules.labels import AUTO
 from datamodules.listing import Files, list_images
-from datamodules.sources import SourceOfFiles
-from minmax.errors import MissingError, UserError, files_named
+from datamodules.sources import Source
+from minmax.errors import UserError, files_named
 
 
 class ImageFolder(ImageDataModule):
     """Images directly in `root` (one class), or below it in one folder per class.
+
+    `root` may also be a zip or tar file of such a folder, shards of WebDataset, a Parquet or Arrow
+    file of `datasets`, an array of NumPy, or a database of LSUN: see docs/data.md.
 
     Folders with names of splits are splits: `train`, and the first one of `val`, `valid`,
     `validation`, `dev`, `test` and `eval`, which is held out. Upper case and additions such as
@@ -32,9 +36,8 @@ class ImageFolder(ImageDataModule):
     with several paths is one image.
 
     Args:
-        root: the folder.
-        image_size: height and width in pixels. The short side is resized to it and the
-            centre cropped.
+        root: the folder or file; of several tar, Parquet or Arrow files name-{000..099}.tar.
+        image_size: height and width in pixels.
         grayscale: one channel (ITU-R 601 luma) instead of three.
         batch_size: images per batch and per process (GPU).
         background: what shows through transparent pixels: a colour name or #rrggbb.
@@ -43,9 +46,16 @@ class ImageFolder(ImageDataModule):
             training images also serve for validation.
         on_device: keep the images in GPU memory if there is room for them twice.
         mirror: flip half of the training images left to right, others in each epoch.
+        labels: where the classes stand. `auto`: in what comes with the images (dataset.json of
+            StyleGAN, members `key.cls`, a column), else folders are classes; `none`: all images
+            are one class; or a file, .csv with the columns path and label, or .json with
+            `{path: label}`; or the name of a column. Paths count from `root`.
+        crop: `centre`: the short side is resized to `image_size` and the centre kept; `pad`: the
+            long side is, and `background` stands beside the whole image; `none`: all images have
+            this size already.
 
     Raises:
-        MissingError: `root` doesn't exist or holds no images.
+        MissingError: `root` or a file doesn't exist, or there are no images.
         UserError: an argument is out of range, or it is unclear what is a split or a class.
     """
 
@@ -62,6 +72,8 @@ class ImageFolder(ImageDataModule):
         val_fraction: float = 0.1,
         on_device: bool = True,
         mirror: bool = False,
+        labels: str = AUTO,
+        crop: Crop = "centre",
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -69,17 +81,12 @@ class ImageFolder(ImageDataModule):
                 f"`val_fraction` is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
+        if crop not in CROPS:
+            raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
         self.root, self.background, self.val_fraction = root, background, val_fraction
-        folder = Path(root).expanduser()
+        self.labels, self.crop = labels, crop
         with files_named():
-            there = folder.is_dir()
-        if not there:
-            raise MissingError(
-                f"`root` is {root!r}, but there is no such folder (searched"
-                f" {folder.absolute()}): give a folder with images or with one folder a class."
-            )
-        with files_named():
-            listing = list_images(folder, classes)
+            listing = list_images(Path(root).expanduser(), classes, labels)
         super().__init__(
             listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
         )
@@ -87,12 +94,36 @@ class ImageFolder(ImageDataModule):
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:
             self.train_files, self.val_files = split_by_hash(listing.train, val_fraction)
+        self._sources = {
+            train: listing.store.source(listing.paths(folder, files))
+            for train, folder, files in (
+                (True, self.train_folder, self.train_files),
+                (False, self.val_folder, self.val_files),
+            )
+        }
+
+    @property
+    def split_rule(self) -> str:
+        """How the held-out images were chosen."""
+        if self.val_folder != self.train_folder:
+            return f"folders {self.train_folder.name} and {self.val_folder.name}"
+        if self.val_fraction == 0:
+            return "none: the training images"
+        return f"hash of the name below {self.val_fraction}"
+
+    def source(self, train: bool) -> Source:
+        """The encoded images of a split's selected classes."""
+        return self._sources[train]
+
+    def labels_of(self, train: bool) -> list[int]:
+        """Their classes, positions in all names."""
+        return [label for _, label in (self.train_files if train else self.val_files)]
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Decode the files of the selected classes, to their final size.
+        """Decode the images of the selected classes, to their final size.
 
         Raises:
-            BrokenFilesError: files can't be read; it names those of both splits.
+            BrokenFilesError: images can't be read; it names those of both splits.
         """
         try:
             images = self._decode(train)
@@ -103,23 +134,21 @@ class ImageFolder(ImageDataModule):
                 except BrokenFilesError as others:
                     broken = BrokenFilesError(broken.files | others.files)
             raise broken from None
-        files = self.train_files if train else self.val_files
-        return images, torch.tensor([label for _, label in files], dtype=torch.int64)
+        return images, torch.tensor(self.labels_of(train), dtype=torch.int64)
 
     def counts(self, train: bool) -> list[int]:
         """Number of images of each class, without decoding them."""
-        count = Counter(label for _, label in (self.train_files if train else self.val_files))
+        count = Counter(self.labels_of(train))
         return [count[label] for label in self.selected]
 
     def _decode(self, train: bool) -> Tensor:
-        folder = self.train_folder if train else self.val_folder
-        files = self.train_files if train else self.val_files
         return decode_files(
-            SourceOfFiles(folder, [path for path, _ in files]),
+            self.source(train),
             self.image_size,
             self.channels,
             self.background,
             f"{'training' if train else 'held-out'} images",
+            self.crop,
         )
 
 
