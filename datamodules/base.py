@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -10,8 +11,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.classes import Classes, select_classes
+from datamodules.decode import BrokenFilesError, Decoding
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules.prepared import prepared_images
+from datamodules.sources import Source
+from datamodules.wanted import Wanted
 from minmax.errors import UserError
 from minmax.values import Bytes, Values
 
@@ -53,6 +58,8 @@ class ImageDataModule(LightningDataModule, ABC):
     scored: ClassVar[int] = 10_000
     more: ClassVar[str] = "add images"  # what helps if they are too few for a batch
     counted: ClassVar[bool] = False
+    decoding: Decoding  # of a module with a source
+    prepared: str | None = None  # its option: folder of the prepared sets
 
     def __init__(
         self,
@@ -157,15 +164,61 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def counts(self, train: bool) -> list[int]:
         """Number of training or held-out images of each class in use, by label."""
+        if self.source(train) is not None:  # nothing need be decoded for this
+            count = Counter(self.labels_of(train))
+            return [count[label] for label in self.selected]
         return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
+
+    @property
+    def split_rule(self) -> str:
+        """How the held-out images were chosen, for the protocol of scores."""
+        return "that of the data set"
+
+    def source(self, train: bool) -> Source | None:
+        """Where the encoded images of the selected classes lie; None if none need decoding.
+
+        They are decoded once, as `decoding` says, into a prepared set (`prepared.py`).
+        """
+        return None
+
+    def labels_of(self, train: bool) -> list[int]:
+        """Classes of the source's images, positions in `available_classes`."""
+        raise NotImplementedError(f"{type(self).__name__} has a source, but no labels")
 
     def originals(self, train: bool) -> tuple[Tensor, Tensor]:
         """Read a split's images of the selected classes anew, in the size that `load` gives them.
 
         Returns:
             Images uint8 `[N, 1 or 3, H, W]`, and their labels int64 `[N]`.
+
+        Raises:
+            BrokenFilesError: images can't be read; it names those of both splits.
         """
-        return self._select(*self.load(train))
+        try:
+            return self._select(*self._read(train))
+        except BrokenFilesError as broken:
+            try:
+                self._read(not train)
+            except BrokenFilesError as others:
+                raise BrokenFilesError(broken.files | others.files) from None
+            raise
+
+    def what(self, train: bool) -> str:
+        """What messages call the images of a split."""
+        return f"{'training' if train else 'held-out'} images"
+
+    def _read(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Map the prepared images of a split, or load them."""
+        source = self.source(train)
+        if source is None:
+            return self.load(train)
+        labels, kind = self.labels_of(train), type(self).__name__
+        place = os.path.abspath(getattr(self, "root", kind))
+        names, folder = self.class_names, self.prepared
+        images = prepared_images(
+            Wanted(source, labels, self.decoding, kind, self.what(train), place, names, folder)
+        )
+        return self.load(train) if images is None else (images, torch.tensor(labels))
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the selected classes, numbered in the order they were given."""

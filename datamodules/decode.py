@@ -1,21 +1,22 @@
-"""Encoded images of any common kind to uint8 tensors of one size."""
+"""Encoded images of any common kind to uint8 pixels of one size.
 
-import os
+It imports neither torch nor Lightning, which take seconds: each process that decodes imports it.
+"""
+
 import re
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal, get_args
 
 import numpy
-import torch
 from PIL import Image, ImageColor, ImageOps
-from torch import Tensor
 
 from datamodules.budget import Budget
-from datamodules.images import fill
 from datamodules.kinds import FORMATS
-from datamodules.names import few, printable, short
+from datamodules.names import few, short
 from datamodules.sources import Encoded, Pixels, Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
@@ -28,8 +29,8 @@ IN_FLIGHT = Budget(2**25)
 Crop = Literal["centre", "pad", "none"]
 CROPS = get_args(Crop)
 
-_GROUP = 32
 _NAMED = 20
+_NONE = ", and `crop` is none"
 _IN_MEMORY = re.compile("<_io.BytesIO object at 0x[0-9a-f]+>")
 
 
@@ -44,6 +45,9 @@ class BrokenFilesError(UserError):
         self.files = files
         named = few([f"{short(path)} {short(reason)}" for path, reason in files.items()], _NAMED)
         one = len(files) == 1
+        if any(reason.endswith(_NONE) for reason in files.values()):
+            super().__init__(f"{named}: give `crop` centre or pad, or images of one size.")
+            return
         super().__init__(
             f"{'Image file' if one else f'{len(files):,} image files:'} {named}:"
             f" {'delete the file, or save it' if one else 'delete the files, or save them'} again"
@@ -52,68 +56,65 @@ class BrokenFilesError(UserError):
         )
 
 
-def decode_files(
-    source: Source,
-    size: int,
-    channels: int,
-    background: str,
-    description: str,
-    crop: Crop = "centre",
-) -> Tensor:
-    """Decode all images of a source on several threads, with a progress bar.
-
-    Args:
-        source: the images.
-        size: height and width of the result in pixels.
-        channels: 1 (ITU-R 601 luma) or 3.
-        background: colour name or #rrggbb behind transparent pixels.
-        description: text before the progress bar.
-        crop: as for `decode`.
-
-    Returns:
-        uint8 `[len(source), channels, size, size]`.
-
-    Raises:
-        BrokenFilesError: images can't be read; all are tried first.
-        UserError: `crop` is none, and an image has another size.
-    """
-    broken: dict[int, str] = {}
-
-    def decode_group(group: range) -> Pixels:
-        pixels = numpy.zeros((len(group), size, size, channels), dtype=numpy.uint8)
-        for number, index in enumerate(group):
-            try:
-                pixels[number] = decode(source.read(index), size, channels, background, crop)
-            except OtherSizeError as error:
-                raise UserError(
-                    f"`crop` is none, but {printable(source.name(index))} {error}: give `crop`"
-                    " centre or pad, or images of one size."
-                ) from error
-            except (UnreadableError, OSError) as error:
-                broken[index] = str(error)
-        return pixels
-
-    def convert(chunk: range) -> Tensor:
-        # Groups: one task per file would cost as much as decoding a small image.
-        groups = [chunk[start : start + _GROUP] for start in range(0, len(chunk), _GROUP)]
-        pixels = numpy.concatenate(list(pool.map(decode_group, groups)))
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-    # Pillow decodes and resizes without the interpreter lock, so threads suffice.
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` has its own
-        images = fill(range(len(source)), convert, channels, size, f"Decoding {description}")
-    if broken:
-        raise BrokenFilesError({source.name(index): broken[index] for index in sorted(broken)})
-    return images
-
-
 class UnreadableError(Exception):
     """An image can't be read; the text says why."""
 
 
-class OtherSizeError(Exception):
-    """An image has another size than it must have; the text says which."""
+@dataclass(frozen=True)
+class Decoding:
+    """What all images of a data set are decoded to: a prepared set is found by these values.
+
+    Args:
+        size: height and width of the result in pixels.
+        channels: 1 (ITU-R 601 luma) or 3.
+        background: colour name or #rrggbb behind transparent pixels.
+        crop: as for `decode`.
+    """
+
+    size: int
+    channels: int
+    background: str = "white"
+    crop: Crop = "centre"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image: height, width, channels."""
+        return self.size, self.size, self.channels
+
+    def __call__(self, encoded: Encoded) -> Pixels:
+        """Decode one image, uint8 of this shape.
+
+        Args:
+            encoded: an image file's path, what such a file holds, or pixels.
+
+        Raises:
+            UnreadableError: it can't be read.
+        """
+        return decode(encoded, self.size, self.channels, self.background, self.crop)
+
+
+def decoded(source: Source, decoding: Decoding, images: range) -> tuple[Pixels, dict[int, str]]:
+    """Decode some images of a source.
+
+    Returns:
+        Their pixels uint8 `[N, H, W, C]`, and what is wrong with those that can't be read, by
+        index. These are black.
+    """
+    pixels, broken = numpy.zeros((len(images), *decoding.shape), dtype=numpy.uint8), {}
+    for place, index in enumerate(images):
+        try:
+            pixels[place] = decoding(source.read(index))
+        except (UnreadableError, OSError) as error:
+            broken[index] = str(error)
+    return pixels, broken
+
+
+@contextmanager
+def own_limit() -> Iterator[None]:
+    """Silence Pillow's warning of large images: `decode` has a limit of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def decode(
@@ -135,8 +136,8 @@ def decode(
         uint8 `[size, size, channels]`.
 
     Raises:
-        UnreadableError: it is broken, too large, or has 32-bit pixels of no fixed range.
-        OtherSizeError: `crop` is none, and it has another size.
+        UnreadableError: it is broken, too large, has 32-bit pixels of no fixed range, or has
+            another size though `crop` is none.
     """
     if not isinstance(encoded, str | bytes):
         image = _fitted(Image.fromarray(encoded), size, channels, background, crop)
@@ -148,8 +149,6 @@ def decode(
             if "MAX_TEXT" not in str(error):
                 raise
             image = _read(without_texts(encoded), size, channels, background, crop)
-    except OtherSizeError:
-        raise
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"is too large ({error})") from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
@@ -188,7 +187,7 @@ def _fitted(
     if image.size == (size, size):
         return image
     if crop == "none":
-        raise OtherSizeError(f"has {image.width}x{image.height} pixels, not {size}x{size}")
+        raise UnreadableError(f"has {image.width}x{image.height} pixels, not {size}x{size}{_NONE}")
     if crop == "pad":
         colour = ImageColor.getcolor(background, mode)
         return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, colour)

@@ -80,8 +80,16 @@ class TorchvisionDataModule(ImageDataModule):
         Raises:
             MissingError: the data set is missing or damaged.
         """
+        return self.extract(self.dataset(train))
+
+    def dataset(self, train: bool) -> Any:
+        """Return torchvision's data set object for one split.
+
+        Raises:
+            MissingError: the data set is missing or damaged.
+        """
         try:
-            dataset = self.open(self._root(), train, download=False)
+            return self.open(self._root(), train, download=False)
         except Exception as error:  # each parser has its own type for damaged files
             if not passes_through(error, ("torchvision",)):
                 raise
@@ -91,7 +99,6 @@ class TorchvisionDataModule(ImageDataModule):
                 " `download` true to fetch it, or give as root a folder that holds"
                 f" {self.layout}."
             ) from error
-        return self.extract(dataset)
 
     def _fetch(self, root: Path) -> None:
         # torchvision takes some half-written files for complete ones. So files are written

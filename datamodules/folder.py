@@ -1,7 +1,6 @@
 """A user's own images, in folders, archives, tables or arrays."""
 
 import hashlib
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
-from datamodules.decode import CROPS, BrokenFilesError, Crop, decode_files
+from datamodules.decode import CROPS, Crop, Decoding
+from datamodules.decoding import decode_files
 from datamodules.labels import AUTO
 from datamodules.listing import Files, list_images
 from datamodules.sources import Source
@@ -53,6 +53,8 @@ class ImageFolder(ImageDataModule):
         crop: `centre`: the short side is resized to `image_size` and the centre kept; `pad`: the
             long side is, and `background` stands beside the whole image; `none`: all images have
             this size already.
+        prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
+            `prepared` in the cache folder.
 
     Raises:
         MissingError: `root` or a file doesn't exist, or there are no images.
@@ -74,6 +76,7 @@ class ImageFolder(ImageDataModule):
         mirror: bool = False,
         labels: str = AUTO,
         crop: Crop = "centre",
+        prepared: str | None = None,
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -84,12 +87,13 @@ class ImageFolder(ImageDataModule):
         if crop not in CROPS:
             raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
         self.root, self.background, self.val_fraction = root, background, val_fraction
-        self.labels, self.crop = labels, crop
+        self.labels, self.crop, self.prepared = labels, crop, prepared
         with files_named():
             listing = list_images(Path(root).expanduser(), classes, labels)
         super().__init__(
             listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
         )
+        self.decoding = Decoding(image_size, self.channels, background, crop)
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:
@@ -117,39 +121,19 @@ class ImageFolder(ImageDataModule):
 
     def labels_of(self, train: bool) -> list[int]:
         """Their classes, positions in all names."""
-        return [label for _, label in (self.train_files if train else self.val_files)]
+        return [label for _, label in self._files(train)]
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
         """Decode the images of the selected classes, to their final size.
 
         Raises:
-            BrokenFilesError: images can't be read; it names those of both splits.
+            BrokenFilesError: files can't be read.
         """
-        try:
-            images = self._decode(train)
-        except BrokenFilesError as broken:
-            if self.train_files is not self.val_files:
-                try:
-                    self._decode(not train)
-                except BrokenFilesError as others:
-                    broken = BrokenFilesError(broken.files | others.files)
-            raise broken from None
+        images = decode_files(self.source(train), self.decoding, self.what(train))
         return images, torch.tensor(self.labels_of(train), dtype=torch.int64)
 
-    def counts(self, train: bool) -> list[int]:
-        """Number of images of each class, without decoding them."""
-        count = Counter(self.labels_of(train))
-        return [count[label] for label in self.selected]
-
-    def _decode(self, train: bool) -> Tensor:
-        return decode_files(
-            self.source(train),
-            self.image_size,
-            self.channels,
-            self.background,
-            f"{'training' if train else 'held-out'} images",
-            self.crop,
-        )
+    def _files(self, train: bool) -> Files:
+        return self.train_files if train else self.val_files
 
 
 def split_by_hash(files: Files, fraction: float) -> tuple[Files, Files]:

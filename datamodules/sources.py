@@ -69,6 +69,10 @@ class SourceOfFiles(Source):
 
     def made_of(self) -> Iterator[str]:
         """Yield each file's path, size in bytes and time of change in nanoseconds."""
+        folder = str(self.folder)
         for path in self.paths:
-            file = os.stat(self.folder / path)
-            yield f"{path} {file.st_size} {file.st_mtime_ns}"
+            try:
+                file = os.stat(f"{folder}/{path}")
+                yield f"{path} {file.st_size} {file.st_mtime_ns}"
+            except OSError as error:  # decoding will name it
+                yield f"{path} {error.errno}"

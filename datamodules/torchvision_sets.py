@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision import datasets
 
 from datamodules.classes import Class
-from datamodules.decode import decode_files
+from datamodules.decode import Decoding
+from datamodules.decoding import decode_files
 from datamodules.downloads import TorchvisionDataModule
 from datamodules.sources import SourceOfFiles
 
@@ -140,13 +141,46 @@ class CelebA(_ColourSet):
     decodes_to_size = True
     layout = "celeba/ with img_align_celeba/ and the five .txt files"
 
+    def __init__(
+        self,
+        root: str = "data",
+        image_size: int = 32,
+        grayscale: bool = False,
+        batch_size: int = 64,
+        classes: list[Class] | None = None,
+        download: bool = False,
+        on_device: bool = True,
+        mirror: bool = False,
+        prepared: str | None = None,
+    ) -> None:
+        super().__init__(
+            root, image_size, grayscale, batch_size, classes, download, on_device, mirror
+        )
+        self.prepared = prepared
+        self.decoding = Decoding(image_size, self.channels)
+        self._files: dict[bool, SourceOfFiles] = {}
+
     def open(self, root: str, train: bool, download: bool) -> Any:
         """Return torchvision's data set object for one split."""
         return datasets.CelebA(root, split="train" if train else "test", download=download)
 
+    def source(self, train: bool) -> SourceOfFiles:
+        """The files of the aligned faces."""
+        if train not in self._files:
+            self._files[train] = _faces(self.dataset(train))
+        return self._files[train]
+
+    def labels_of(self, train: bool) -> list[int]:
+        """Zeros."""
+        return [0] * len(self.source(train))
+
     def extract(self, dataset: Any) -> tuple[Tensor, Tensor]:
         """Return images of the final size and labels `[N]`, all zero."""
-        folder = Path(dataset.root) / dataset.base_folder / "img_align_celeba"
-        files = SourceOfFiles(folder, dataset.filename)
-        images = decode_files(files, self.image_size, self.channels, "white", "CelebA")
+        files = _faces(dataset)
+        images = decode_files(files, self.decoding, "CelebA")
         return images, torch.zeros(len(files), dtype=torch.int64)
+
+
+def _faces(dataset: Any) -> SourceOfFiles:
+    folder = Path(dataset.root) / dataset.base_folder / "img_align_celeba"
+    return SourceOfFiles(folder, dataset.filename)

@@ -1,12 +1,19 @@
-"""Expands paths: `~` is the home folder, `$NAME` an environment variable."""
+"""Paths: `~` is the home folder, `$NAME` an environment variable; where the cache lies."""
 
 import os
 import re
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from minmax.errors import UserError
+
+
+def cache_folder() -> Path:
+    """`$MINMAX_CACHE`, else `minmax` in the user's cache folder."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(expanded(os.environ.get("MINMAX_CACHE", "")) or Path(user) / "minmax")
 
 
 def expanded(text: str) -> str:

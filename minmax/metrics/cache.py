@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,15 +11,9 @@ from torch import Tensor
 
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.paths import expanded
+from minmax.paths import cache_folder
 
 Tensors = dict[str, Tensor]
-
-
-def cache_folder() -> Path:
-    """`$MINMAX_CACHE`, else `minmax` in the user's cache folder."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(expanded(os.environ.get("MINMAX_CACHE", "")) or Path(user) / "minmax")
 
 
 def fingerprint(*tensors: Tensor) -> str:

@@ -9,7 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from datamodules import decode as decoding
 from datamodules.budget import Budget
-from datamodules.decode import BrokenFilesError, UnreadableError, decode, decode_files
+from datamodules.decode import BrokenFilesError, Decoding, UnreadableError, decode
+from datamodules.decoding import decode_files
 from datamodules.sources import SourceOfFiles
 
 MIB = 2**20
@@ -96,7 +97,7 @@ def test_what_all_threads_hold_is_limited(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(decoding.ImageOps, "exif_transpose", watch)
     for number, side in enumerate([60] * 90 + [200] * 9):
         Image.new("L", (side, side)).save(tmp_path / f"{number:02}.png")
-    assert decode_files(files_in(tmp_path), 4, 1, "white", "test").shape == (99, 1, 4, 4)
+    assert decode_files(files_in(tmp_path), Decoding(4, 1), "test").shape == (99, 1, 4, 4)
     assert max(taken) == 10_000, "a large one is decoded alone"
     assert held._free == 10_000
 
@@ -125,7 +126,7 @@ def test_all_broken_files_are_named_in_their_order(tmp_path: Path) -> None:
     with pytest.raises(
         BrokenFilesError, match=r"^3 image files: .*07\.png.*70\.png.*99\.png"
     ) as caught:
-        decode_files(files, 4, 1, "white", "test")
+        decode_files(files, Decoding(4, 1), "test")
     assert list(caught.value.files) == [files.name(index) for index in (7, 70, 99)]
 
 

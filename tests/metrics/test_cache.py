@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from minmax.metrics.cache import Tensors, cache_folder, cached, fingerprint
+from minmax.metrics.cache import Tensors, cached, fingerprint
+from minmax.paths import cache_folder
 
 
 @pytest.fixture(autouse=True)
