@@ -43,10 +43,17 @@ class BrokenFilesError(UserError):
 
     def __init__(self, files: dict[str, str]) -> None:
         self.files = files
-        named = few([f"{short(path)} {short(reason)}" for path, reason in files.items()], _NAMED)
-        one = len(files) == 1
-        if any(reason.endswith(_NONE) for reason in files.values()):
-            super().__init__(f"{named}: give `crop` centre or pad, or images of one size.")
+        one, reasons = len(files) == 1, {*files.values()}
+        if len(reasons) == 1:
+            named = f"{few([short(path) for path in files], _NAMED)} {few([short(reasons.pop())])}"
+        else:
+            named = few([f"{short(path)} {short(why)}" for path, why in files.items()], _NAMED)
+        if odd := [path for path, reason in files.items() if reason.endswith(_NONE)]:
+            others = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
+            super().__init__(
+                f"{few(odd[:1])} {files[odd[0]]}{others}: give `crop` centre or pad, or images of"
+                " one size."
+            )
             return
         super().__init__(
             f"{'Image file' if one else f'{len(files):,} image files:'} {named}:"

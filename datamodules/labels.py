@@ -45,8 +45,8 @@ def chosen_labels(option: str, store: Store, folders: Sequence[str]) -> Labels |
     if suffix_of(option) == ".csv":
         return _labels(str(file), _rows(str(file), data))
     held = _json(str(file), data)
-    pairs = _pairs(held)
-    return _labels(str(file), held.items() if pairs is None and "labels" not in held else pairs)
+    ours = isinstance(held.get("labels", ""), list | None)
+    return _labels(str(file), held["labels"] if ours else held.items())
 
 
 def _of_index(store: Store, folders: Sequence[str]) -> Labels | None:
@@ -59,19 +59,11 @@ def _of_index(store: Store, folders: Sequence[str]) -> Labels | None:
             continue
         shown = f"{store.path}/{folder}{INDEX}"
         held = _json(shown, data)
-        if "labels" not in held or not isinstance(held["labels"], list | None):
-            continue  # another program's
-        where.append(shown)
-        found += [(folder + path, label) for path, label in _pairs(held) or ()]
-    if not where:
-        return None
-    return _labels(few(where), found or None)
-
-
-def _pairs(held: dict[str, Any]) -> Any:
-    """The pairs of path and label in StyleGAN's description; None if it has none."""
-    pairs = held.get("labels")
-    return pairs if isinstance(pairs, list) else None
+        if isinstance(held.get("labels", ""), list | None):  # else it is another program's
+            of = _labels(shown, held["labels"]).of
+            where.append(shown)
+            found += [(folder + path, label) for path, label in (of or {}).items()]
+    return _labels(few(where), found or None) if where else None
 
 
 def _json(where: str, data: bytes) -> dict[str, Any]:

@@ -69,10 +69,8 @@ def list_images(root: Path, classes: Classes, option: str = AUTO) -> Listing:
             found[held_out.path] = find_classes(held_out, classes, left_out, known)
     else:
         check_known(labels, tree)
-        found = {
-            split.path: by_class(find_all(split, left_out), labels, above[split.path])
-            for split in (train, held_out)
-        }
+        whole = {split.path: find_all(split, left_out) for split in (train, held_out)}
+        found = {split: by_class(images, labels, above[split]) for split, images in whole.items()}
     names, others = list(found[train.path]), list(found[held_out.path])
     if not set(others) <= set(names):
         raise UserError(
@@ -98,6 +96,7 @@ def list_images(root: Path, classes: Classes, option: str = AUTO) -> Listing:
             )
     if labels is not None:
         _refuse_empty(labels, [names[label] for label in selected], found[train.path])
+        files = {split: _in_order(files[split], images) for split, images in whole.items()}
     if str(left_out):
         rank_zero_info(f"Left out of {printable(str(root))}: {left_out}.")
     return Listing(store, names, train.path, files[train.path], held_out.path, files[held_out.path])
@@ -106,6 +105,12 @@ def list_images(root: Path, classes: Classes, option: str = AUTO) -> Listing:
 def _below(store: Store, folder: Path) -> str:
     path = folder.relative_to(store.path).as_posix()
     return "" if path == "." else f"{path}/"
+
+
+def _in_order(files: Files, images: list[Found]) -> Files:
+    """Files in the order of a store, in which it is read at full speed."""
+    labels = dict(files)
+    return [(image.path, labels[image.path]) for image in images if image.path in labels]
 
 
 def _refuse_empty(labels: Labels, names: list[str], found: dict[str, list[Found]]) -> None:

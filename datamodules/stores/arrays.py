@@ -103,8 +103,8 @@ class Arrays(Store):
             names = [as_class(value) for value in numpy.atleast_1d(values).tolist()]
             if len(names) != count or None in names:
                 raise UserError(
-                    f"`labels`: {self.path} must have a whole number for each of its"
-                    f" {count:,} {split.strip('/')} images, but {keys.get(split, 'nothing')} holds"
+                    f"`labels`: {self.path} must have a whole number for each of the {count:,}"
+                    f" images of {self.keys[split]}, but {keys.get(split, 'nothing')} holds"
                     f" {len(names):,} values, or others: save them so, or give `labels` none."
                 )
             of |= {f"{split}{number:08}": str(name) for number, name in enumerate(names)}

@@ -100,7 +100,7 @@ def _refuse_gaps(paths: Sequence[Path]) -> None:
         whole = range(int(total)) if total else range(min(numbers), max(numbers) + 1)
         if missing := [str(number) for number in whole if number not in numbers][:MOST]:
             raise MissingError(
-                f"`root` leads to {folder}, which has {len(numbers):,} files {name}*, but not the"
-                f" numbers {few(missing)}: fetch them, or give the range that is there, as in"
+                f"`root` leads to {folder}, whose {len(numbers):,} files {name}* lack the numbers"
+                f" {few(missing)}: fetch them, or give the range that is there, as in"
                 f" {name}{{0..9}}{paths[0].suffix}."
             )

@@ -14,7 +14,6 @@ from datamodules.sources import Pixels, Source
 from datamodules.stores.reading import Stamp, check
 from minmax.errors import UserError
 
-_CHANNELS = (1, 3, 4)
 _LENGTHS = 26  # of what stands between a header in a zip file and its data
 
 
@@ -60,10 +59,11 @@ def channels_last(images: Pixels, where: str) -> Pixels:
     """
     if images.ndim == 3:
         return images
-    if images.shape[-1] in _CHANNELS:
-        return images[..., 0] if images.shape[-1] == 1 else images
-    if images.shape[1] in _CHANNELS:
-        return channels_last(images.transpose(0, 2, 3, 1), where)
+    for channels in ((1, 3), (4,)):
+        for axis in (3, 1):
+            if images.shape[axis] in channels:
+                moved = numpy.moveaxis(images, axis, 3)
+                return moved[..., 0] if moved.shape[3] == 1 else moved
     raise UserError(
         f"`root` leads to {where}, whose images have the shape {list(images.shape[1:])}: 1, 3 or 4"
         " channels must come first or last."

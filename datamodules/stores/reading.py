@@ -44,7 +44,6 @@ def check(stamp: Stamp) -> None:
 
 @lru_cache(MOST_OPEN)
 def _opened(stamp: Stamp) -> FileIO:
-    check(stamp)
     return open(stamp.path, "rb", buffering=0)
 
 
@@ -56,6 +55,7 @@ def read_at(stamp: Stamp, offset: int, size: int) -> bytes:
     Raises:
         OSError: the file changed, is gone, or ends before.
     """
+    check(stamp)
     file = _opened(stamp)  # a name of its own keeps it open while it is read
     data = os.pread(file.fileno(), size, offset)
     if len(data) < size:

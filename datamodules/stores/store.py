@@ -36,7 +36,7 @@ class Store(ABC):
         path: of the store; the images' paths count from there.
     """
 
-    fields: ClassVar[str] = " there is"  # what `labels` may name in such a store
+    fields: ClassVar[str] = ""  # what `labels` may name in such a store
 
     def __init__(self, path: Path) -> None:
         self.path = path

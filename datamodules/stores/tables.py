@@ -95,7 +95,11 @@ class Tables(Store):
         import pyarrow
 
         described = _features(schema)
-        found = [name for name, kind in described.items() if kind.get("_type") == "Image"]
+        found = [
+            name
+            for name, kind in described.items()
+            if kind.get("_type") == "Image" and name in schema.names
+        ]
         if not found:
             kinds = pyarrow.types
             tests = (kinds.is_struct, kinds.is_binary, kinds.is_large_binary)

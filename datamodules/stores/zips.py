@@ -38,9 +38,10 @@ class Zip(Archives):
                 yield f"{path}/"
                 continue
             shown = f"`root` is {str(self.path)!r}, whose member {printable(entry.filename)}"
-            if entry.header_offset + entry.compress_size > self.stamps[0].size:
+            end = entry.header_offset + entry.compress_size
+            if not 0 <= entry.header_offset <= end <= self.stamps[0].size:
                 raise UserError(
-                    f"{shown} lies beyond the file's end: it is damaged or was copied in part; copy"
+                    f"{shown} lies outside the file: it is damaged or was copied in part; copy"
                     " it again, and try `unzip -t`."
                 )
             if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (STORED, DEFLATED):
