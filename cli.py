@@ -24,6 +24,7 @@ COMMANDS = {
     "average": "choose the width of a run's average after its training",
     "compare": "put the test scores of runs side by side",
     "curves": "draw the curves of runs",
+    "prepare": "decode a data set once, for all later runs",
     "benchmark": "time a training beside other loops of the same networks",
     "completion": "print the completion script of a shell (bash, say)",
 }

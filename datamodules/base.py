@@ -11,7 +11,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules.classes import Classes, select_classes
-from datamodules.decode import BrokenFilesError, Decoding
+from datamodules.decode import Decoding
+from datamodules.decoding import naming_all
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
 from datamodules.prepared import prepared_images
@@ -194,31 +195,35 @@ class ImageDataModule(LightningDataModule, ABC):
         Raises:
             BrokenFilesError: images can't be read; it names those of both splits.
         """
-        try:
-            return self._select(*self._read(train))
-        except BrokenFilesError as broken:
-            try:
-                self._read(not train)
-            except BrokenFilesError as others:
-                raise BrokenFilesError(broken.files | others.files) from None
-            raise
+        return self._select(*naming_all(self._read, train))
 
     def what(self, train: bool) -> str:
         """What messages call the images of a split."""
         return f"{'training' if train else 'held-out'} images"
 
+    def wanted(self, train: bool) -> Wanted | None:
+        """The prepared set of a split; None if the data has no source."""
+        source, kind = self.source(train), type(self).__name__
+        if source is None:
+            return None
+        return Wanted(
+            source,
+            self.labels_of(train),
+            self.decoding,
+            data=kind,
+            what=self.what(train),
+            place=os.path.abspath(getattr(self, "root", kind)),
+            class_names=self.class_names,
+            folder=self.prepared,
+        )
+
     def _read(self, train: bool) -> tuple[Tensor, Tensor]:
         """Map the prepared images of a split, or load them."""
-        source = self.source(train)
-        if source is None:
+        wanted = self.wanted(train)
+        images = None if wanted is None else prepared_images(wanted)
+        if wanted is None or images is None:
             return self.load(train)
-        labels, kind = self.labels_of(train), type(self).__name__
-        place = os.path.abspath(getattr(self, "root", kind))
-        names, folder = self.class_names, self.prepared
-        images = prepared_images(
-            Wanted(source, labels, self.decoding, kind, self.what(train), place, names, folder)
-        )
-        return self.load(train) if images is None else (images, torch.tensor(labels))
+        return images, torch.tensor(wanted.labels)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the selected classes, numbered in the order they were given."""

@@ -1,7 +1,9 @@
 """Decoding all images of a source into memory."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy
 import torch
@@ -12,6 +14,8 @@ from datamodules.images import fill
 from datamodules.sources import Pixels, Source
 
 _GROUP = 32
+
+Read = TypeVar("Read")
 
 
 def decode_files(source: Source, decoding: Decoding, description: str) -> Tensor:
@@ -53,3 +57,19 @@ def decode_files(source: Source, decoding: Decoding, description: str) -> Tensor
     if broken:
         raise BrokenFilesError({source.name(index): broken[index] for index in sorted(broken)})
     return images
+
+
+def naming_all(read: Callable[[bool], Read], train: bool) -> Read:
+    """Read a split; if images are broken, look at the other split too.
+
+    Raises:
+        BrokenFilesError: images can't be read; it names those of both splits.
+    """
+    try:
+        return read(train)
+    except BrokenFilesError as broken:
+        try:
+            read(not train)
+        except BrokenFilesError as others:
+            raise BrokenFilesError(broken.files | others.files) from None
+        raise

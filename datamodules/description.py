@@ -32,7 +32,7 @@ class Description:
         pixels: SHA-256 of the chunks' SHA-256.
         labels: SHA-256 of the labels.
         made: date and time.
-        seconds: that it took.
+        rate: images per second.
         pillow: version of the library that decoded.
     """
 
@@ -47,7 +47,7 @@ class Description:
     pixels: str
     labels: str
     made: str
-    seconds: float
+    rate: float
     pillow: str
 
     def write(self, folder: Path) -> None:
@@ -89,8 +89,17 @@ class Description:
 
     @property
     def age(self) -> str:
-        """When it was made, in words."""
+        """When it was made, to the minute."""
         return f"{datetime.fromisoformat(self.made):%Y-%m-%d %H:%M}"
+
+    def __str__(self) -> str:
+        """A line about it."""
+        count, height, width, channels = self.shape
+        size = self.file(Path()).bytes / 1e6
+        return (
+            f"{count:,} {self.what} of {height}x{width}x{channels} from {self.place}, "
+            f"{size:,.1f} MB, made on {self.age} at {self.rate:,.0f} images/s"
+        )
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ def prepare(wanted: Wanted) -> None:
     _tell_of_older(wanted)
     file = PixelFile(part / PIXELS, wanted.shape)
     kept = _begin(part, file)
+    made = wanted.shape[0] - sum(len(file.images(chunk)) for chunk in kept)
     digests = _make(wanted, file, part, kept)
     numpy.save(part / LABELS, numpy.asarray(wanted.labels, dtype=numpy.int64))
     seconds = time.monotonic() - start
@@ -53,7 +54,7 @@ def prepare(wanted: Wanted) -> None:
         pixels=root_of(digests),
         labels=wanted.label_hash,
         made=datetime.now().astimezone().isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
+        rate=round(made / seconds, 1),
         pillow=pillow,
     ).write(part)
     (part / FINISHED).unlink()
@@ -62,9 +63,8 @@ def prepare(wanted: Wanted) -> None:
     discard(wanted.home)  # a damaged one
     os.replace(part, wanted.home)
     synchronise(wanted.home.parent)
-    count = wanted.shape[0]
     say(
-        f"Prepared {count:,} {wanted.what} in {seconds:,.1f} s ({count / seconds:,.0f} images/s): "
+        f"Prepared {made:,} {wanted.what} in {seconds:,.1f} s ({made / seconds:,.0f} images/s): "
         f"{file.bytes / 1e6:,.1f} MB in {wanted.home}"
     )
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -50,7 +50,9 @@ def answers(job: Job, what: str, chunks: Sequence[int]) -> Iterator[tuple[int, A
     count = min(cores(), len(chunks))
     if not chunks:
         return
-    with _doing(job, count) as do, ThreadPoolExecutor(count) as pool, own_limit():
+    # Reading and hashing release the interpreter lock.
+    doing = nullcontext(job.do) if what == "check" else _doing(job, count)
+    with doing as do, ThreadPoolExecutor(count) as pool, own_limit():
         waiting: dict[Future[Answer], int] = {
             pool.submit(do, what, chunk): chunk for chunk in chunks
         }

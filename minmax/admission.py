@@ -17,7 +17,17 @@ from typing import NoReturn
 from minmax.errors import UserError
 
 OPTION, VARIABLE = "--trust", "MINMAX_TRUST"
-COMMANDS = ("fit", "validate", "test", "sample", "export", "explore", "study", "benchmark")
+COMMANDS = (
+    "fit",
+    "validate",
+    "test",
+    "sample",
+    "export",
+    "explore",
+    "study",
+    "prepare",
+    "benchmark",
+)
 """The commands that have the option."""
 HELP = (
     f"a package of yours whose classes and functions may be named (also from {VARIABLE}, names "
