@@ -41,6 +41,16 @@ def mean_over_ranks(values: Tensor) -> Tensor:
     return values if total is values else total / torch.distributed.get_world_size()
 
 
+def std_over_ranks(values: Tensor) -> Tensor:
+    """Standard deviation (of a sample) of the values of all ranks, without gradients."""
+    wider = values.detach().double()
+    count = torch.tensor(float(values.numel()), dtype=wider.dtype, device=wider.device)
+    own = torch.stack([count, wider.sum(), wider.square().sum()])
+    count, total, squares = sum_over_ranks(own)
+    std: Tensor = ((squares - total.square() / count) / (count - 1)).sqrt()
+    return std.to(values.dtype)
+
+
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all ranks, on GPUs and on CPUs (which torch's own refuses).
 

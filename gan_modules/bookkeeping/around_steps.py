@@ -36,6 +36,7 @@ class Bookkeeping(LightningModule):
         observed: the step's newest scalars by log name, logged at the logging interval.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
         images_seen: real images trained on so far, the current batch included, all ranks.
+        rates_times: factor of scheduled learning rates.
         game: says which accuracies are logged; a variant may set its own.
     """
 
@@ -52,6 +53,7 @@ class Bookkeeping(LightningModule):
         self.discriminator_steps = discriminator_steps
         self.clip_norms = clip_norms
         self.images_seen = 0
+        self.rates_times = 1.0
         self.observed: dict[str, Tensor] = {}
         self.logging_due = False
         self.game: Game = CrossEntropy()
@@ -130,7 +132,8 @@ class Bookkeeping(LightningModule):
             part.begin(self.images_seen)
         step_shares = self.generator_step_share, self.step_share
         for index, (schedule, share) in enumerate(zip(self.schedules, step_shares, strict=True)):
-            schedule.apply(self.trainer.optimizers[index], self.images_seen, share)
+            optimizer = self.trainer.optimizers[index]
+            schedule.apply(optimizer, self.images_seen, share, self.rates_times)
         seen = self.images_seen
         shares = [half_life_share(images, seen, half_life) for half_life in self._half_lives]
         shares += [power_share(images, seen, power) for power in self._powers]

@@ -23,6 +23,8 @@ class MinibatchStd(nn.Module):
         group: images a group, a divisor of the batch size. StyleGAN2: 4 (32 on CIFAR-10).
     """
 
+    compares_images = True
+
     def __init__(self, group: int = 4) -> None:
         super().__init__()
         if group < 1:

@@ -15,7 +15,8 @@ class Packed(Discriminator):
     """Any discriminator, shown so many neighbours of the batch as one image of more channels.
 
     A pack whose images lack variety looks generated. Real and generated images never share a pack,
-    so they must come as separate batches. Penalties of gradients still take each image's own.
+    so they must come as separate batches; each rank has its own packs. Penalties of gradients still
+    take each image's own.
 
     Args:
         channels: of one image.
@@ -30,6 +31,7 @@ class Packed(Discriminator):
     """
 
     of_points = None
+    compares_images = True
 
     def __init__(
         self,

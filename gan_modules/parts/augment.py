@@ -33,6 +33,11 @@ class Augment(Part):
         changed: Tensor = self(images)
         return changed
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it learns from logits, so that it does nothing before `adapt` is called."""
+        return False
+
     def adapt(self, real_logits: Tensor) -> None:
         """Learn from the logits `[N]` of real images in the discriminator's update."""
 
@@ -78,6 +83,11 @@ class InOrder(Augment):
         for change in self._each():
             images = change.fake(images)
         return images
+
+    @property
+    def adapts(self) -> bool:
+        """Whether a change does."""
+        return any(change.adapts for change in self._each())
 
     def adapt(self, real_logits: Tensor) -> None:
         """Let each change learn."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_modules.parts.part import Part
 from minmax.errors import UserError
@@ -24,6 +24,13 @@ class SeparateBatches(Part):
         """Logits `[N]` of real images with their classes, and `[M]` of generated ones."""
         return discriminator(real, classes), discriminator(fake, asked)
 
+    def check(self, discriminator: nn.Module) -> None:
+        """Refuse a discriminator that can't be shown images in this way.
+
+        Raises:
+            UserError: it can't.
+        """
+
 
 class MixedBatch(SeparateBatches):
     """Show real and generated images to the discriminator as one batch.
@@ -43,3 +50,13 @@ class MixedBatch(SeparateBatches):
                 f"for {len(real)} real and {len(fake)} generated ones: choose SeparateBatches"
             )
         return logits[: len(real)], logits[len(real) :]
+
+    def check(self, discriminator: nn.Module) -> None:
+        """Refuse one that compares the images of a batch, which are to be of one kind."""
+        for layer in discriminator.modules():
+            if getattr(layer, "compares_images", False):
+                raise UserError(
+                    f"`discriminator` {type(discriminator).__name__} compares the images of a batch"
+                    f" ({type(layer).__name__}), and MixedBatch has real and generated ones in it: "
+                    "choose SeparateBatches"
+                )

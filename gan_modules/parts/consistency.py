@@ -8,6 +8,7 @@ from gan_modules.parts.penalty import Penalty
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import Turn
 from gan_modules.precision import wide
+from minmax.errors import UserError
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
@@ -64,6 +65,11 @@ class Consistency(Penalty):
     ) -> None:
         super().__init__()
         self.check_range(0, float("inf"), weight=weight, fake_weight=fake_weight)
+        if augment is not None and augment.adapts:
+            raise UserError(
+                "`augment` of Consistency changes nothing until it has learned from logits, which "
+                "it isn't shown: give ADA a `p`, or leave `augment` out"
+            )
         self.weight = weight
         self.fake_weight = fake_weight
         self.augment = augment or FlipAndShift()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from gan_modules.parts.labels import HardLabels, LabelFlips
 from gan_modules.parts.part import Part
-from gan_modules.parts.schedules import Schedule, value_of
+from gan_modules.parts.schedules import Schedule, ends_of, value_of
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -211,8 +211,7 @@ class RelativisticPairing(Game):
         if real.shape != fake.shape:
             raise UserError(
                 "`game` RelativisticPairing compares each generated image with a real one, and got "
-                f"logits of {len(real)} and {len(fake)}: choose RelativisticAverage, or leave out "
-                "TopK"
+                f"logits of {len(real)} and {len(fake)}: choose RelativisticAverage"
             )
         return F.softplus(wide(fake) - wide(real)).mean()
 
@@ -224,8 +223,8 @@ class RelativisticPairing(Game):
 class TopK(Game):
     """A game whose generator learns from its best images alone (Sinha et al. 2020).
 
-    https://arxiv.org/abs/2002.06224: those with the highest logits. The paper's share is 1 at the
-    start, times 0.99 an epoch, down to a half: an `ExponentialSchedule`.
+    https://arxiv.org/abs/2002.06224: those with the highest logits, on each rank of its own. The
+    paper's share is 1 at the start, times 0.99 an epoch, down to a half: an `ExponentialSchedule`.
 
     Args:
         game: the losses of both networks.
@@ -235,6 +234,13 @@ class TopK(Game):
     def __init__(self, game: Game, share: float | Schedule = 0.5) -> None:
         super().__init__()
         self.check_range(0, 1, share=share)
+        if not all(ends_of(share)):
+            raise UserError("`share` of TopK must stay above 0")
+        if isinstance(game, RelativisticPairing):
+            raise UserError(
+                "`game` of TopK is RelativisticPairing, which compares each generated image with a "
+                "real one, and TopK leaves some out: choose RelativisticAverage"
+            )
         self.game = game
         self.share = share
         self.has_zero = game.has_zero

@@ -11,10 +11,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gan_modules.parallel import std_over_ranks
 from gan_modules.parts.batches import Judge
 from gan_modules.parts.penalty import Penalty
 from gan_modules.parts.schedules import Schedule
-from gan_modules.parts.turn import Turn
+from gan_modules.parts.turn import FAKE, REAL, Turn
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -128,14 +129,15 @@ class DRAGAN(NormPenalty):
     """The penalty of DRAGAN, near real images (Kodali et al. 2017, section 2.3).
 
     https://arxiv.org/abs/1705.07215. The noise is that of the authors' code: half the standard
-    deviation of the batch, times U[0, 1) for each pixel, times U[0, 1) for each image. The paper
-    has Gaussian noise. Neither the noise's sign nor its mean is random: it brightens.
+    deviation of the batch (over all ranks), times U[0, 1) for each pixel, times U[0, 1) for each
+    image. The paper has Gaussian noise. Neither the noise's sign nor its mean is random: it
+    brightens.
     """
 
     def images(self, real: Tensor, fake: Tensor) -> Tensor:
         """Real images with noise."""
         length = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
-        return real + length * 0.5 * real.std() * torch.rand_like(real)
+        return real + length * 0.5 * std_over_ranks(real) * torch.rand_like(real)
 
 
 class R1(SlopePenalty):
@@ -153,6 +155,7 @@ class R1(SlopePenalty):
 
     gamma_now: Tensor
     name = "r1"
+    kinds = REAL
 
     def __init__(self, gamma: float | Schedule = 10.0) -> None:
         super().__init__()
@@ -183,6 +186,7 @@ class R2(R1):
     """R1's term on generated images (Mescheder et al. 2018, equation 10); `penalty/r2`."""
 
     name = "r2"
+    kinds = FAKE
 
     def watch(self, turn: Turn) -> Turn:
         """Ask for gradients at the images that the discriminator will be shown."""
@@ -212,6 +216,7 @@ class ApproximateR1(SlopePenalty):
 
     gamma_now: Tensor
     name = "r1"
+    kinds = REAL
 
     def __init__(
         self, gamma: float | Schedule = 10.0, std: float = 0.01, share: float = 1.0
@@ -227,6 +232,18 @@ class ApproximateR1(SlopePenalty):
         self.share = share
         self.changing("gamma_now", gamma)
 
+    def check(self, discriminator: nn.Module) -> None:
+        """Refuse batch norm, and dropout, whose draws differ between the two passes."""
+        super().check(discriminator)
+        layers = discriminator.modules()
+        if any(isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p for layer in layers):
+            exact = type(self).__name__.removeprefix("Approximate")
+            raise UserError(
+                f"`discriminator` {type(discriminator).__name__} has dropout, which differs between"
+                f" the two passes whose difference {type(self).__name__} takes: set `dropout` of "
+                f"the discriminator to 0, or choose {exact}"
+            )
+
     def shown(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """What the discriminator saw `[N, C, H, W]`, of which classes, and its logits."""
         return turn.seen_real, turn.classes, turn.real_logits
@@ -234,8 +251,9 @@ class ApproximateR1(SlopePenalty):
     def forward(self, turn: Turn) -> Tensor:
         """The term."""
         images, classes, logits = self.shown(turn)
-        count = max(1, round(self.share * len(images)))
-        images, classes, logits = images[:count].detach(), classes[:count], logits[:count]
+        judgements = max(1, round(self.share * len(logits)))
+        count = judgements * len(images) // len(logits)  # several images a logit if packed
+        images, classes, logits = images[:count].detach(), classes[:count], logits[:judgements]
         mixed = torch.is_autocast_enabled(images.device.type)
         with torch.autocast(images.device.type, enabled=False):
             images = wide(images)
@@ -251,6 +269,7 @@ class ApproximateR2(ApproximateR1):
     """R2 by a difference, as `ApproximateR1` on generated images; `penalty/r2`."""
 
     name = "r2"
+    kinds = FAKE
 
     def shown(self, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """What the discriminator saw `[M, C, H, W]`, of which classes, and its logits."""

@@ -1,6 +1,5 @@
 """What a penalty promises; none, sums of several, and penalties that are not due at each update."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules.parts.part import Part
-from gan_modules.parts.turn import Turn
+from gan_modules.parts.turn import BOTH, Turn
 from minmax.errors import UserError
 
 
@@ -21,9 +20,11 @@ class Penalty(Part, ABC):
     Attributes:
         step_share: learning rates are multiplied by it, and Adam's betas raised to its power; below
             1 if the discriminator takes more steps than one an update.
+        kinds: the images whose logits it needs, real and generated ones.
     """
 
     step_share = 1.0
+    kinds = BOTH
 
     @abstractmethod
     def forward(self, turn: Turn) -> Tensor:
@@ -91,7 +92,9 @@ class SumOfPenalties(Penalty):
         if not penalties:
             raise UserError("`penalties` must name at least one: leave `penalty` out for none")
         self.penalties = nn.ModuleList(penalties)
-        self.step_share = math.prod(penalty.step_share for penalty in penalties)
+        more_steps = sum(1 / penalty.step_share - 1 for penalty in penalties)
+        self.step_share = 1 / (1 + more_steps)
+        self.kinds = frozenset().union(*(penalty.kinds for penalty in penalties))
 
     def forward(self, turn: Turn) -> Tensor:
         """The sum of the discriminator's terms."""
@@ -149,9 +152,14 @@ class LazyPenalty(Penalty):
         super().__init__()
         if every < 1:
             raise UserError(f"`every` of LazyPenalty must be at least 1, got {every}")
+        if penalty.step_share < 1:
+            raise UserError(
+                "`penalty` of LazyPenalty is lazy itself, so that it would never be due: leave one "
+                "LazyPenalty out"
+            )
         self.penalty = penalty
         self.every = every
-        self.step_share = every / (every + 1) * penalty.step_share
+        self.step_share = every / (every + 1)
         self.constant("zero", 0.0)
 
     def forward(self, turn: Turn) -> Tensor:
@@ -168,10 +176,12 @@ class LazyPenalty(Penalty):
         """The term, if it is due."""
         if turn.update % self.every == 0:
             again = self.penalty.watch(turn.again())
-            real_logits, fake_logits = again.judge()
-            # The zeros give each weight a gradient, for which other ranks wait.
-            unused = 0.0 * (real_logits.sum() + fake_logits.sum())
-            yield self.every * self.penalty(again) + unused
+            again.judge_kinds(self.penalty.kinds)
+            term = self.every * self.penalty(again)
+            if isinstance(turn.discriminator, nn.Module):
+                # The zeros give each weight a gradient, for which other ranks wait.
+                term = term + sum(0.0 * weight.sum() for weight in turn.discriminator.parameters())
+            yield term
 
     def after(self, discriminator: nn.Module) -> None:
         """Let the penalty change the discriminator."""

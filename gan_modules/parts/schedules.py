@@ -182,17 +182,25 @@ class OptimizerSchedule:
                 "Leave them out, or choose torch.optim.Adam"
             )
 
-    def apply(self, optimizer: Optimizer, images_seen: int, step_share: float = 1.0) -> None:
+    def apply(
+        self,
+        optimizer: Optimizer,
+        images_seen: int,
+        step_share: float = 1.0,
+        rates_times: float = 1.0,
+    ) -> None:
         """Set the optimizer's values for a step.
 
         Args:
             optimizer: the optimizer.
             images_seen: real images trained on so far, the step's included, over all ranks.
             step_share: multiplies learning rates, and is the power of betas (`Penalty.step_share`).
+            rates_times: multiplies learning rates.
         """
         for group in optimizer.param_groups:
             if self.lr is not None:
-                set_learning_rate(group, value_of(self.lr, images_seen) * step_share)
+                rate = value_of(self.lr, images_seen) * step_share * rates_times
+                set_learning_rate(group, rate)
             if "betas" in group:
                 scheduled = (self.beta1, self.beta2)
                 group["betas"] = tuple(

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from gan_modules.parts.augment import Augment, Unchanged
 from gan_modules.parts.batches import Judge, SeparateBatches
 
+REAL, FAKE = frozenset({"real"}), frozenset({"generated"})
+BOTH = REAL | FAKE
+"""Kinds of images."""
+
 
 @dataclass
 class Turn:
@@ -52,6 +56,17 @@ class Turn:
             self.discriminator, self.seen_real, self.classes, self.seen_fake, self.asked
         )
         return self.real_logits, self.fake_logits
+
+    def judge_kinds(self, kinds: frozenset[str]) -> None:
+        """Show the discriminator images of these kinds alone."""
+        if kinds == BOTH:
+            self.judge()
+        elif kinds == REAL:
+            self.seen_real = self.augment.real(self.real)
+            self.real_logits = self.discriminator(self.seen_real, self.classes)
+        else:
+            self.seen_fake = self.augment.fake(self.fake)
+            self.fake_logits = self.discriminator(self.seen_fake, self.asked)
 
     @torch.no_grad()
     def judge_real(self) -> Tensor:

@@ -55,6 +55,7 @@ class Finite(GANCallback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget bad losses; if the run may return, have its initial state saved."""
         self._first_bad: dict[str, Tensor] = {}
+        self._lower_scheduled_rates(pl_module)
         if self.returns and (saver := saver_of(trainer)) is not None:
             saver.from_the_beginning = True
 
@@ -104,6 +105,11 @@ class Finite(GANCallback):
             )
         self._return(trainer, module, what)
 
+    def _lower_scheduled_rates(self, module: LightningModule) -> None:
+        """Schedules set the rates anew at each step; others are lowered where they are kept."""
+        assert isinstance(module, GANModule)
+        module.rates_times = self.rates_times**self.returned
+
     def _return(self, trainer: Trainer, module: GANModule, what: str) -> None:
         """Load weights and optimizers of the newest checkpoint, and lower the rates."""
         saver = saver_of(trainer)
@@ -124,6 +130,7 @@ class Finite(GANCallback):
                 group["lr"] = rate
         self._first_bad.clear()
         self.returned += 1
+        self._lower_scheduled_rates(module)
         rank_zero_warn(
             f"{what}Weights and optimizers are again those after {checkpoint['images_seen']:,} "
             f"images, and learning rates times {self.rates_times} (return {self.returned} of "

@@ -7,13 +7,16 @@ OVERFITTED = 0.5
 MEASURED = 3
 """Validations in a row: a single ratio of 500 images is known to 0.2 or so."""
 INVERTIBLE = 0.8
-"""Probability up to which augmented images tell how images without augmentation are spread."""
+"""Probability from which on augmented images no longer tell how images without augmentation are
+spread. ADA's is held there if no other limit is given."""
 
 
 def discriminator_overfits(curves: Curves) -> Finding | None:
     """Held-out images are judged more like generated ones than like training images.
 
-    Karras et al. 2020, https://arxiv.org/abs/2006.06676, equation 1.
+    Karras et al. 2020, https://arxiv.org/abs/2006.06676, equation 1. Their other measure, the mean
+    sign of training images' logits (r_t), needs no held-out images, but is as high where the
+    discriminator wins without overfitting; some games' logits have no zero.
     """
     ratio = newest(curves, "overfitting/held_out", MEASURED, span=0)
     if ratio is None or not all(value >= OVERFITTED for value in ratio.values):
@@ -32,13 +35,13 @@ def p_runs_away(curves: Curves) -> Finding | None:
     Karras et al. 2020, section 2.2 and appendix C.
     """
     probability = newest(curves, "augment/p", LONG)
-    if probability is None or probability.median <= INVERTIBLE:
+    if probability is None or probability.median < INVERTIBLE:
         return None
     sign = newest(curves, "augment/sign")
     still = f", and the mean sign of real logits is still {sign.median:.2f}" if sign else ""
     sentence = (
-        f"images are augmented with probability {probability.median:.2f}{still}: above "
-        f"{INVERTIBLE} a generator may draw augmented images unpunished. Use more images, fewer "
-        "transforms, a stronger penalty, or a limit of p."
+        f"images are augmented with probability {probability.median:.2f}{still}: from "
+        f"{INVERTIBLE} on a generator may draw augmented images unpunished, and no more of it "
+        "helps. Use more images, fewer transforms, or a stronger penalty."
     )
     return Finding("p_runs_away", probability.since_images, sentence)

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 import cli
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.parts import R1
+from gan_modules.parts import (
+    DRAGAN,
+    R1,
+    ApproximateR1,
+    Consistency,
+    CrossEntropy,
+    LatentConsistency,
+    LazyPenalty,
+    LeCam,
+    TopK,
+)
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
 from tests.benchmarks.helpers import build, resident
@@ -136,6 +146,39 @@ def test_r1_and_r2_cost_two_double_passes_and_no_forward_pass() -> None:
     discriminators = 2 * 3 * d + 2 * 3 * d
     generators = g + 3 * g + 2 * d + d
     assert work.flop == pytest.approx(discriminators + generators, rel=0.01)  # but first layers
+
+
+@pytest.mark.parametrize(
+    ("options", "of_discriminator", "of_generator"),
+    [
+        ({"game": TopK(CrossEntropy())}, 0, 0),
+        ({"penalty": LeCam()}, 0, 0),
+        ({"penalty": Consistency()}, 3, 0),
+        ({"penalty": Consistency(fake_weight=10.0)}, 6, 0),
+        ({"penalty": LatentConsistency()}, 3, 4),
+        ({"penalty": ApproximateR1()}, 3, 0),
+        ({"penalty": LazyPenalty(R1(), every=1)}, 4, 0),
+        ({"penalty": LazyPenalty(R1(), every=9)}, 0, 0),
+        ({"penalty": DRAGAN()}, 4, 0),
+    ],
+)
+def test_a_part_adds_its_passes_and_no_more(
+    options: dict[str, Any], of_discriminator: int, of_generator: int
+) -> None:
+    """In forward passes; a backward pass is two. But for first and last layers."""
+    images, labels = torch.randn(20, 1, 32, 32), torch.zeros(20, dtype=torch.long)
+    plain, driven = build("GAN"), build("GAN", **options)
+    work = []
+    for model in (plain, driven):
+        step = Driven(model, resident(), bfloat16=False)
+        step.step()
+        with Work() as counted:
+            count = step.step()
+        work.append(counted.flop)
+    d = flop(lambda: plain.discriminator(images[:count], labels[:count]))
+    g = flop(lambda: plain(torch.randn(count, 6), labels[:count]))
+    extra = of_discriminator * d + of_generator * g
+    assert work[1] - work[0] == pytest.approx(extra, rel=0.03)
 
 
 def first_layer(network: nn.Module, *inputs: Tensor) -> int:

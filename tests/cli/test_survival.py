@@ -252,7 +252,9 @@ class TestDivergence:
     def test_the_run_returns_to_its_checkpoint(self, fit, monkeypatch):
         """Batches 7 and 12 are noticed with the logs of batches 10 and 15, just before saves."""
         poison(monkeypatch, 7, 12)
-        options = [*self.OPTIONS, "--finite.returns", "2"]
+        scheduled = "--model.init_args.generator_schedule"
+        options = [*self.OPTIONS, scheduled, "gan_modules.parts.OptimizerSchedule"]
+        options += [f"{scheduled}.lr", "0.001", "--finite.returns", "2"]
         with pytest.warns(UserWarning, match=r"again those after 40 images, .*\(return 1 of 2\)"):
             folder = fit("dcgan_digits", *options, "--trainer.max_steps", "10")
         last, previous = (load(folder / "checkpoints" / f"{n}.ckpt") for n in ("last", "previous"))
@@ -264,7 +266,10 @@ class TestDivergence:
         assert differences(last["optimizer_states"], previous["optimizer_states"]) == []
         # The count of returns and the lower rates are in the checkpoint.
         options += ["--resume", "true"]
-        with pytest.warns(UserWarning, match=r"after 80 images.*\(return 2 of 2\)"):
+        fit("dcgan_digits", *options, "--trainer.max_steps", "11")
+        resumed = load(folder / "checkpoints" / "last.ckpt")["optimizer_states"]
+        assert [state["param_groups"][0]["lr"] for state in resumed] == rates
+        with pytest.warns(UserWarning, match=r"after 88 images.*\(return 2 of 2\)"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "16")
         last = load(folder / "checkpoints" / "last.ckpt")
         assert last["optimizer_states"][0]["param_groups"][0]["lr"] == before[0] / 4

@@ -62,6 +62,14 @@ def test_p_has_its_limits_and_rests_at_the_target() -> None:
     assert adapted(ADA(), *[torch.ones(125)] * 4)[-1] == pytest.approx(0.001), "the paper's speed"
 
 
+def test_packed_images_count_each() -> None:
+    """p takes the images' speed, whatever the number of logits."""
+    ada = ADA(control=SignControl(full_images=320, every_batches=1))
+    ada.real(torch.zeros(16, 1, 4, 4))
+    ada.adapt(MOSTLY)
+    assert ada.p_now.item() == pytest.approx(16 / 320)
+
+
 def test_ranks_learn_from_the_signs_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two ranks' p is that of one process with the joint batch."""
     control = {"full_images": 320, "target": 0.3}

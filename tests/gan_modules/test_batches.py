@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_modules.networks import FCDiscriminator, Packed, StyleGAN2Discriminator
 from gan_modules.parts import Judge, MixedBatch, SeparateBatches
+from minmax.errors import UserError
+from tests.gan_modules.helpers import make_model
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +34,21 @@ def test_a_mixed_batch_shares_its_batch_norm() -> None:
     separate, mixed = both_ways(lambda images, classes: network(images))
     for one, other in zip(separate, mixed, strict=True):
         assert (one - other).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "discriminator",
+    [StyleGAN2Discriminator(1, 32, 1, base=64, width=8), Packed(1, 8, 1, FCDiscriminator)],
+)
+def test_kinds_are_not_mixed_where_images_are_compared(discriminator: nn.Module) -> None:
+    with pytest.raises(
+        UserError, match=r"compares the images of a batch .* choose SeparateBatches"
+    ):
+        MixedBatch().check(discriminator)
+    SeparateBatches().check(discriminator)
+    with pytest.raises(UserError, match="compares the images"):
+        make_model(batches=MixedBatch(), discriminator=lambda *shape: discriminator)
+    MixedBatch().check(FCDiscriminator(1, 8, 1))
 
 
 def test_mixing_calls_the_discriminator_once() -> None:

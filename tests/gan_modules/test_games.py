@@ -15,6 +15,7 @@ from gan_modules.parts import (
     Hinge,
     LabelFlips,
     LeastSquares,
+    LinearSchedule,
     RelativisticAverage,
     RelativisticPairing,
     TopK,
@@ -250,8 +251,10 @@ def test_relativistic_pairing_compares_each_image_with_its_own(logits: Tensor) -
     zeros = torch.zeros(4)
     assert game.discriminator(zeros, zeros).item() == pytest.approx(log(2))
     assert not game.has_zero
-    with pytest.raises(UserError, match=r"logits of 13 and 25: choose RelativisticAverage, or le"):
-        TopK(game).generator(fake, lambda: real)
+    with pytest.raises(UserError, match=r"logits of 13 and 25: choose RelativisticAverage"):
+        game.generator(fake[:13], lambda: real)
+    with pytest.raises(UserError, match=r"`game` of TopK is RelativisticPairing, .* leaves some"):
+        TopK(game)
 
 
 def test_top_k_teaches_by_the_best_images_alone() -> None:
@@ -266,6 +269,9 @@ def test_top_k_teaches_by_the_best_images_alone() -> None:
         shrinking.begin(images)
         taught = slope(shrinking.generator(fake, unasked), fake) != 0
         assert taught.sum() == best
+    for share in (0.0, LinearSchedule(1.0, 0.0, 10)):
+        with pytest.raises(UserError, match="`share` of TopK must stay above 0"):
+            TopK(Wasserstein(), share)
 
 
 def test_the_real_images_are_judged_only_if_the_game_asks(logits: Tensor) -> None:

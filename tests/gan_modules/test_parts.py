@@ -48,6 +48,7 @@ from gan_modules.parts import (
 )
 from tests.gan_modules.helpers import (
     SIZE,
+    STEADY,
     VARIANTS,
     AfterBatch,
     RecordingLogger,
@@ -148,6 +149,7 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
     "penalties": (
         GAN,
         {
+            "discriminator": STEADY,
             "game": RelativisticAverage(),
             "penalty": SumOfPenalties(
                 [
@@ -178,7 +180,14 @@ OPTIONS: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
             "latent_dim": 13,
         },
     ),
-    "R3GAN": (R3GAN, {"penalty": SumOfPenalties([ApproximateR1(), R2()]), "augment": ADA(0.5)}),
+    "R3GAN": (
+        R3GAN,
+        {
+            "discriminator": STEADY,
+            "penalty": SumOfPenalties([ApproximateR1(), R2()]),
+            "augment": ADA(0.5),
+        },
+    ),
 }
 
 

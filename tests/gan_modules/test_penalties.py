@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks import Critic32, DCGAN32Discriminator
+from gan_modules.networks import Critic32, DCGAN32Discriminator, FCDiscriminator
+from gan_modules.parallel import std_over_ranks
 from gan_modules.parts import (
     DRAGAN,
     R1,
@@ -307,10 +308,44 @@ def test_dragan_is_near_real_images() -> None:
     assert term.item() == pytest.approx(2.0 * (3.0 - 1) ** 2, rel=1e-5)
 
 
+def test_the_standard_deviation_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = torch.randn(40) + 1000, 3 * torch.randn(60) + 1000
+    torch.testing.assert_close(std_over_ranks(own), own.std())
+    wide = other.double()
+    sums = torch.stack([torch.tensor(60.0), wide.sum(), wide.square().sum()])
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda total: total.add_(sums))
+    torch.testing.assert_close(std_over_ranks(own), torch.cat([own, other]).std())
+
+
 @pytest.mark.parametrize("penalty", [DRAGAN(), R1(), R2(), ApproximateR1(), ApproximateR2()])
 def test_slopes_refuse_batch_norm(penalty: Penalty) -> None:
     with pytest.raises(UserError, match="batch norm"):
         SumOfPenalties([LeCam(), LazyPenalty(penalty)]).check(DCGAN32Discriminator(1, 32, 1))
+
+
+def test_differences_refuse_dropout() -> None:
+    """Two draws of dropout differ by more than the images."""
+    for penalty, exact in ((ApproximateR1(), "R1"), (ApproximateR2(), "R2")):
+        with pytest.raises(UserError, match=f"set `dropout` .* to 0, or choose {exact}"):
+            SumOfPenalties([penalty]).check(FCDiscriminator(1, 8, 1))
+        penalty.check(FCDiscriminator(1, 8, 1, dropout=0.0))
+    R1().check(FCDiscriminator(1, 8, 1))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+def test_a_share_of_packed_images_is_one_of_packs(share: float) -> None:
+    """Each logit is compared with that of its own pack."""
+    seen: list[int] = []
+
+    def packed(images: Tensor, classes: Tensor) -> Tensor:
+        seen.append(len(images))
+        return images.reshape(-1, 2 * images[0].numel()) @ torch.ones(120)
+
+    penalty = ApproximateR1(2.0, 1e-3, share)
+    term = penalty(watched(penalty, packed))  # the slope is 1 in each of 120 numbers
+    assert seen[-1] == 2 * max(1, round(3 * share))
+    assert 1 < term.item() < 1000
 
 
 @pytest.mark.parametrize("penalty", [R1(1.0), R2(1.0)])

@@ -28,6 +28,7 @@ from gan_modules.parts import (
 )
 from minmax.callbacks import LastCheckpoint
 from tests.gan_modules.helpers import (
+    STEADY,
     VARIANTS,
     AfterBatch,
     TinyImages,
@@ -137,6 +138,7 @@ def test_parts_learn_in_mixed_precision(mixed: str) -> None:
     options = {"precision": "bf16-mixed"} if mixed == "bf16" else {"plugins": [half_precision(4.0)]}
     terms: list[Tensor] = []
     model = make_model(
+        discriminator=STEADY,
         game=TopK(RelativisticAverage(), 0.5),
         penalty=SumOfPenalties([*penalties, *others]),
         augment=InOrder([DiffAugment(), ADA(p=0.5, filter=1.0, noise=1.0, cutout=1.0)]),

@@ -12,6 +12,7 @@ from gan_modules.networks.resampled import filtered_down, filtered_up
 from gan_modules.parts import R1, ApproximateR1, DataShares
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
+    STEADY,
     AfterBatch,
     TinyConditionalGenerator,
     TinyDiscriminator,
@@ -166,7 +167,7 @@ def test_classes_are_not_chosen() -> None:
 
 def test_the_generators_update_has_latents_of_its_own() -> None:
     drawn: list[Tensor] = []
-    model = make_model(R3GAN, penalty=ApproximateR1())
+    model = make_model(R3GAN, discriminator=STEADY, penalty=ApproximateR1())
     original = model.sample_latent
     model.sample_latent = lambda n: drawn.append(original(n)) or drawn[-1]  # type: ignore
     fit(model, make_batches(2), [AfterBatch(lambda model: None)])

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules.parts import (
+    ADA,
     R1,
+    R2,
     Augment,
     Consistency,
     FlipAndShift,
+    InOrder,
     LatentConsistency,
     LazyPenalty,
     LeCam,
@@ -100,6 +103,13 @@ def test_consistency_compares_logits_with_those_of_changed_images(fake_weight: f
     term = Consistency(10.0, fake_weight, Tripled())(turn)
     assert term.item() == pytest.approx(10.0 * (6 - 2) ** 2 + fake_weight * (9 - 3) ** 2)
     assert len(shown) == (4 if fake_weight else 3), "no pass more than the mathematics needs"
+
+
+def test_consistency_refuses_an_augmentation_that_learns() -> None:
+    for augment in (ADA(), InOrder([FlipAndShift(), ADA()])):
+        with pytest.raises(UserError, match=r"`augment` of Consistency .* give ADA a `p`"):
+            Consistency(augment=augment)
+    Consistency(augment=ADA(p=0.5))
 
 
 def test_both_logits_of_consistency_have_gradients() -> None:
@@ -244,7 +254,9 @@ def test_a_sum_adds_all_that_its_penalties_say() -> None:
     assert both(turn).item() == pytest.approx(5.0)
     assert sum(both.of_generator(nn.Identity(), CLASSES, CLASSES, images(1.0))).item() == 6.0
     assert [loss.item() for loss in both.lazy(turn)] == pytest.approx([4.0])
-    assert both.step_share == 4 / 5
+    assert both.step_share == pytest.approx(4 / 5)
+    lazies = [LazyPenalty(Step(1.0), 4), LazyPenalty(Step(1.0), 2)]
+    assert SumOfPenalties(lazies).step_share == pytest.approx(1 / (1 + 1 / 4 + 1 / 2))
     with pytest.raises(UserError, match="`penalties` must name at least one"):
         SumOfPenalties([])
 
@@ -259,6 +271,33 @@ def test_a_lazy_penalty_is_due_at_every_kth_update() -> None:
     assert due == [[pytest.approx(6.0)], [], [], [pytest.approx(6.0)], [], [], [pytest.approx(6.0)]]
     with pytest.raises(UserError, match="`every` of LazyPenalty must be at least 1, got 0"):
         LazyPenalty(R1(), 0)
+    with pytest.raises(UserError, match="`penalty` of LazyPenalty is lazy itself"):
+        LazyPenalty(SumOfPenalties([R1(), LazyPenalty(R2())]))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "shown"),
+    [
+        (R1(), [1.0]),
+        (R2(), [2.0]),
+        (SumOfPenalties([R1(), R2()]), [1.0, 2.0]),
+        (LeCam(), [1.0, 2.0]),
+    ],
+)
+def test_a_lazy_penalty_shows_no_more_than_it_penalises(
+    penalty: Penalty, shown: list[float]
+) -> None:
+    turn = turn_of(images(1.0), images(2.0))
+    seen: list[float] = []
+    original = turn.discriminator
+
+    def judge(shown: Tensor, classes: Tensor) -> Tensor:
+        seen.append(shown.mean().item())
+        return original(shown, classes)
+
+    turn.discriminator = judge
+    assert len([*LazyPenalty(penalty).lazy(turn)]) == 1
+    assert seen == pytest.approx([value / 6 for value in shown])
 
 
 def test_a_lazy_penalty_has_steps_of_its_own_that_are_not_counted() -> None:

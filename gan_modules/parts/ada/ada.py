@@ -88,6 +88,7 @@ class ADA(Augment):
         self.blit, self.geometry, self.colour = blit, geometry, colour
         self.filter, self.noise, self.cutout = filter, noise, cutout
         self.draws = Draws(multipliers)
+        self._real_images = 0
         self._stages = [do for groups, do in STAGES if any(multipliers[name] for name in groups)]
         if p is None:
             self.register_buffer("p_now", torch.tensor(0.0))
@@ -105,10 +106,21 @@ class ADA(Augment):
                 images = do(images, values)
             return images
 
+    @property
+    def adapts(self) -> bool:
+        """Whether p is found by logits."""
+        return self.control is not None
+
+    def real(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of real images, of which it has fewer logits if packed."""
+        self._real_images = len(images)
+        return super().real(images)
+
     def adapt(self, real_logits: Tensor) -> None:
-        """Let p follow the logits `[N]` of real images, unless it is given."""
+        """Let p follow the logits of real images, unless it is given."""
         if self.control is not None:
-            self.p_now.copy_(self.control(self.p_now, real_logits))
+            images = self._real_images or len(real_logits)
+            self.p_now.copy_(self.control(self.p_now, real_logits, images))
         self.observed = {"augment/p": self.p_now.clone()}
 
     def check(self, game: Game) -> None:

@@ -54,8 +54,8 @@ class SignControl(Part):
             self.register_buffer(name, torch.tensor(0.0))
 
     @torch.no_grad()
-    def forward(self, p: Tensor, real_logits: Tensor) -> Tensor:
-        """The next p (0-dim), from that of now and the logits `[N]` of real images."""
+    def forward(self, p: Tensor, real_logits: Tensor, images: int) -> Tensor:
+        """The next p (0-dim), from that of now and the logits of so many real images."""
         count = torch.full_like(p, len(real_logits))
         news = sum_over_ranks(torch.stack([real_logits.sign().sum(dtype=p.dtype), count]))
         self.signs += news[0]
@@ -64,7 +64,8 @@ class SignControl(Part):
         mean = self.signs / self.logits
         self.observed = {"augment/sign": mean}
         due = self.batches >= self.every_batches
-        step = (mean - self.target).sign() * self.logits / self.full_images
+        judged = self.logits * (images // len(real_logits))
+        step = (mean - self.target).sign() * judged / self.full_images
         for memory in (self.signs, self.logits, self.batches):
             memory *= ~due
         return torch.where(due, (p + step).clamp(0, self.max_p), p)
