@@ -4,20 +4,24 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.chunks import PixelFile
 from datamodules.classes import Classes, select_classes
 from datamodules.decode import Decoding
 from datamodules.decoding import naming_all
 from datamodules.images import conform
 from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules.prefetching import PrefetchingLoader
 from datamodules.prepared import prepared_images
 from datamodules.sources import Source
 from datamodules.wanted import Wanted
+from datamodules.windows import WindowShuffle, window_bytes
 from minmax.errors import UserError
 from minmax.values import Bytes, Values
 
@@ -61,6 +65,7 @@ class ImageDataModule(LightningDataModule, ABC):
     counted: ClassVar[bool] = False
     decoding: Decoding  # of a module with a source
     prepared: str | None = None  # its option: folder of the prepared sets
+    window_gb: float | None = 0  # its option: of a window of the training order; 0 means none
 
     def __init__(
         self,
@@ -94,6 +99,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.on_device = on_device
         self.mirror = mirror
         self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
+        self._mapped: dict[bool, PixelFile] = {}
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -223,6 +229,7 @@ class ImageDataModule(LightningDataModule, ABC):
         images = None if wanted is None else prepared_images(wanted)
         if wanted is None or images is None:
             return self.load(train)
+        self._mapped[train] = wanted.file
         return images, torch.tensor(wanted.labels)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -246,8 +253,19 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def _loader(self, train: bool) -> ResidentLoader:
         images, labels = self.split(train)
-        order = EpochShuffle(len(images), *self._sharing(len(images), train))
-        return self._loader_of(ResidentLoader, images, labels, order)
+        order = self._order(images, train)
+        file = self._mapped.get(train)
+        if file is None or images.device.type != "cpu":
+            return self._loader_of(ResidentLoader, images, labels, order)
+        return self._loader_of(partial(PrefetchingLoader, file), images, labels, order)
+
+    def _order(self, images: Tensor, train: bool) -> EpochShuffle:
+        """The order of a split: whole, or in windows; it doesn't depend on where the images lie."""
+        count, sharing = len(images), self._sharing(len(images), train)
+        window = window_bytes(images.nbytes, self.window_gb) if train else 0
+        if window:
+            return WindowShuffle(count, images.nbytes // count, window, *sharing)
+        return EpochShuffle(count, *sharing)
 
     def _sharing(self, size: int, train: bool) -> tuple[int, bool, int, int, int]:
         """The arguments of an order of `size` images, after their number.

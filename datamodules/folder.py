@@ -14,6 +14,7 @@ from datamodules.decoding import decode_files
 from datamodules.labels import AUTO
 from datamodules.listing import Files, list_images
 from datamodules.sources import Source
+from datamodules.windows import check_window
 from minmax.errors import UserError, files_named
 
 
@@ -55,6 +56,9 @@ class ImageFolder(ImageDataModule):
             this size already.
         prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
             `prepared` in the cache folder.
+        window_gb: GB of a window of the training order, for sets larger than memory
+            (`datamodules/windows.py`). None means 1 for sets of more than 16 GB, and no windows
+            for others; 0 means none.
 
     Raises:
         MissingError: `root` or a file doesn't exist, or there are no images.
@@ -77,6 +81,7 @@ class ImageFolder(ImageDataModule):
         labels: str = AUTO,
         crop: Crop = "centre",
         prepared: str | None = None,
+        window_gb: float | None = None,
     ) -> None:
         _check_background(background)
         if not 0 <= val_fraction < 1:
@@ -87,7 +92,9 @@ class ImageFolder(ImageDataModule):
         if crop not in CROPS:
             raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
         self.root, self.background, self.val_fraction = root, background, val_fraction
-        self.labels, self.crop, self.prepared = labels, crop, prepared
+        check_window(window_gb)
+        self.labels, self.crop = labels, crop
+        self.prepared, self.window_gb = prepared, window_gb
         with files_named():
             listing = list_images(Path(root).expanduser(), classes, labels)
         super().__init__(

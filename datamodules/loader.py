@@ -7,6 +7,8 @@ uninterrupted one, and two ranks together see those of a single rank.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any
 
 import numpy
 import torch
@@ -14,6 +16,8 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from minmax.values import Bytes, Values
+
+Indices = numpy.ndarray[Any, numpy.dtype[numpy.int64]]
 
 OF_FLIPS = 1
 """Sets their random numbers apart from those of the order."""
@@ -64,14 +68,19 @@ class EpochShuffle(Sampler[int]):
                 are shared out anew.
             seed: seed of the order; None means the sampler's.
         """
-        if self.shuffle:
-            # A pair: with `seed + epoch`, epoch 1 of seed 0 would be epoch 0 of seed 1.
-            pair = (self.seed if seed is None else seed, self.epoch)
-            order = numpy.random.default_rng(pair).permutation(self.size)[start:]
-        else:
-            order = numpy.arange(start, self.size)
+        order = self.shuffled(seed) if self.shuffle else numpy.arange(self.size)
+        order = order[start:]
         mine = order[self.rank :: self.world_size]
         return torch.from_numpy(mine[: self._share(len(order))].copy())
+
+    def random(self, seed: int | None = None) -> numpy.random.Generator:
+        """The random numbers of the current epoch's order; `seed` as for `indices`."""
+        # A pair: with `seed + epoch`, epoch 1 of seed 0 would be epoch 0 of seed 1.
+        return numpy.random.default_rng((self.seed if seed is None else seed, self.epoch))
+
+    def shuffled(self, seed: int | None = None) -> Indices:
+        """All images in the order of the current epoch; `seed` as for `indices`."""
+        return self.random(seed).permutation(self.size)
 
     def flips(self, seed: int | None = None) -> Tensor:
         """Return which images of the data set the current epoch flips, bool `[size]`, on the CPU.
@@ -166,14 +175,35 @@ class ResidentLoader:
         if resume is None or resume["epoch"] != epoch:
             resume = {"images": 0, "seed": self.sampler.seed}
         first, seed = resume["images"], resume["seed"]
-        order = self.sampler.indices(first, seed)
-        flips = self.sampler.flips(seed)[order].to(self.device) if self.mirror else None
-        indices = order.to(self._pixels.device)
-        for start in range(0, len(indices), self.batch_size):
-            seen = first + (start + self.batch_size) * self.sampler.world_size
+        seen = first
+        for batch in self.batches(first, seed):
+            seen += self.batch_size * self.sampler.world_size
             self._position = {"epoch": epoch, "images": seen, "seed": seed}
-            part = slice(start, start + self.batch_size)
-            yield self.batch(indices[part], None if flips is None else flips[part])
+            yield batch
+
+    def batches(self, first: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All batches of the sampler's current epoch after its first images, in the seed's order.
+
+        Args:
+            first: number of images that all ranks together have seen of it.
+            seed: of the order.
+        """
+        order = self.sampler.indices(first, seed)
+        flips = self._flips(order, seed)
+        for indices in self._cut(order.to(self._pixels.device)):
+            yield self.batch(indices, next(flips))
+
+    def _flips(self, order: Tensor, seed: int) -> Iterator[Tensor | None]:
+        """For each batch, which images are flipped, on the device of the batches."""
+        if not self.mirror:
+            return repeat(None)
+        flips = self.sampler.flips(seed)[order].to(self.device)
+        return self._cut(flips)
+
+    def _cut(self, order: Tensor) -> Iterator[Tensor]:
+        """Cut into batches."""
+        starts = range(0, len(order), self.batch_size)
+        return (order[start : start + self.batch_size] for start in starts)
 
     def batch(self, indices: Tensor, flips: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Images float32 `[B, C, H, W]` and labels int64 `[B]`.
@@ -185,10 +215,13 @@ class ResidentLoader:
         """
         # Copied to the device as stored, uint8 say, and float only there: a quarter of the bytes.
         pixels = self._pixels.index_select(0, indices).to(self.device, non_blocking=True)
+        labels = self.labels.index_select(0, indices).to(self.device, non_blocking=True)
+        return self._shown(pixels, flips), labels
+
+    def _shown(self, pixels: Tensor, flips: Tensor | None) -> Tensor:
         if flips is not None:
             pixels = flipped(pixels, flips)
-        images = self.values.shown(pixels.permute(0, 3, 1, 2))
-        return images, self.labels.index_select(0, indices).to(self.device, non_blocking=True)
+        return self.values.shown(pixels.permute(0, 3, 1, 2))
 
     def state_dict(self) -> dict[str, int]:
         """Return the epoch, its images yielded so far over all ranks, and the order's seed."""

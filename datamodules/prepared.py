@@ -14,7 +14,6 @@ import errno
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from datamodules.chunks import PixelFile
 from datamodules.description import DamagedError, Description
 from datamodules.mapping import mapped
 from datamodules.preparing import prepare
@@ -57,7 +56,7 @@ def prepared_images(wanted: Wanted) -> Tensor | None:
         if error.errno not in FULL:
             raise
         raise UserError(
-            f"there is no room for {_bytes(wanted) / 1e9:.3g} GB of prepared images in "
+            f"there is no room for {wanted.file.bytes / 1e9:.3g} GB of prepared images in "
             f"{home_of_sets(wanted.folder)} ({error.strerror}): make room (`python cli.py prepare "
             "--list` shows what lies there), or name another folder by `prepared`, or set "
             "MINMAX_CACHE"
@@ -65,10 +64,6 @@ def prepared_images(wanted: Wanted) -> Tensor | None:
     if images is None:
         raise UserError(f"{wanted.home} was made, and can't be read ({damage}): check the disk")
     return images
-
-
-def _bytes(wanted: Wanted) -> int:
-    return PixelFile(wanted.home, wanted.shape).bytes
 
 
 def _opened(wanted: Wanted) -> tuple[Tensor | None, str]:

@@ -16,6 +16,7 @@ from datamodules.decode import Decoding
 from datamodules.decoding import decode_files
 from datamodules.downloads import TorchvisionDataModule
 from datamodules.sources import SourceOfFiles
+from datamodules.windows import check_window
 
 
 class MNIST(TorchvisionDataModule):
@@ -152,11 +153,13 @@ class CelebA(_ColourSet):
         on_device: bool = True,
         mirror: bool = False,
         prepared: str | None = None,
+        window_gb: float | None = None,
     ) -> None:
         super().__init__(
             root, image_size, grayscale, batch_size, classes, download, on_device, mirror
         )
-        self.prepared = prepared
+        check_window(window_gb)
+        self.prepared, self.window_gb = prepared, window_gb
         self.decoding = Decoding(image_size, self.channels)
         self._files: dict[bool, SourceOfFiles] = {}
 

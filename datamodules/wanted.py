@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from datamodules.chunks import PixelFile
 from datamodules.decode import Decoding
+from datamodules.description import PIXELS
 from datamodules.names import printable
 from datamodules.sources import Source
 from minmax.errors import UserError
@@ -67,6 +69,11 @@ class Wanted:
     def home(self) -> Path:
         """The set's folder."""
         return home_of_sets(self.folder) / f"{self.data}-{self.key[:20]}"
+
+    @property
+    def file(self) -> PixelFile:
+        """Its file of pixels."""
+        return PixelFile(self.home / PIXELS, self.shape)
 
 
 def home_of_sets(folder: str | None) -> Path:

@@ -18,8 +18,8 @@ class Stamp(NamedTuple):
     changed_ns: int
 
     def line(self) -> str:
-        """The stamp as text."""
-        return f"{self.path} {self.size} {self.changed_ns}"
+        """The stamp as text, without the folder: the file may move."""
+        return f"{os.path.basename(self.path)} {self.size} {self.changed_ns}"
 
 
 def stamp_of(path: str | Path) -> Stamp:

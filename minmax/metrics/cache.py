@@ -15,14 +15,18 @@ from minmax.paths import cache_folder
 
 Tensors = dict[str, Tensor]
 
+PART = 4096
+
 
 def fingerprint(*tensors: Tensor) -> str:
     """SHA-256 of the tensors' types, shapes and values, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for tensor in tensors:
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{values.dtype} {tuple(values.shape)};".encode())
-        digest.update(values.view(-1).view(torch.uint8).numpy().data)
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())
+        # Part by part: a mapped set may be larger than memory.
+        for part in torch.split(tensor.detach(), PART) if tensor.dim() else [tensor.detach()]:
+            values = part.cpu().contiguous()
+            digest.update(values.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

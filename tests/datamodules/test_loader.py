@@ -1,13 +1,21 @@
 """The order of the images, their normalisation, and the shards of several ranks."""
 
+import threading
 from collections.abc import Iterable
 from itertools import chain
+from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from datamodules import windows
+from datamodules.chunks import PixelFile
 from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules.mapping import mapped
+from datamodules.prefetching import PrefetchingLoader
+from datamodules.windows import WindowShuffle
 
 
 def numbered(count: int, channels: int = 1) -> torch.Tensor:
@@ -212,3 +220,86 @@ def test_flips_change_neither_the_order_nor_images_if_off() -> None:
     assert not any(sides(off).values())
     assert epoch_of(on, 1) == epoch_of(off, 1)
     assert next(iter(on))[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def windowed(size: int = 103, batch: int = 4, **options: int) -> WindowShuffle:
+    """Blocks of 5 images, windows of 3 blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "BLOCK_BYTES", 59)
+        given = {"shuffle": True, "seed": 0, "rank": 0, "world_size": 1, **options}
+        return WindowShuffle(size, 10, 170, batch, *given.values())
+
+
+def test_windows_hold_whole_blocks_and_an_epoch_every_image() -> None:
+    sampler = windowed()
+    order = sampler.shuffled()
+    assert sorted(order) == [*range(103)]
+    seen = 0
+    for blocks in sampler.windows():
+        held = sorted(order[seen : seen + 15 - 2 * (20 in blocks)])
+        assert len(blocks) <= 3
+        assert held == sorted(i for b in blocks for i in range(5 * b, min(5 * b + 5, 103)))
+        seen += len(held)
+    inside = [order[:15].tolist(), sorted(order[:15])]
+    assert inside[0] != inside[1], "images are shuffled within a window"
+    other = windowed()
+    other.set_epoch(1)
+    assert other.shuffled().tolist() != order.tolist()
+    assert windowed(seed=1).shuffled().tolist() != order.tolist()
+
+
+def test_ranks_and_resumed_epochs_share_windows_as_one_rank_does() -> None:
+    alone = windowed(batch=8).indices().tolist()
+    ranks = [windowed(batch=4, rank=rank, world_size=2).indices().tolist() for rank in range(2)]
+    for start in range(0, len(alone), 8):
+        parts = [part[start // 2 : start // 2 + 4] for part in ranks]
+        assert sorted(joined(parts)) == sorted(alone[start : start + 8])
+    assert windowed(batch=8).indices(start=32).tolist() == alone[32:]
+
+
+@pytest.mark.parametrize(
+    ("stored", "window_gb", "window"),
+    [(16e9, None, 0), (16.1e9, None, 1e9), (16.1e9, 0, 0), (3e9, 2, 2e9), (2e9, 2, 0)],
+)
+def test_the_window_depends_on_the_set_and_the_option_alone(
+    stored: float, window_gb: float | None, window: float
+) -> None:
+    assert windows.window_bytes(int(stored), window_gb) == window
+
+
+@pytest.mark.parametrize("kind", ["whole", "windows"])
+def test_prefetched_batches_are_those_from_memory(tmp_path: Path, kind: str) -> None:
+    """Also after an interruption in the middle of an epoch, and in the next epoch."""
+    file = PixelFile(tmp_path / "images.npy", (103, 2, 3, 3))
+    file.allocate()
+    stored = numpy.random.default_rng(0).integers(0, 256, file.shape, dtype=numpy.uint8)
+    numpy.save(file.path, stored)
+    images, labels = mapped(file), torch.arange(103)
+    assert images.permute(0, 2, 3, 1).numpy().tolist() == stored.tolist()
+
+    def order() -> EpochShuffle:
+        return windowed(seed=5) if kind == "windows" else EpochShuffle(103, 4, seed=5)
+
+    plain = ResidentLoader(images.clone(), labels, 4, order(), mirror=True)
+    ahead = PrefetchingLoader(file, images, labels, 4, order(), mirror=True)
+    for epoch in (3, 4):
+        for loader in (plain, ahead):
+            loader.sampler.set_epoch(epoch)
+        pairs = [*zip(plain, ahead, strict=True)]
+        assert len(pairs) == 25
+        for (left, these), (right, those) in pairs:
+            assert left.equal(right)
+            assert these.equal(those)
+            assert right.is_contiguous(memory_format=torch.channels_last)
+    if kind == "windows":
+        assert ahead.ahead is not None
+        assert ahead.ahead.bytes >= stored.nbytes
+    rest = PrefetchingLoader(file, images, labels, 4, order(), mirror=True)
+    stopped = iter(ahead)
+    for _ in range(7):
+        next(stopped)
+    rest.load_state_dict(ahead.state_dict())
+    stopped.close()
+    rest.sampler.set_epoch(4)
+    assert all(one[0].equal(two[1][0]) for one, two in zip(rest, pairs[7:], strict=True))
+    assert not [t for t in threading.enumerate() if t.name.startswith(("batches", "windows"))]
