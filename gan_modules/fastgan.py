@@ -4,10 +4,10 @@ The generator draws each image at two sizes and the discriminator judges both. I
 real images from its maps, so that these keep what the images show (section 3.2). The hinge has a
 margin of its own for each logit, as in the authors' code.
 
-Deviations from the paper: decoders are compared with the images by the mean absolute difference,
-where the paper has LPIPS, a distance that needs a trained network; overwrite `FastGAN.difference`
-for another one. Both sizes of an image are changed by the same draws, also those of a generated
-one. Real small images are means of 2x2 pixels. The generator's update draws the augmentation anew.
+Deviations from the paper: without `distance` decoders are compared with the images by the mean
+absolute difference, since LPIPS, the paper's distance, needs a trained network. Both sizes of an
+image are changed by the same draws, also those of a generated one. Real small images are means of
+2x2 pixels. The generator's update draws the augmentation anew.
 """
 
 from typing import Any, cast
@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d, l1_loss
 from gan_modules.base import Batch, GANModule, at_least
 from gan_modules.networks import FastGANDiscriminator, FastGANGenerator
 from gan_modules.networks.fastgan import Seen, quarter
-from gan_modules.parts import DiffAugment, Hinge
+from gan_modules.parts import DiffAugment, Hinge, PerceptualDistance
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -40,8 +40,9 @@ class FastGAN(GANModule):
     Args:
         augment: change of all images that the discriminator sees, the same one at both sizes; none
             means no change. Paper: colour and translation.
-        reconstruction_weight: weight of the decoders' loss, a sum of three mean absolute
-            differences of pixels in [-1, 1]. 0 is off.
+        reconstruction_weight: weight of the decoders' loss, a sum of three distances. 0 is off.
+        distance: of the decoders' images from what they should be; none means the mean absolute
+            difference of pixels in [-1, 1]. Paper: LPIPS.
         **shared: options of all variants.
 
     Raises:
@@ -54,6 +55,7 @@ class FastGAN(GANModule):
         self,
         augment: DiffAugment | None = None,
         reconstruction_weight: float = 1.0,
+        distance: PerceptualDistance | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -71,9 +73,13 @@ class FastGAN(GANModule):
         self.game = Hinge()
         self.augment = augment or DiffAugment(colour=False, translation=False, cutout=False)
         self.reconstruction_weight = reconstruction_weight
+        self.distance = distance
 
     def difference(self, drawn: Tensor, images: Tensor) -> Tensor:
-        """Mean absolute difference of images `[N, C, H, W]` from those that they should be."""
+        """Mean distance of images `[N, C, H, W]` from those that they should be."""
+        if self.distance is not None:
+            perceived: Tensor = self.distance(drawn, images)
+            return perceived
         return l1_loss(wide(drawn), wide(images))
 
     def reconstruction(self, seen: Seen, images: Tensor, small: Tensor) -> Tensor:

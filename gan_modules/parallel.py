@@ -51,6 +51,15 @@ def std_over_ranks(values: Tensor) -> Tensor:
     return std.to(values.dtype)
 
 
+def zero_of(network: nn.Module) -> Tensor:
+    """0 as a function of all weights of a network.
+
+    Added to a loss it gives each weight a gradient, for which other ranks wait.
+    """
+    weights = (weight for weight in network.parameters() if weight.requires_grad)
+    return torch.stack([0.0 * weight.sum() for weight in weights]).sum()
+
+
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all ranks, on GPUs and on CPUs (which torch's own refuses).
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_modules.base import Batch, GANModule
+from gan_modules.parallel import zero_of
 from gan_modules.parts import (
     R1,
     Augment,
@@ -118,7 +119,8 @@ class StyleGAN2(GANModule):
                 if self.path_length.due(before + update):
                     styles = self.styles(self.sample_latent(len(real)), asked)
                     optimizer_g.zero_grad()
-                    self.manual_backward(self.path_length(synthesis, styles))
+                    term = self.path_length(synthesis, styles)
+                    self.manual_backward(term + zero_of(self.generator))
                     optimizer_g.step()
             self.observed["loss/generator"] = loss_g
 

@@ -20,7 +20,8 @@ class MinibatchStd(nn.Module):
     r + R, r + 2 R, ...
 
     Args:
-        group: images a group, a divisor of the batch size. StyleGAN2: 4 (32 on CIFAR-10).
+        group: images a group, a divisor of the batch size; a smaller batch is one group. StyleGAN2:
+            4 (32 on CIFAR-10).
     """
 
     compares_images = True
@@ -38,12 +39,13 @@ class MinibatchStd(nn.Module):
             UserError: N is no multiple of `group`.
         """
         count, _, height, width = maps.shape
-        if count % self.group:
+        group = min(self.group, count)
+        if count % group:
             raise UserError(
-                f"MinibatchStd compares {self.group} images, and is shown {count}: choose a "
+                f"MinibatchStd compares {group} images, and is shown {count}: choose a "
                 "`batch_size` (per device) that is a multiple of `group`"
             )
-        groups = wide(maps).unflatten(0, (self.group, -1))  # type: ignore[no-untyped-call]
+        groups = wide(maps).unflatten(0, (group, -1))  # type: ignore[no-untyped-call]
         std = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
-        channel = std.to(maps.dtype).repeat(self.group).view(-1, 1, 1, 1)
+        channel = std.to(maps.dtype).repeat(group).view(-1, 1, 1, 1)
         return torch.cat([maps, channel.expand(-1, 1, height, width)], dim=1)

@@ -177,7 +177,9 @@ class R3GANGenerator(Generator):
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, H, W]`, unbounded."""
         if self.embedding is not None:
             latent = torch.cat([latent, self.embedding(classes)], dim=1)
-        maps = self.first(self.basis(self.project(latent)))
+        with without_autocast(latent):  # bfloat16 would round the latents to 8 bits
+            maps = self.basis(self.project(wide(latent)))
+        maps = self.first(maps)
         for narrow, stage in zip(self.narrowings, self.stages, strict=True):
             maps = stage(filtered_up(narrow(maps)))
         images: Tensor = self.last(maps)

@@ -30,6 +30,7 @@ from gan_modules.parts.penalties import (
     GradientPenalty,
 )
 from gan_modules.parts.penalty import LazyPenalty, NoPenalty, Penalty, SumOfPenalties
+from gan_modules.parts.perceptual import PerceptualDistance
 from gan_modules.parts.schedules import (
     CosineSchedule,
     ExponentialSchedule,
@@ -81,6 +82,7 @@ __all__ = [
     "Part",
     "PathLength",
     "Penalty",
+    "PerceptualDistance",
     "RelativisticAverage",
     "RelativisticPairing",
     "Schedule",

@@ -227,6 +227,7 @@ class ApproximateR1(SlopePenalty):
             raise UserError(f"`std` of {type(self).__name__} must be above 0, got {std}")
         if not 0 < share <= 1:
             raise UserError(f"`share` of {type(self).__name__} must lie in (0, 1], got {share}")
+        self._compares = False
         self.gamma = gamma
         self.std = std
         self.share = share
@@ -235,7 +236,8 @@ class ApproximateR1(SlopePenalty):
     def check(self, discriminator: nn.Module) -> None:
         """Refuse batch norm, and dropout, whose draws differ between the two passes."""
         super().check(discriminator)
-        layers = discriminator.modules()
+        layers = [*discriminator.modules()]
+        self._compares = any(getattr(layer, "compares_images", False) for layer in layers)
         if any(isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p for layer in layers):
             exact = type(self).__name__.removeprefix("Approximate")
             raise UserError(
@@ -254,10 +256,12 @@ class ApproximateR1(SlopePenalty):
         judgements = max(1, round(self.share * len(logits)))
         count = judgements * len(images) // len(logits)  # several images a logit if packed
         images, classes, logits = images[:count].detach(), classes[:count], logits[:judgements]
-        mixed = torch.is_autocast_enabled(images.device.type)
+        again = torch.is_autocast_enabled(images.device.type)
+        # A share of a batch, whose images are compared, is another batch.
+        again = again or (self._compares and self.share < 1)
         with torch.autocast(images.device.type, enabled=False):
             images = wide(images)
-            if mixed:
+            if again:
                 logits = turn.discriminator(images, classes)
             moved = turn.discriminator(images + self.std * torch.randn_like(images), classes)
             squares = ((moved - logits) / self.std).square().mean()

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from gan_modules.parallel import zero_of
 from gan_modules.parts.part import Part
 from gan_modules.parts.turn import BOTH, Turn
 from minmax.errors import UserError
@@ -179,8 +180,7 @@ class LazyPenalty(Penalty):
             again.judge_kinds(self.penalty.kinds)
             term = self.every * self.penalty(again)
             if isinstance(turn.discriminator, nn.Module):
-                # The zeros give each weight a gradient, for which other ranks wait.
-                term = term + sum(0.0 * weight.sum() for weight in turn.discriminator.parameters())
+                term = term + zero_of(turn.discriminator)
             yield term
 
     def after(self, discriminator: nn.Module) -> None:

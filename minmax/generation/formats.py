@@ -22,6 +22,9 @@ class Drawing(nn.Module):
     def __init__(self, model: GANModule) -> None:
         super().__init__()
         self.network = copy.deepcopy(model.drawing_network).eval().requires_grad_(False)
+        for layer in self.network.modules():
+            if hasattr(layer, "fused"):  # as many groups as images, which a graph can't have
+                layer.fused = False  # type: ignore[assignment]  # the same images
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images `[N, C, H, W]` in [-1, 1]; an unconditional generator needs no labels."""

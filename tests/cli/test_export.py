@@ -21,6 +21,7 @@ from gan_modules.networks import (
     DCGAN96Generator,
     FCGenerator,
     R3GANGenerator,
+    SAGANGenerator,
     StackedGenerator,
     StyleGAN2Generator,
 )
@@ -38,7 +39,11 @@ NETWORKS = {
     "ACGAN32Generator": (ACGAN32Generator, 32),
     "StackedGenerator": (StackedGenerator, 16),
     "R3GANGenerator": (partial(R3GANGenerator, width=8), 32),
-    "StyleGAN2Generator": (partial(StyleGAN2Generator, base=64, width=8, conditional=True), 32),
+    "SAGANGenerator": (partial(SAGANGenerator, width=8), 32),
+    "StyleGAN2Generator": (
+        partial(StyleGAN2Generator, base=64, width=8, conditional=True, fused=True),
+        32,
+    ),
 }
 # What the cards' lines come to where this project is not to be had.
 ALONE = """

@@ -355,6 +355,22 @@ def test_p_is_the_share_of_images_that_each_group_touches() -> None:
         assert touched == pytest.approx(1 - spared, abs=0.03)
 
 
+@pytest.mark.parametrize("transform", ["quarter_turns", "flip", "luma_flip"])
+def test_the_data_can_be_told_below_p_1(transform: str) -> None:
+    """A transform of a finite group mixes its orders; the mixing has an inverse unless p is 1.
+
+    Its eigenvalues are 1 and 1 - p (Karras et al. 2020, appendix C).
+    """
+    for p in (0.5, 0.8, 1.0):
+        draws = Draws(EVERYTHING)(torch.zeros(40_000, 1, 1, 1), torch.tensor(p))
+        values = draws[transform][:, 0].long()
+        size = 4 if transform == "quarter_turns" else 2
+        shares = values.bincount(minlength=size) / len(values)
+        mixing = torch.stack([shares.roll(turned) for turned in range(size)])
+        magnitudes = torch.linalg.eigvals(mixing).abs().sort().values
+        assert magnitudes.tolist() == pytest.approx([1 - p] * (size - 1) + [1.0], abs=0.02)
+
+
 def test_each_image_is_drawn_for_itself() -> None:
     images = torch.randn(1, 3, 8, 8).expand(16, -1, -1, -1)
     ada = ADA(p=1.0)

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 from contextlib import nullcontext
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,7 @@ from gan_modules.parts import (  # noqa: E402
     LazyPenalty,
     LeCam,
     Orthogonal,
+    PathLength,
     SumOfPenalties,
 )
 from tests.cli.processes import Command  # noqa: E402
@@ -158,6 +160,7 @@ CASES: dict[str, tuple[type[GANModule], dict[str, Any]]] = {
             "discriminator": partial(StyleGAN2Discriminator, base=32, width=8),
             "image_size": 32,
             "penalty": LazyPenalty(R1(1.0), 2),
+            "path_length": PathLength(every=2, share=1.0),
         },
     ),
     "WGANGP": (
@@ -175,7 +178,7 @@ NO_BATCH_NORM = ("GAN without batch norm", "R3GAN", "StyleGAN2")
 
 def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
     """Train on these rows of six batches of eight images, with these rows of all random draws."""
-    variant, arguments = CASES[case]
+    variant, arguments = deepcopy(CASES[case])  # parts remember
     batches = [(images[ranks], labels[ranks]) for images, labels in make_batches(6)]
     if size := arguments.get("image_size"):
         batches = [(nn.functional.interpolate(i, size), labels) for i, labels in batches]
@@ -184,6 +187,7 @@ def train(case: str, ranks: slice, **options: Any) -> dict[str, Tensor]:
         draw = getattr(torch, name)
         whole = lambda count, *rest, draw=draw, **kind: draw(8, *rest, **kind)[ranks]  # noqa: E731
         patch.setattr(torch, name, whole)
+    patch.setattr(torch, "randn_like", lambda like: torch.randn(*like.shape, dtype=like.dtype))
     patch.setattr(
         torch,
         "randint",

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks import Critic32, DCGAN32Discriminator, FCDiscriminator
+from gan_modules.networks import (
+    Critic32,
+    DCGAN32Discriminator,
+    FCDiscriminator,
+    StyleGAN2Discriminator,
+)
 from gan_modules.parallel import std_over_ranks
 from gan_modules.parts import (
     DRAGAN,
@@ -331,6 +336,38 @@ def test_differences_refuse_dropout() -> None:
             SumOfPenalties([penalty]).check(FCDiscriminator(1, 8, 1))
         penalty.check(FCDiscriminator(1, 8, 1, dropout=0.0))
     R1().check(FCDiscriminator(1, 8, 1))
+
+
+@pytest.mark.parametrize("kind", [ApproximateR1, ApproximateR2])
+def test_under_autocast_the_difference_is_one_of_float32(kind: type[ApproximateR1]) -> None:
+    """In bfloat16 sigma is lost among the digits."""
+    linear, penalty = nn.Linear(60, 1), kind(2.0, 1e-3)
+
+    def judge(images: Tensor, classes: Tensor) -> Tensor:
+        return linear(images.flatten(1)).squeeze(1)
+
+    terms = []
+    for mixed in (False, True):
+        torch.manual_seed(5)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            terms.append(penalty(watched(penalty, judge)).item())
+    assert terms[1] == pytest.approx(terms[0], rel=0.02)
+
+
+def test_a_share_of_compared_images_is_compared_with_itself() -> None:
+    """Its groups are not those of the whole batch."""
+    torch.manual_seed(0)
+    discriminator = StyleGAN2Discriminator(1, 32, 1, base=64, width=8)
+    images = torch.randn(8, 1, 32, 32) * torch.arange(1, 9).view(-1, 1, 1, 1)
+    none = torch.zeros(8, dtype=torch.int64)
+    terms = []
+    for share in (1.0, 0.5):
+        penalty = ApproximateR1(2.0, 1e-3, share)
+        penalty.check(discriminator)
+        turn = Turn(discriminator, nn.Identity(), images, none, images, images, none)
+        turn.judge()
+        terms.append(penalty(turn).item())
+    assert terms[1] < 100 * terms[0]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.1])

@@ -1,8 +1,12 @@
 """R3GAN: its networks against the paper's table, resampling against SciPy, and its updates."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import scipy.signal
 import torch
+import yaml
 from torch import Tensor, nn
 
 from gan_modules import R3GAN
@@ -105,6 +109,71 @@ def test_each_block_begins_as_the_identity() -> None:
     assert generator.embedding.weight.std().item() == pytest.approx(10**-0.5, rel=0.1)
 
 
+def test_a_block_is_its_formula() -> None:
+    torch.manual_seed(0)
+    block, maps = R3GANBlock(8, 4), torch.randn(2, 8, 5, 5)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    (one, two), (three, four), five = (
+        [*layer.parameters()] for layer in (block.first, block.second, block.third)
+    )
+    inner = nn.functional.leaky_relu(nn.functional.conv2d(maps, one, two), 0.2)
+    inner = nn.functional.conv2d(inner, three, four, padding=1, groups=4)
+    whole = maps + nn.functional.conv2d(nn.functional.leaky_relu(inner, 0.2), *five)
+    torch.testing.assert_close(block(maps), whole)
+
+
+def test_the_logit_of_a_class_is_a_product() -> None:
+    discriminator = R3GANDiscriminator(1, 32, 3, width=16, conditional=True)
+    found: list[Tensor] = []
+    discriminator.linear.register_forward_hook(lambda *call: found.append(call[2]))
+    classes = torch.tensor([0, 1, 2, 0])
+    logits = discriminator(torch.randn(4, 1, 32, 32), classes)
+    assert discriminator.embedding is not None
+    torch.testing.assert_close(logits, (found[0] * discriminator.embedding(classes)).sum(1))
+
+
+PRESETS = {  # batch; lr, gamma and burn-in in M; half-life; p at the end
+    "r3gan_stacked": (512, (2e-4, 2e-4), (1.0, 0.1), 2, 0.5, None),
+    "r3gan_cifar10": (512, (2e-4, 5e-5), (0.05, 0.005), 20, 5.0, 0.55),
+    "r3gan64_folder": (256, (2e-4, 5e-5), (2.0, 0.2), 20, 0.5, 0.3),
+    "r3gan256_folder": (256, (2e-4, 5e-5), (150.0, 15.0), 20, 0.5, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_the_papers(name: str) -> None:
+    batch, rates, gammas, burn_in, half_life, p = PRESETS[name]
+    text = (Path(__file__).parents[2] / "configs" / f"{name}.yaml").read_text()
+    options = yaml.safe_load(text)
+    model, data = options["model"]["init_args"], options["data"]["init_args"]
+    assert data["batch_size"] == batch
+    for network in ("generator", "discriminator"):
+        schedule = model[f"{network}_schedule"]["init_args"]
+        assert cosine(schedule["beta2"]) == (0.9, 0.99, burn_in)
+        if rates[0] != rates[1]:
+            assert cosine(schedule["lr"]) == (*rates, burn_in)
+        optimizer = model[f"{network}_optimizer"]["init_args"]
+        assert (optimizer["lr"], optimizer["betas"]) == (rates[0], [0.0, 0.9])
+    for penalty in model["penalty"]["init_args"]["penalties"]:
+        assert cosine(penalty["init_args"]["gamma"]) == (*gammas, burn_in)
+    assert cosine(model["ema_half_life_images"]) == (0, half_life * 1e6, burn_in)
+    if p is None:
+        assert "augment" not in model
+    else:
+        augment = model["augment"]["init_args"]
+        assert cosine(augment["p"]) == (0, p, burn_in)
+        assert (augment["colour"], augment["cutout"]) == (0.5, 1.0)
+    assert data.get("mirror", False) is (p is not None)
+
+
+def cosine(options: dict[str, Any]) -> tuple[float, float, float]:
+    """Start, end and length in millions of images of a schedule."""
+    assert options["class_path"] == "gan_modules.parts.CosineSchedule"
+    values = options["init_args"]
+    return values["start"], values["end"], values["images"] / 1e6
+
+
 def test_resampling_is_a_direct_convolution() -> None:
     maps = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     kernel = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64)] * 2)
@@ -122,6 +191,7 @@ def test_resampling_is_a_direct_convolution() -> None:
 
 def test_the_smallest_maps_are_float32_under_autocast() -> None:
     seen: dict[int, set[torch.dtype]] = {}
+    projected: list[torch.dtype] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor], maps: Tensor) -> None:
         seen.setdefault(maps.shape[-1], set()).add(maps.dtype)
@@ -134,10 +204,12 @@ def test_the_smallest_maps_are_float32_under_autocast() -> None:
         for block in network.modules():
             if isinstance(block, R3GANBlock):
                 block.second.register_forward_hook(note)
+    generator.project.register_forward_hook(lambda *call: projected.append(call[2].dtype))
     classes = torch.arange(3)
     with torch.autocast("cpu", torch.bfloat16):
         logits = discriminator(generator(torch.randn(3, 8), classes), classes)
     assert logits.dtype == torch.float32
+    assert projected == [torch.float32]
     half = {torch.bfloat16}
     assert seen == {4: {torch.float32}, 8: half, 16: half, 32: half}
 

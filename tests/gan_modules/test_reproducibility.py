@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.networks import Critic32, DCGAN32Discriminator, DCGAN32Generator
+from gan_modules.networks.spectral import SpectralLinear
 from gan_modules.parts import CrossEntropy, InstanceNoise, LabelFlips, SoftLabels
 from tests.gan_modules.helpers import (
     VARIANTS,
     AfterBatch,
+    TinyDiscriminator,
     TinyImages,
     copied,
     equal,
@@ -31,8 +33,16 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+class Normalised(TinyDiscriminator):
+    """Has spectral norm, whose vectors move with each pass."""
+
+    def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+        super().__init__(channels, image_size, num_classes)
+        self.layers[1] = SpectralLinear(channels * image_size**2, 8)
+
+
 def tricks(variant: type[GANModule]) -> dict[str, Any]:
-    """All that draws random numbers, and averages."""
+    """All that draws random numbers, averages, and spectral norm."""
     options: dict[str, Any] = {"ema_half_life_images": [30, 300], "ema_widths": [0.1]}
     if variant is WGANGP:
         return options | {"discriminator_steps": 2}
@@ -41,6 +51,7 @@ def tricks(variant: type[GANModule]) -> dict[str, Any]:
         "augment": InstanceNoise(0.3, anneal_images=60, on_real=True),
         "discriminator_steps": 2,
         "generator_steps": 2,
+        **({"discriminator": Normalised} if variant is GAN else {}),
     }
 
 

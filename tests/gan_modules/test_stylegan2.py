@@ -11,7 +11,16 @@ from torch.nn.functional import conv2d, leaky_relu
 
 from gan_modules import StyleGAN2
 from gan_modules.networks import StyleGAN2Discriminator, StyleGAN2Generator
-from gan_modules.networks.stylegan2 import EqualConv2d, EqualLinear, Mapping, ModulatedConv2d
+from gan_modules.networks.minibatch_std import MinibatchStd
+from gan_modules.networks.resampled import filtered_up
+from gan_modules.networks.stylegan2 import (
+    DownStage,
+    EqualConv2d,
+    EqualLinear,
+    Mapping,
+    ModulatedConv2d,
+    ToImage,
+)
 from gan_modules.parts import R1, LazyPenalty, NoPenalty, PathLength, RelativisticAverage
 from minmax.errors import UserError
 from tests.gan_modules.helpers import TinyGenerator, fit, make_batches, make_model
@@ -132,6 +141,52 @@ def test_the_discriminator_filters_before_it_halves() -> None:
     torch.testing.assert_close(one(maps)[0, 0], one.weight.item() * blurred[2:-1:2, 2:-1:2])
 
 
+def test_the_way_around_a_stage_keeps_the_variance() -> None:
+    torch.manual_seed(0)
+    stage, maps = DownStage(4, 6, residual=True), torch.randn(2, 4, 8, 8)
+    assert stage.skip is not None
+    inner = stage.activation(stage.second(stage.activation(stage.first(maps))))
+    torch.testing.assert_close(stage(maps), (inner + stage.skip(maps)) * 0.5**0.5)
+
+
+def test_an_images_channels_are_sums_of_styled_maps() -> None:
+    """With the gain of an equalised rate, and without demodulation."""
+    torch.manual_seed(0)
+    layer, maps, style = ToImage(5, 3, 7), torch.randn(2, 5, 4, 4), torch.randn(2, 7)
+    torch.nn.init.normal_(layer.bias)
+    scaled = maps * layer.convolution.affine(style)[:, :, None, None]
+    sums = torch.einsum("oi,nihw->nohw", layer.convolution.weight[:, :, 0, 0], scaled)
+    torch.testing.assert_close(layer(maps, style), sums / 5**0.5 + layer.bias[:, None, None])
+
+
+def test_images_of_all_sizes_are_summed_and_noise_begins_at_0() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2Generator(6, 3, 32, 1, **SMALL)
+    assert all(layer.noise.strength == 0 for layer in generator.layers)
+    images: list[Tensor] = []
+    for layer in generator.images:
+        layer.register_forward_hook(lambda *call: images.append(call[2]))
+    whole = generator(torch.randn(2, 6), torch.zeros(2, dtype=torch.int64))
+    assert [image.shape[-1] for image in images] == [4, 8, 16, 32]
+    summed = images[0]
+    for image in images[1:]:
+        summed = filtered_up(summed) + image
+    torch.testing.assert_close(whole, summed)
+
+
+def test_the_logit_of_a_class_is_a_product_over_the_root_of_its_length() -> None:
+    torch.manual_seed(0)
+    discriminator = StyleGAN2Discriminator(1, 32, 3, **SMALL, conditional=True)
+    assert discriminator.mapping is not None
+    found: list[Tensor] = []
+    for layer in (discriminator.head, discriminator.mapping):
+        layer.register_forward_hook(lambda *call: found.append(call[2]))
+    logits = discriminator(torch.randn(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]))
+    assert found[0].shape == found[1].shape
+    width = found[0].shape[1]
+    torch.testing.assert_close(logits, (found[0] * found[1]).sum(1) / width**0.5)
+
+
 def test_the_mapping_sees_directions_alone() -> None:
     torch.manual_seed(0)
     mapping, latent, classes = Mapping(8, 3, 16, 2), torch.randn(5, 8), torch.arange(5) % 3
@@ -189,6 +244,9 @@ def test_the_path_length_of_a_linear_generator() -> None:
     assert term.item() == pytest.approx(4 * 2.0 * expected, rel=0.02)
     for _ in range(600):
         part(linear, styles[:50])
+    counts: list[int] = []
+    PathLength(share=0.25).double()(lambda w: counts.append(len(w)) or linear(w), styles[:40])
+    assert counts == [10], "of a share of the batch"
     assert part.average.item() == pytest.approx(mean, rel=0.05)
 
 
@@ -301,3 +359,5 @@ def test_terms_of_the_generator_are_added() -> None:
 def test_a_batch_that_groups_do_not_divide() -> None:
     with pytest.raises(UserError, match="compares 5 images, and is shown 8"):
         trained(1, discriminator=lambda *a: StyleGAN2Discriminator(*a, **SMALL, group=5))
+    maps = torch.randn(3, 2, 4, 4)
+    torch.testing.assert_close(MinibatchStd(32)(maps), MinibatchStd(3)(maps))
