@@ -9,13 +9,14 @@ from typing import ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from datamodules.chunks import PixelFile
 from datamodules.classes import Classes, select_classes
 from datamodules.decode import Decoding
 from datamodules.decoding import naming_all
-from datamodules.images import conform
+from datamodules.images import available_memory, conform
 from datamodules.loader import EpochShuffle, ResidentLoader
 from datamodules.prefetching import PrefetchingLoader
 from datamodules.prepared import prepared_images
@@ -263,6 +264,11 @@ class ImageDataModule(LightningDataModule, ABC):
         """The order of a split: whole, or in windows; it doesn't depend on where the images lie."""
         count, sharing = len(images), self._sharing(len(images), train)
         window = window_bytes(images.nbytes, self.window_gb) if train else 0
+        if train and not window and images.nbytes > available_memory():
+            rank_zero_info(
+                f"{images.nbytes / 1e9:.3g} GB of images exceed the memory: give "
+                "--data.init_args.window_gb 1 if the training waits for the disk (docs/data.md)."
+            )
         if window:
             return WindowShuffle(count, images.nbytes // count, window, *sharing)
         return EpochShuffle(count, *sharing)

@@ -27,6 +27,9 @@ class PrefetchingLoader(ResidentLoader):
         file: of the images.
         resident: arguments of `ResidentLoader`; the images are those of the mapped file.
         options: likewise.
+
+    Attributes:
+        ahead: what reads the windows of the latest epoch; None if the order has none.
     """
 
     def __init__(self, file: PixelFile, *resident: Any, **options: Any) -> None:
@@ -42,32 +45,35 @@ class PrefetchingLoader(ResidentLoader):
         """All batches of the sampler's current epoch after its first images; see the base class."""
         order, sampler = self.sampler.indices(first, seed), self.sampler
         flips, step = self._flips(order, seed), self.batch_size * sampler.world_size
-        if isinstance(sampler, WindowShuffle):
-            self.ahead = ReadAhead(self.file, sampler, seed)
+        ahead = ReadAhead(self.file, sampler, seed) if isinstance(sampler, WindowShuffle) else None
+        self.ahead = ahead
         pool, waiting = ThreadPoolExecutor(1, thread_name_prefix="batches"), deque[Any]()
         try:
             for indices in self._cut(order):
-                waiting.append(pool.submit(self._gather, indices.numpy(), first))
+                waiting.append(pool.submit(self._gather, indices.numpy(), first, ahead))
                 first += step
                 if len(waiting) > AHEAD:
                     yield self._finished(waiting.popleft(), next(flips))
             while waiting:
                 yield self._finished(waiting.popleft(), next(flips))
         finally:
-            if self.ahead is not None:
-                self.ahead.close()
+            if ahead is not None:
+                ahead.close()
             pool.shutdown(cancel_futures=True)
 
-    def _gather(self, indices: Any, first: int) -> tuple[Tensor, Tensor, Any]:
+    def _gather(
+        self, indices: Any, first: int, ahead: ReadAhead | None
+    ) -> tuple[Tensor, Tensor, Any]:
         """In the thread: pixels uint8 `[B, H, W, C]`, labels, and the event of their copy.
 
         Args:
             indices: of the images.
             first: position of all ranks' batch in the order.
+            ahead: reads the windows, if there are any.
         """
-        if self.ahead is not None:
+        if ahead is not None:
             last = first + self.batch_size * self.sampler.world_size - 1
-            self.ahead.reach(first, min(last, self.sampler.size - 1))
+            ahead.reach(first, min(last, self.sampler.size - 1))
         shape, pinned = (len(indices), *self._array.shape[1:]), self._stream is not None
         pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
         # NumPy's: torch's would start threads of its own beside those of the training.

@@ -76,6 +76,10 @@ class WindowShuffle(EpochShuffle):
         """Numbers of the blocks in each window of the current epoch; `seed` as for `indices`."""
         return self._windows(self.random(seed))
 
+    def next_window(self) -> Indices:
+        """Numbers of the blocks in the first window of the next epoch."""
+        return self._windows(numpy.random.default_rng((self.seed, self.epoch + 1)))[0]
+
     def shuffled(self, seed: int | None = None) -> Indices:
         """All images in the order of the current epoch; `seed` as for `indices`."""
         random = self.random(seed)
@@ -109,9 +113,7 @@ class ReadAhead:
         self._file, self._order = file, order
         self._windows = order.windows(seed)
         self._ends = [*accumulate(len(order.images(blocks)) for blocks in self._windows)]
-        order.epoch += 1
-        self._windows.append(order.windows(seed)[0])  # of the next epoch, which nothing waits for
-        order.epoch -= 1
+        self._windows.append(order.next_window())
         self._read: dict[int, Future[None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="windows")
         self._ended = threading.Event()
