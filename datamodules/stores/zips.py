@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Iterator
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from datamodules.leftovers import LeftOut
 from datamodules.names import printable
@@ -37,18 +37,23 @@ class Zip(Archives):
             if entry.is_dir():
                 yield f"{path}/"
                 continue
-            shown = f"`root` is {str(self.path)!r}, whose member {printable(entry.filename)}"
             end = entry.header_offset + entry.compress_size
             if not 0 <= entry.header_offset <= end <= self.stamps[0].size:
-                raise UserError(
-                    f"{shown} lies outside the file: it is damaged or was copied in part; copy"
-                    " it again, and try `unzip -t`."
+                raise self._refused(
+                    entry,
+                    "lies outside the file: it is damaged or was copied in part; copy it again, and"
+                    " try `unzip -t`.",
                 )
             if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (STORED, DEFLATED):
-                raise UserError(
-                    f"{shown} is encrypted or packed in a rare way: unpack the file, and pack it"
-                    " again with `zip -0 -r` (images are compressed already)."
+                raise self._refused(
+                    entry,
+                    "is encrypted or packed in a rare way: unpack the file, and pack it again with"
+                    " `zip -0 -r` (images are compressed already).",
                 )
             place = (0, entry.header_offset, entry.compress_size)
             self.members[path] = Member(*place, entry.compress_type, entry.CRC)
             yield path
+
+    def _refused(self, entry: ZipInfo, why: str) -> UserError:
+        member = printable(entry.filename)
+        return UserError(f"`root` is {str(self.path)!r}, whose member {member} {why}")
