@@ -148,7 +148,7 @@ def test_commands_of_the_page(project):
             arguments += ["--data", "datamodules.Digits"]
         cli.main(arguments)
     assert (project / "lsgan.png").is_file()
-    for run in ("least_squares", "lsgan_mnist", "linear", "stripes", "contrast"):
+    for run in ("least_squares", "my_lsgan_mnist", "linear", "stripes", "contrast"):
         assert (project / "runs" / run / "checkpoints" / "last.ckpt").is_file()
 
 
