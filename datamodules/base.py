@@ -258,17 +258,17 @@ class ImageDataModule(LightningDataModule, ABC):
         file = self._mapped.get(train)
         if file is None or images.device.type != "cpu":
             return self._loader_of(ResidentLoader, images, labels, order)
+        if type(order) is EpochShuffle and train and images.nbytes > available_memory():
+            rank_zero_info(
+                f"{images.nbytes / 1e9:.3g} GB of images exceed the memory: give "
+                "--data.init_args.window_gb 1 if the training waits for the disk (docs/data.md)."
+            )
         return self._loader_of(partial(PrefetchingLoader, file), images, labels, order)
 
     def _order(self, images: Tensor, train: bool) -> EpochShuffle:
         """The order of a split: whole, or in windows; it doesn't depend on where the images lie."""
         count, sharing = len(images), self._sharing(len(images), train)
         window = window_bytes(images.nbytes, self.window_gb) if train else 0
-        if train and not window and images.nbytes > available_memory():
-            rank_zero_info(
-                f"{images.nbytes / 1e9:.3g} GB of images exceed the memory: give "
-                "--data.init_args.window_gb 1 if the training waits for the disk (docs/data.md)."
-            )
         if window:
             return WindowShuffle(count, images.nbytes // count, window, *sharing)
         return EpochShuffle(count, *sharing)

@@ -29,4 +29,7 @@ def main() -> None:
                 answer = {"digest": digest, "broken": list(broken.items())}
             except OSError as error:  # of the prepared file
                 answer = {"error": [error.errno, error.strerror, str(error.filename or "")]}
-            print(json.dumps(answer), file=answers, flush=True)
+            try:
+                print(json.dumps(answer), file=answers, flush=True)
+            except BrokenPipeError:  # the process that asked was killed
+                os._exit(1)

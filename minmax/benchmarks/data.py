@@ -64,7 +64,7 @@ def time_start(root: Path, size: int) -> str:
 
 
 def clocks() -> tuple[float, float]:
-    """Seconds that have passed, and that all cores have worked for this process and its children."""
+    """Seconds that have passed, and that all cores have worked for this process and its own."""
     used = os.times()
     return time.perf_counter(), sum(used[:4])
 
