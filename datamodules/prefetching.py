@@ -45,7 +45,9 @@ class PrefetchingLoader(ResidentLoader):
         """All batches of the sampler's current epoch after its first images; see the base class."""
         order, sampler = self.sampler.indices(first, seed), self.sampler
         flips, step = self._flips(order, seed), self.batch_size * sampler.world_size
-        ahead = ReadAhead(self.file, sampler, seed) if isinstance(sampler, WindowShuffle) else None
+        ahead = None
+        if isinstance(sampler, WindowShuffle):
+            ahead = ReadAhead(self.file, self._pixels, sampler, seed)
         self.ahead = ahead
         pool, waiting = ThreadPoolExecutor(1, thread_name_prefix="batches"), deque[Any]()
         try:

@@ -12,9 +12,11 @@ from itertools import accumulate
 from typing import Any
 
 import numpy
+from torch import Tensor
 
 from datamodules.chunks import PixelFile
 from datamodules.loader import EpochShuffle, Indices
+from datamodules.mapping import let_go, memory_limit
 from minmax.errors import UserError
 
 BLOCK_BYTES = 2**20
@@ -99,8 +101,11 @@ class WindowShuffle(EpochShuffle):
 class ReadAhead:
     """Reads the window in use and the next one into the system's memory, in a thread.
 
+    If the file exceeds half of the memory, the pages of used windows are given back at once.
+
     Args:
         file: of the images.
+        pixels: the mapped file.
         order: whose current epoch begins.
         seed: of the order.
 
@@ -109,8 +114,9 @@ class ReadAhead:
         seconds: that this took.
     """
 
-    def __init__(self, file: PixelFile, order: WindowShuffle, seed: int) -> None:
-        self._file, self._order = file, order
+    def __init__(self, file: PixelFile, pixels: Tensor, order: WindowShuffle, seed: int) -> None:
+        self._file, self._pixels, self._order = file, pixels, order
+        self._lets_go = file.bytes > memory_limit() / 2
         self._windows = order.windows(seed)
         self._ends = [*accumulate(len(order.images(blocks)) for blocks in self._windows)]
         self._windows.append(order.next_window())
@@ -127,11 +133,22 @@ class ReadAhead:
                 self._read[number] = self._pool.submit(self._fetch, self._windows[number])
         for number in range(begin, end + 1):
             self._read[number].result()
+        for number in [number for number in self._read if number < begin]:
+            del self._read[number]
+            if self._lets_go:
+                self._let_go(self._windows[number])
 
     def close(self) -> None:
         """End after the block that is being read."""
         self._ended.set()
         self._pool.shutdown(cancel_futures=True)
+
+    def _let_go(self, blocks: Indices) -> None:
+        with self._file.path.open("rb") as file:
+            for block in blocks.tolist():
+                start = block * self._order.block_images
+                images = range(start, min(start + self._order.block_images, self._order.size))
+                let_go(self._file, self._pixels, images, file.fileno())
 
     def _fetch(self, blocks: Indices) -> None:
         start, count = time.perf_counter(), self._order.block_images * self._file.image_bytes
