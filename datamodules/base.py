@@ -173,9 +173,14 @@ class ImageDataModule(LightningDataModule, ABC):
     def counts(self, train: bool) -> list[int]:
         """Number of training or held-out images of each class in use, by label."""
         if self.source(train) is not None:  # nothing need be decoded for this
-            count = Counter(self.labels(train))
+            count = Counter(self.labels_of(train))
             return [count[label] for label in self.selected]
         return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
+
+    @property
+    def split_rule(self) -> str:
+        """How the held-out images were chosen, for the protocol of scores."""
+        return "that of the data set"
 
     def source(self, train: bool) -> Source | None:
         """Where the encoded images of the selected classes lie; None if none need decoding.
@@ -184,7 +189,7 @@ class ImageDataModule(LightningDataModule, ABC):
         """
         return None
 
-    def labels(self, train: bool) -> list[int]:
+    def labels_of(self, train: bool) -> list[int]:
         """Classes of the source's images, positions in `available_classes`."""
         raise NotImplementedError(f"{type(self).__name__} has a source, but no labels")
 
@@ -210,7 +215,7 @@ class ImageDataModule(LightningDataModule, ABC):
             return None
         return Wanted(
             source,
-            self.labels(train),
+            self.labels_of(train),
             self.decoding,
             data=kind,
             what=self.what(train),

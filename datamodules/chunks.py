@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy
 
-from datamodules.decode import Decoding, Pixels, decoded
-from datamodules.sources import Source
+from datamodules.decode import Decoding, decoded
+from datamodules.sources import Pixels, Source
 
 CHUNK_BYTES, CHUNK_IMAGES = 2**22, 512
 """A chunk is no larger than either, and holds at least one image."""

@@ -9,26 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Literal, get_args
 
 import numpy
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 
 from datamodules.budget import Budget
 from datamodules.kinds import FORMATS
 from datamodules.names import few, short
-from datamodules.sources import Source
+from datamodules.sources import Encoded, Pixels, Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
-
-Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
 MOST_PIXELS = 2**26
 """Limit of an image decoded whole; large JPEG files are decoded at a fraction of their size."""
 IN_FLIGHT = Budget(2**25)
 """Pixels that all threads decode at a time (half a gigabyte). A larger image is decoded alone."""
 
+Crop = Literal["centre", "pad", "none"]
+CROPS = get_args(Crop)
+
 _NAMED = 20
+_NONE = ", and `crop` is none"
 _IN_MEMORY = re.compile("<_io.BytesIO object at 0x[0-9a-f]+>")
 
 
@@ -41,8 +43,18 @@ class BrokenFilesError(UserError):
 
     def __init__(self, files: dict[str, str]) -> None:
         self.files = files
-        named = few([f"{short(path)} {short(reason)}" for path, reason in files.items()], _NAMED)
-        one = len(files) == 1
+        one, reasons = len(files) == 1, {*files.values()}
+        if len(reasons) == 1:
+            named = f"{few([short(path) for path in files], _NAMED)} {few([short(reasons.pop())])}"
+        else:
+            named = few([f"{short(path)} {short(why)}" for path, why in files.items()], _NAMED)
+        if odd := [path for path, reason in files.items() if reason.endswith(_NONE)]:
+            others = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
+            super().__init__(
+                f"{few(odd[:1])} {files[odd[0]]}{others}: give `crop` centre or pad, or images of"
+                " one size."
+            )
+            return
         super().__init__(
             f"{'Image file' if one else f'{len(files):,} image files:'} {named}:"
             f" {'delete the file, or save it' if one else 'delete the files, or save them'} again"
@@ -63,27 +75,29 @@ class Decoding:
         size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels.
+        crop: as for `decode`.
     """
 
     size: int
     channels: int
     background: str = "white"
+    crop: Crop = "centre"
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of an image: height, width, channels."""
         return self.size, self.size, self.channels
 
-    def __call__(self, encoded: str | bytes) -> Pixels:
+    def __call__(self, encoded: Encoded) -> Pixels:
         """Decode one image, uint8 of this shape.
 
         Args:
-            encoded: an image file's path, or what such a file holds.
+            encoded: an image file's path, what such a file holds, or pixels.
 
         Raises:
             UnreadableError: it can't be read.
         """
-        return decode(encoded, self.size, self.channels, self.background)
+        return decode(encoded, self.size, self.channels, self.background, self.crop)
 
 
 def decoded(source: Source, decoding: Decoding, images: range) -> tuple[Pixels, dict[int, str]]:
@@ -110,30 +124,38 @@ def own_limit() -> Iterator[None]:
         yield
 
 
-def decode(encoded: str | bytes, size: int, channels: int, background: str) -> Pixels:
-    """Decode one image, upright; resize its short side to `size` and crop the centre.
+def decode(
+    encoded: Encoded, size: int, channels: int, background: str, crop: Crop = "centre"
+) -> Pixels:
+    """Decode one image, upright, and bring it to its size.
 
     Of an animation it takes the first frame. 16-bit gray is scaled to 8 bits.
 
     Args:
-        encoded: an image file's path, or what such a file holds.
+        encoded: an image file's path, what such a file holds, or pixels.
         size: height and width of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
-        background: colour name or #rrggbb behind transparent pixels.
+        background: colour name or #rrggbb behind transparent pixels, and beside a padded image.
+        crop: `centre`: resize the short side to `size` and crop the centre; `pad`: resize the long
+            side, and add background; `none`: the image has this size.
 
     Returns:
         uint8 `[size, size, channels]`.
 
     Raises:
-        UnreadableError: it is broken, too large, or has 32-bit pixels of no fixed range.
+        UnreadableError: it is broken, too large, has 32-bit pixels of no fixed range, or has
+            another size though `crop` is none.
     """
+    if not isinstance(encoded, str | bytes):
+        image = _fitted(Image.fromarray(encoded), size, channels, background, crop)
+        return numpy.asarray(image).reshape(size, size, channels)
     try:
         try:
-            image = _read(encoded, size, channels, background)
+            image = _read(encoded, size, channels, background, crop)
         except ValueError as error:
             if "MAX_TEXT" not in str(error):
                 raise
-            image = _read(without_texts(encoded), size, channels, background)
+            image = _read(without_texts(encoded), size, channels, background, crop)
     except Image.DecompressionBombError as error:
         raise UnreadableError(f"is too large ({error})") from error
     except Exception as error:  # Pillow's parsers raise nearly every type on broken files
@@ -144,23 +166,39 @@ def decode(encoded: str | bytes, size: int, channels: int, background: str) -> P
     return numpy.asarray(image).reshape(size, size, channels)
 
 
-def _read(encoded: str | bytes, size: int, channels: int, background: str) -> Image.Image:
+def _read(
+    encoded: str | bytes, size: int, channels: int, background: str, crop: Crop
+) -> Image.Image:
     source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     with Image.open(source, formats=FORMATS) as file:
         whole = file.width * file.height
         # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
-        file.draft(None, (2 * size, 2 * size))
+        if crop != "none":
+            file.draft(None, (2 * size, 2 * size))
         pixels = whole if file.info.get("progressive") else file.width * file.height
         if pixels > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{pixels:,} pixels")
         with IN_FLIGHT.take(pixels):
             ImageOps.exif_transpose(file, in_place=True)
-            image = flatten(file, background)
-            mode = "L" if channels == 1 else "RGB"
-            image = image if image.mode == mode else image.convert(mode)
-            if image.size != (size, size):
-                image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+            image = _fitted(file, size, channels, background, crop)
             return image.copy() if image is file else image
+
+
+def _fitted(
+    image: Image.Image, size: int, channels: int, background: str, crop: Crop
+) -> Image.Image:
+    """An image of the right mode and size."""
+    image = flatten(image, background)
+    mode = "L" if channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
+    if image.size == (size, size):
+        return image
+    if crop == "none":
+        raise UnreadableError(f"has {image.width}x{image.height} pixels, not {size}x{size}{_NONE}")
+    if crop == "pad":
+        colour = ImageColor.getcolor(background, mode)
+        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, colour)
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

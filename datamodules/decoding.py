@@ -9,9 +9,9 @@ import numpy
 import torch
 from torch import Tensor
 
-from datamodules.decode import BrokenFilesError, Decoding, Pixels, decoded, own_limit
+from datamodules.decode import BrokenFilesError, Decoding, decoded, own_limit
 from datamodules.images import fill
-from datamodules.sources import Source
+from datamodules.sources import Pixels, Source
 
 _GROUP = 32
 

@@ -1,4 +1,4 @@
-"""Image files in folders: a user's own images."""
+"""A user's own images, in folders, archives, tables or arrays."""
 
 import hashlib
 from pathlib import Path
@@ -9,16 +9,20 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
-from datamodules.decode import Decoding
+from datamodules.decode import CROPS, Crop, Decoding
 from datamodules.decoding import decode_files
+from datamodules.labels import AUTO
 from datamodules.listing import Files, list_images
-from datamodules.sources import SourceOfFiles
+from datamodules.sources import Source
 from datamodules.windows import check_window
-from minmax.errors import MissingError, UserError, files_named
+from minmax.errors import UserError, files_named
 
 
 class ImageFolder(ImageDataModule):
     """Images directly in `root` (one class), or below it in one folder per class.
+
+    `root` may also be a zip or tar file of such a folder, shards of WebDataset, a Parquet or Arrow
+    file of `datasets`, an array of NumPy, or a database of LSUN: see docs/data.md.
 
     Folders with names of splits are splits: `train`, and the first one of `val`, `valid`,
     `validation`, `dev`, `test` and `eval`, which is held out. Upper case and additions such as
@@ -33,9 +37,8 @@ class ImageFolder(ImageDataModule):
     with several paths is one image.
 
     Args:
-        root: the folder.
-        image_size: height and width in pixels. The short side is resized to it and the
-            centre cropped.
+        root: the folder or file; of several tar, Parquet or Arrow files name-{000..099}.tar.
+        image_size: height and width in pixels.
         grayscale: one channel (ITU-R 601 luma) instead of three.
         batch_size: images per batch and per process (GPU).
         background: what shows through transparent pixels: a colour name or #rrggbb.
@@ -44,6 +47,13 @@ class ImageFolder(ImageDataModule):
             training images also serve for validation.
         on_device: keep the images in GPU memory if there is room for them twice.
         mirror: flip half of the training images left to right, others in each epoch.
+        labels: where the classes stand. `auto`: in what comes with the images (dataset.json of
+            StyleGAN, members `key.cls`, a column), else folders are classes; `none`: all images
+            are one class; or a file, .csv with the columns path and label, or .json with
+            `{path: label}`; or the name of a column. Paths count from `root`.
+        crop: `centre`: the short side is resized to `image_size` and the centre kept; `pad`: the
+            long side is, and `background` stands beside the whole image; `none`: all images have
+            this size already.
         prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
             `prepared` in the cache folder.
         window_gb: GB of a window of the training order, for sets larger than memory
@@ -51,7 +61,7 @@ class ImageFolder(ImageDataModule):
             for others; 0 means none.
 
     Raises:
-        MissingError: `root` doesn't exist or holds no images.
+        MissingError: `root` or a file doesn't exist, or there are no images.
         UserError: an argument is out of range, or it is unclear what is a split or a class.
     """
 
@@ -68,6 +78,8 @@ class ImageFolder(ImageDataModule):
         val_fraction: float = 0.1,
         on_device: bool = True,
         mirror: bool = False,
+        labels: str = AUTO,
+        crop: Crop = "centre",
         prepared: str | None = None,
         window_gb: float | None = None,
     ) -> None:
@@ -77,45 +89,55 @@ class ImageFolder(ImageDataModule):
                 f"`val_fraction` is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
+        if crop not in CROPS:
+            raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
         self.root, self.background, self.val_fraction = root, background, val_fraction
         check_window(window_gb)
+        self.labels, self.crop = labels, crop
         self.prepared, self.window_gb = prepared, window_gb
-        folder = Path(root).expanduser()
         with files_named():
-            there = folder.is_dir()
-        if not there:
-            raise MissingError(
-                f"`root` is {root!r}, but there is no such folder (searched"
-                f" {folder.absolute()}): give a folder with images or with one folder a class."
-            )
-        with files_named():
-            listing = list_images(folder, classes)
+            listing = list_images(Path(root).expanduser(), classes, labels)
         super().__init__(
             listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
         )
-        self.decoding = Decoding(image_size, self.channels, background)
+        self.decoding = Decoding(image_size, self.channels, background, crop)
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:
             self.train_files, self.val_files = split_by_hash(listing.train, val_fraction)
+        self._sources = {
+            train: listing.store.source(listing.paths(folder, files))
+            for train, folder, files in (
+                (True, self.train_folder, self.train_files),
+                (False, self.val_folder, self.val_files),
+            )
+        }
 
-    def source(self, train: bool) -> SourceOfFiles:
-        """The files of the selected classes."""
-        folder = self.train_folder if train else self.val_folder
-        return SourceOfFiles(folder, [path for path, _ in self._files(train)])
+    @property
+    def split_rule(self) -> str:
+        """How the held-out images were chosen."""
+        if self.val_folder != self.train_folder:
+            return f"folders {self.train_folder.name} and {self.val_folder.name}"
+        if self.val_fraction == 0:
+            return "none: the training images"
+        return f"hash of the name below {self.val_fraction}"
 
-    def labels(self, train: bool) -> list[int]:
-        """Their classes."""
+    def source(self, train: bool) -> Source:
+        """The encoded images of a split's selected classes."""
+        return self._sources[train]
+
+    def labels_of(self, train: bool) -> list[int]:
+        """Their classes, positions in all names."""
         return [label for _, label in self._files(train)]
 
     def load(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Decode the files of the selected classes, to their final size.
+        """Decode the images of the selected classes, to their final size.
 
         Raises:
             BrokenFilesError: files can't be read.
         """
         images = decode_files(self.source(train), self.decoding, self.what(train))
-        return images, torch.tensor(self.labels(train), dtype=torch.int64)
+        return images, torch.tensor(self.labels_of(train), dtype=torch.int64)
 
     def _files(self, train: bool) -> Files:
         return self.train_files if train else self.val_files

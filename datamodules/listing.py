@@ -1,4 +1,4 @@
-"""Listing the images of a folder by split and class."""
+"""Listing the images of a store by split and class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.classes import Classes, select_classes
-from datamodules.leftovers import LeftOut
+from datamodules.labels import AUTO, by_class, check_known, chosen_labels
 from datamodules.names import few, printable
 from datamodules.once import each_once
-from datamodules.searching import search
-from datamodules.splits import Place, find_classes, find_splits
+from datamodules.searching import Found
+from datamodules.splits import Place, find_all, find_classes, find_splits
+from datamodules.stores.opening import open_store
+from datamodules.stores.store import Labels, Store
 from minmax.errors import UserError
 
 Files = list[tuple[str, int]]
@@ -19,9 +21,10 @@ Files = list[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds.
+    """What a store holds.
 
     Attributes:
+        store: what holds the images.
         names: names of all classes.
         train_folder: folder of the images to train on.
         train: training images of the selected classes.
@@ -29,30 +32,45 @@ class Listing:
         held_out: held-out images of the selected classes; `train` if there are no splits.
     """
 
+    store: Store
     names: list[str]
     train_folder: Path
     train: Files
     held_out_folder: Path
     held_out: Files
 
+    def paths(self, folder: Path, files: Files) -> list[str]:
+        """The paths in the store of files in a split's folder."""
+        above = _below(self.store, folder)
+        return [above + path for path, _ in files]
 
-def list_images(root: Path, classes: Classes) -> Listing:
+
+def list_images(root: Path, classes: Classes, option: str = AUTO) -> Listing:
     """Find splits, classes and images; print in a line what was left out.
 
     Args:
-        root: the folder.
+        root: a folder, an archive or a table.
         classes: the selected classes; None means all.
+        option: where the labels are.
 
     Raises:
         MissingError: there are no images.
-        UserError: it is unclear what is a split or a class, or a class is unknown.
+        UserError: it is unclear what is a split or a class, or a class is unknown or empty.
     """
-    left_out = LeftOut()
-    place = Place(root, search(root, left_out))
+    store, tree, left_out = open_store(root)
+    place = Place(store.path, tree)
     train, held_out = find_splits(place, classes, left_out) or (place, place)
-    found = {train.path: find_classes(train, classes, left_out)}
-    if held_out.path != train.path:
-        found[held_out.path] = find_classes(held_out, classes, left_out, found[train.path])
+    above = {split.path: _below(store, split.path) for split in (train, held_out)}
+    labels = chosen_labels(option, store, ["", *above.values()])
+    if labels is None:
+        found = {train.path: find_classes(train, classes, left_out)}
+        if held_out.path != train.path:
+            known = found[train.path]
+            found[held_out.path] = find_classes(held_out, classes, left_out, known)
+    else:
+        check_known(labels, tree)
+        whole = {split.path: find_all(split, left_out) for split in (train, held_out)}
+        found = {split: by_class(images, labels, above[split]) for split, images in whole.items()}
     names, others = list(found[train.path]), list(found[held_out.path])
     if not set(others) <= set(names):
         raise UserError(
@@ -70,12 +88,34 @@ def list_images(root: Path, classes: Classes) -> Listing:
     files = {split: Files() for split in found}
     for (split, label), images in each_once(groups, left_out).items():
         files[split] += [(image.path, label) for image in images]
-        if not images:
+        if not images and labels is None:
             raise UserError(
                 f"`root` leads to {split / names[label]}, which holds only links to"
                 f" images that are read elsewhere ({left_out}): remove it, or give it images of"
                 " its own."
             )
+    if labels is not None:
+        _refuse_empty(labels, [names[label] for label in selected], found[train.path])
+        files = {split: _in_order(files[split], images) for split, images in whole.items()}
     if str(left_out):
         rank_zero_info(f"Left out of {printable(str(root))}: {left_out}.")
-    return Listing(names, train.path, files[train.path], held_out.path, files[held_out.path])
+    return Listing(store, names, train.path, files[train.path], held_out.path, files[held_out.path])
+
+
+def _below(store: Store, folder: Path) -> str:
+    path = folder.relative_to(store.path).as_posix()
+    return "" if path == "." else f"{path}/"
+
+
+def _in_order(files: Files, images: list[Found]) -> Files:
+    """Files in the order of a store, in which it is read at full speed."""
+    labels = dict(files)
+    return [(image.path, labels[image.path]) for image in images if image.path in labels]
+
+
+def _refuse_empty(labels: Labels, names: list[str], found: dict[str, list[Found]]) -> None:
+    if empty := [name for name in names if not found[name]]:
+        raise UserError(
+            f"`labels`: {labels.where} has {len(empty):,} classes without training images"
+            f" ({few(empty)}): name the classes to use in `classes`."
+        )

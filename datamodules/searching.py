@@ -25,6 +25,8 @@ SYSTEM = frozenset(
 Identity = tuple[int, int]
 
 
+INDEX = "dataset.json"
+"""StyleGAN's labels, which are read elsewhere."""
 UNREAD = "folders that can't be read"
 MET = "links to what is read already"
 
@@ -95,14 +97,9 @@ def _look(
 ) -> tuple[Literal["image", "folder", "neither"], Identity | None]:
     """What an entry is, and its device and inode."""
     name, suffix = entry.name, suffix_of(entry.name)
-    if name.startswith("."):
-        left_out.add("hidden", name)
-    elif name.lower() in SYSTEM:
-        left_out.add("of the system", name)
-    elif suffix not in READABLE and entry.is_file(follow_symlinks=False):
-        kind = "images of kinds that can't be read here" if suffix in UNREADABLE else "other files"
-        left_out.add(kind, suffix or name)
-    else:
+    if suffix not in READABLE and entry.is_file(follow_symlinks=False):
+        file_left_out(name, left_out)
+    elif not name_left_out(name, left_out):
         try:
             status = entry.stat()
         except OSError as error:
@@ -121,6 +118,30 @@ def _look(
         else:
             left_out.add("other files", suffix or name)
     return "neither", None
+
+
+def name_left_out(name: str, left_out: LeftOut) -> bool:
+    """Whether a file or folder is hidden, or of the system; it is counted then."""
+    if name.startswith("."):
+        left_out.add("hidden", name)
+    elif name.lower() in SYSTEM:
+        left_out.add("of the system", name)
+    else:
+        return False
+    return True
+
+
+def file_left_out(name: str, left_out: LeftOut) -> bool:
+    """Whether a file is hidden, of the system, or no image; it is counted then."""
+    if name_left_out(name, left_out):
+        return True
+    suffix = suffix_of(name)
+    if suffix in READABLE:
+        return False
+    kind = "images of kinds that can't be read here" if suffix in UNREADABLE else "other files"
+    if name != INDEX:
+        left_out.add(kind, suffix or name)
+    return True
 
 
 def _leads_back(root: Path, path: str, name: str) -> bool:

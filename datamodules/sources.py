@@ -4,6 +4,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy
+
+Pixels = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
+Encoded = str | bytes | Pixels
+"""An image file's path, what such a file holds, or pixels `[H, W]`, `[H, W, 3]`, `[H, W, 4]`."""
 
 
 class Source(ABC):
@@ -21,8 +28,8 @@ class Source(ABC):
         """Return what messages call an image: its path, say."""
 
     @abstractmethod
-    def read(self, index: int) -> str | bytes:
-        """Return an image's path, or its encoded bytes.
+    def read(self, index: int) -> Encoded:
+        """Return an image.
 
         Raises:
             OSError: it is no longer there.

@@ -129,7 +129,6 @@ def find_classes(
         UserError: images lie beside folders, a folder has no images, or a folder is a split.
     """
     direct, shown = place.folder.images, f"`root` leads to {place.path.absolute()},"
-    besides = f" Left out: {left_out}." if str(left_out) else ""
     if direct and place.filled:
         raise UserError(
             f"{shown} which holds both images ({direct[0][0]}, ...) and folders with images: move"
@@ -138,12 +137,9 @@ def find_classes(
     if direct:
         alone = Folder(direct)
         return {SINGLE_CLASS: images_below(alone, place.linked, left_out, str(place.path))}
-    if not place.filled:
-        raise MissingError(
-            f"{shown} which holds no images (.png, .jpg and whatever Pillow reads): give a folder"
-            f" with images or with one folder a class.{besides}"
-        )
+    _refuse_none(place, left_out)
     if place.empty:
+        besides = f" Left out: {left_out}." if str(left_out) else ""
         raise UserError(
             f"{shown} whose folder {place.empty[0]} holds no images: every folder there is a class;"
             f" fill it, or move it away.{besides}"
@@ -161,6 +157,28 @@ def find_classes(
         )
         _refuse_splits_in(place.path, found[name])
     return found
+
+
+def find_all(place: Place, left_out: LeftOut) -> list[Found]:
+    """All images in a split's folder, whose classes are told elsewhere; paths count from there.
+
+    Raises:
+        MissingError: there are none.
+        UserError: there is a split somewhere.
+    """
+    _refuse_none(place, left_out)
+    found = images_below(place.folder, place.linked, left_out, str(place.path))
+    _refuse_splits_in(place.path, found)
+    return found
+
+
+def _refuse_none(place: Place, left_out: LeftOut) -> None:
+    if not place.folder.images and not place.filled:
+        raise MissingError(
+            f"`root` leads to {place.path.absolute()}, which holds no images (.png, .jpg and"
+            " whatever Pillow reads): give a folder with images or with one folder a class."
+            + (f" Left out: {left_out}." if str(left_out) else "")
+        )
 
 
 def _refuse_splits_in(folder: Path, images: list[Found]) -> None:

@@ -173,7 +173,7 @@ class CelebA(_ColourSet):
             self._files[train] = _faces(self.dataset(train))
         return self._files[train]
 
-    def labels(self, train: bool) -> list[int]:
+    def labels_of(self, train: bool) -> list[int]:
         """Zeros."""
         return [0] * len(self.source(train))
 

@@ -273,6 +273,7 @@ class Quality(GANCallback):
             "training_sha256": scorer.data_hash(data, train=True),
             "held_out_sha256": scorer.data_hash(data, train=False),
             "split": "held-out",
+            "held_out_by": data.split_rule,
             "real_images": real_images,
             "generated_images": self._count,
             "features": scorer.network.identity(),

@@ -152,6 +152,7 @@ def test_the_report() -> None:
     assert protocol["real_images"] == 12
     assert protocol["generated_images"] == 40
     assert protocol["split"] == "held-out"
+    assert protocol["held_out_by"] == "that of the data set"
     assert protocol["features"].startswith("pixels-1-")
     assert protocol["weights"] == "averaged generator"
     assert len({protocol["training_sha256"], protocol["held_out_sha256"]}) == 2
