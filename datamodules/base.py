@@ -202,7 +202,7 @@ class ImageDataModule(LightningDataModule, ABC):
         Raises:
             BrokenFilesError: images can't be read; it names those of both splits.
         """
-        return self._select(*naming_all(self._read, train))
+        return self._select(*naming_all(self.read, train))
 
     def what(self, train: bool) -> str:
         """What messages call the images of a split."""
@@ -224,8 +224,8 @@ class ImageDataModule(LightningDataModule, ABC):
             folder=self.prepared,
         )
 
-    def _read(self, train: bool) -> tuple[Tensor, Tensor]:
-        """Map the prepared images of a split, or load them."""
+    def read(self, train: bool) -> tuple[Tensor, Tensor]:
+        """Map the prepared images of a split, and their labels, or load them as `load` does."""
         wanted = self.wanted(train)
         images = None if wanted is None else prepared_images(wanted)
         if wanted is None or images is None:

@@ -76,7 +76,7 @@ def use(root: Path, size: int, kept: bool) -> None:
     if not kept:
         data.source = lambda train: None  # type: ignore[method-assign,assignment,return-value]
         data.load = lambda train: loaded  # type: ignore[method-assign]
-        loaded = ImageDataModule._read(ImageFolder(str(root), size, val_fraction=0), True)
+        loaded = ImageDataModule.read(ImageFolder(str(root), size, val_fraction=0), True)
         loaded = loaded[0].clone(), loaded[1]
     for _ in data.val_dataloader():
         pass
