@@ -68,7 +68,7 @@ def texts(folder: Path) -> list[tuple[int, str]]:
     return [(e.step, e.tensor_proto.string_val[0].decode()) for e in events.Tensors(tag)]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [GAN, WGANGP])
 def test_a_healthy_run_is_silent(variant: type[GANModule], tmp_path: Path) -> None:
     """It isn't scored: its images are noise, from which nothing can be learned."""
     assert diagnosed(tmp_path, make_model(variant), max_epochs=25) == {}

@@ -148,7 +148,7 @@ def train(
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("GAN", 60), *((name, 24) for name in ("several", "penalties", "ACGAN with parts", "R3GAN"))],
+    [("GAN", 36), *((name, 24) for name in ("several", "penalties", "ACGAN with parts", "R3GAN"))],
 )
 def test_recorded_steps_are_those_of_a_training_without(name: str, count: int) -> None:
     """To the bit: weights, averages, parts' memory, random numbers, and what is logged."""

@@ -87,8 +87,15 @@ def trained(variant: type[GANModule], seed: int = 0, **options: Any) -> GANModul
     return model
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed", "64-true"])
-@pytest.mark.parametrize("variant", [R3GAN, StyleGAN2, InfoGAN, FastGAN])
+@pytest.mark.parametrize(
+    ("variant", "precision"),
+    [
+        *((R3GAN, precision) for precision in ("bf16-mixed", "64-true")),
+        *((StyleGAN2, precision) for precision in ("bf16-mixed", "16-mixed", "64-true")),
+        *((InfoGAN, precision) for precision in ("bf16-mixed", "16-mixed", "64-true")),
+        *((FastGAN, precision) for precision in ("bf16-mixed", "16-mixed", "64-true")),
+    ],
+)
 def test_both_networks_learn_in_any_precision(variant: type[GANModule], precision: str) -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     options = {"precision": precision}
