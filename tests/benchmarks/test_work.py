@@ -31,7 +31,6 @@ CASES: dict[str, tuple[type[GANModule], int]] = {  # variant, image size
     "fcgan_mnist": (GAN, 56),
     "dcgan_critic_mnist": (GAN, 32),
     "r1_mnist": (GAN, 32),
-    "dcgan96_folder": (GAN, 96),
     "acgan_mnist": (ACGAN, 32),
     "wgan_gp_mnist": (WGANGP, 32),
 }
@@ -39,7 +38,6 @@ MOST = {  # operations that run kernels, those of them that only copy, allocated
     "fcgan_mnist": (194, 9, 159),
     "dcgan_critic_mnist": (128, 12, 126),
     "r1_mnist": (150, 12, 152),
-    "dcgan96_folder": (227, 21, 231),
     "acgan_mnist": (452, 31, 448),
     "wgan_gp_mnist": (639, 71, 585),
 }

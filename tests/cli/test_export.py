@@ -120,8 +120,9 @@ def test_every_generator(form, network, tmp_path):
         torch.testing.assert_close(other(*inputs), sampled, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dcgan_digits", "acgan_mnist"])
-@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+@pytest.mark.parametrize(
+    ("form", "name"), [("onnx", "dcgan_digits"), ("torch_export", "acgan_mnist")]
+)
 def test_a_file_is_used_without_the_project(name, form, checkpoints, tmp_path, capsys):
     file = tmp_path / f"drawing{SUFFIXES[form]}"
     arguments = ["export", "--checkpoint", str(checkpoints[name]), "--format", form]
