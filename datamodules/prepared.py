@@ -21,7 +21,7 @@ from datamodules.wanted import Wanted, home_of_sets, say
 from minmax.errors import FULL, UserError
 from minmax.lock import locked
 
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 
 
 def prepared_images(wanted: Wanted) -> Tensor | None:

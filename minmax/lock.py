@@ -140,8 +140,8 @@ def _acquired(file: Path, wait: bool) -> int:
 
 def _taken(file: Path) -> int | str:
     """Try to take the lock: its descriptor, or the name of the process that holds it."""
-    with suppress(FileNotFoundError), ExitStack() as opened:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError), ExitStack() as opened:  # its owner may remove the folder
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         opened.callback(os.close, descriptor)
         if not _try(descriptor):

@@ -19,6 +19,15 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "run" / lock.NAME
 
 
+def test_a_folder_that_cannot_be_made_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(lock.time, "sleep", lambda _: pytest.fail("it waits"))
+    (tmp_path / "file").touch()
+    for place in ("/proc/none", tmp_path / "file"):
+        held = locked(Path(place) / lock.NAME, wait=True)
+        with pytest.raises(OSError, match=r"No such file|File exists"), held:
+            pytest.fail("it was held")
+
+
 def test_one_process_holds_it(file):
     assert owner(file) is None
     with locked(file):
