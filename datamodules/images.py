@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
+from datamodules.bars import bar_of
 from minmax.errors import UserError
 
 _CHUNK = 512
@@ -79,8 +79,7 @@ def fill(
         uint8 `[len(items), channels, size, size]`, channels last in memory.
     """
     images = allocate(len(items), channels, size)
-    silent = getattr(rank_zero_only, "rank", 0) not in (0, None)
-    with tqdm(total=len(items), desc=description, unit="image", delay=1, disable=silent) as bar:
+    with bar_of(description, "image", len(items)) as bar:
         for start in range(0, len(items), _CHUNK):
             chunk = items[start : start + _CHUNK]
             images[start : start + len(chunk)] = convert(chunk)

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lightning.pytorch.utilities import rank_zero_only
-from tqdm import tqdm
-
+from datamodules.bars import bar_of
 from datamodules.kinds import READABLE, UNREADABLE, suffix_of
 from datamodules.leftovers import LeftOut
 
@@ -66,8 +64,7 @@ def search(root: Path, left_out: LeftOut) -> Folder:
     top, status = Folder(), root.stat()
     known = {(status.st_dev, status.st_ino): top}
     waiting = [("", top)]
-    silent = getattr(rank_zero_only, "rank", 0) not in (0, None)
-    with tqdm(desc="Looking for images", unit="file", delay=1, disable=silent) as bar:
+    with bar_of("Looking for images", "file") as bar:
         while waiting:
             path, folder = waiting.pop()
             try:

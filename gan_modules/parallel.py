@@ -26,9 +26,14 @@ def summed(part: Tensor) -> Tensor:
     return total
 
 
+def alone() -> bool:
+    """Whether no other rank can be."""
+    return not (torch.distributed.is_available() and torch.distributed.is_initialized())
+
+
 def sum_over_ranks(values: Tensor) -> Tensor:
     """Sum over all ranks, without gradients; `values` itself if no other rank can be."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if alone():
         return values
     total = values.detach().clone()
     torch.distributed.all_reduce(total)
@@ -43,9 +48,11 @@ def mean_over_ranks(values: Tensor) -> Tensor:
 
 def std_over_ranks(values: Tensor) -> Tensor:
     """Standard deviation (of a sample) of the values of all ranks, without gradients."""
+    if alone():
+        return values.detach().std()
     wider = values.detach().double()
-    count = torch.tensor(float(values.numel()), dtype=wider.dtype, device=wider.device)
-    own = torch.stack([count, wider.sum(), wider.square().sum()])
+    total = wider.sum()
+    own = torch.stack([torch.full_like(total, values.numel()), total, wider.square().sum()])
     count, total, squares = sum_over_ranks(own)
     std: Tensor = ((squares - total.square() / count) / (count - 1)).sqrt()
     return std.to(values.dtype)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from datamodules.sources import Source
-from datamodules.stores.reading import Stamp, check
+from datamodules.stores.reading import Stamp, check, lines_of
 from minmax.errors import UserError
 
 
@@ -40,9 +40,7 @@ class SourceOfKeys(Source):
 
     def made_of(self) -> Iterator[str]:
         """Yield each database's size and time of change, and each key."""
-        for stamp in self.stamps:
-            check(stamp)
-            yield stamp.line()
+        yield from lines_of(self.stamps)
         yield from (f"{file} {key}" for file, key in zip(self.files, self.keys, strict=True))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from datamodules.sources import Source
-from datamodules.stores.reading import Stamp, check, read_at
+from datamodules.stores.reading import Stamp, lines_of, read_at
 
 STORED, DEFLATED, TARRED = 0, 8, -1
 _HEADER = 30
@@ -58,9 +58,7 @@ class SourceOfMembers(Source):
 
     def made_of(self) -> Iterator[str]:
         """Yield each archive's size and time of change, and each member's place."""
-        for archive in self.archives:
-            check(archive)
-            yield archive.line()
+        yield from lines_of(self.archives)
         for path, member in zip(self.paths, self.members, strict=True):
             yield f"{path} {member.file} {member.offset} {member.size}"
 

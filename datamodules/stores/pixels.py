@@ -11,7 +11,7 @@ import numpy
 from numpy.lib import format as npy
 
 from datamodules.sources import Pixels, Source
-from datamodules.stores.reading import Stamp, check
+from datamodules.stores.reading import Stamp, check, lines_of
 from minmax.errors import UserError
 
 _LENGTHS = 26  # of what stands between a header in a zip file and its data
@@ -46,8 +46,7 @@ class SourceOfArrays(Source):
 
     def made_of(self) -> Iterator[str]:
         """Yield the file's size and time of change, and each image's place."""
-        check(self.file)
-        yield self.file.line()
+        yield from lines_of([self.file])
         yield from (f"{key} {n}" for key, n in zip(self.keys, self.numbers, strict=True))
 
 

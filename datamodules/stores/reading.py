@@ -1,6 +1,7 @@
 """Reading parts of large files, from any thread and any process."""
 
 import os
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
@@ -40,6 +41,17 @@ def check(stamp: Stamp) -> None:
     """
     if stamp_of(stamp.path) != stamp:
         raise OSError(CHANGED)
+
+
+def lines_of(stamps: Iterable[Stamp]) -> Iterator[str]:
+    """Yield the lines of files that are as they were.
+
+    Raises:
+        OSError: one changed, or is gone.
+    """
+    for stamp in stamps:
+        check(stamp)
+        yield stamp.line()
 
 
 @lru_cache(MOST_OPEN)

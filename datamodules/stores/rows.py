@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from datamodules.sources import Source
-from datamodules.stores.reading import Stamp, check
+from datamodules.stores.reading import Stamp, lines_of
 from datamodules.stores.table_files import unpacked
 
 
@@ -50,8 +50,6 @@ class SourceOfRows(Source):
 
     def made_of(self) -> Iterator[str]:
         """Yield each table's size and time of change, and each row's place."""
-        for file in self.files:
-            check(file)
-            yield file.line()
+        yield from lines_of(self.files)
         for name, row in zip(self.names, self.rows, strict=True):
             yield f"{name} {' '.join(map(str, row))}"

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tarfile import TarInfo
 
-from lightning.pytorch.utilities import rank_zero_only
-from tqdm import tqdm
-
+from datamodules.bars import bar_of
 from datamodules.kinds import READABLE, suffix_of
 from datamodules.leftovers import LeftOut
 from datamodules.names import printable
@@ -47,8 +45,7 @@ class Tars(Archives):
         """Read the header before each member; nothing else is read."""
         found = list[tuple[int, str, Member]]()
         folders = set[str]()
-        silent = getattr(rank_zero_only, "rank", 0) not in (0, None)
-        with tqdm(desc="Looking for images", unit="file", delay=1, disable=silent) as bar:
+        with bar_of("Looking for images", "file") as bar:
             for number, piece in enumerate(self.pieces):
                 self.stamps.append(stamp_of(piece.path))
                 members = dict[str, Member]()

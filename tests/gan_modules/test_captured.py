@@ -173,34 +173,34 @@ def test_each_kind_is_captured_once() -> None:
     assert all(kind.steps == WARM and kind.counted == 1 for kind in kinds.values())
 
 
-def test_a_lazy_penalty_is_a_kind() -> None:
+def replayed_and_not(
+    options: dict[str, Any], count: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Recorded, list[str]]:
+    """The recordings of a training with these options, and what differs from one without."""
     graph = Recorded()
-    OPTIONS["lazy"] = (GAN, {"penalty": LazyPenalty(R1(1.0), 4)})
-    try:
-        weights, _, _ = train("lazy", 24, graph, log_every_n_steps=1000)
-        wanted, _, _ = train("lazy", 24, log_every_n_steps=1000)
-    finally:
-        del OPTIONS["lazy"]
+    monkeypatch.setitem(OPTIONS, "chosen", (GAN, options))
+    weights, _, _ = train("chosen", count, graph, log_every_n_steps=1000)
+    wanted, _, _ = train("chosen", count, log_every_n_steps=1000)
+    return graph, [name for name in wanted if not torch.equal(weights[name], wanted[name])]
+
+
+def test_a_lazy_penalty_is_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"penalty": LazyPenalty(R1(1.0), 4)}
+    graph, different = replayed_and_not(options, 24, monkeypatch)
     assert graph.captured.captures == 2
-    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert different == []
 
 
 def test_scheduled_betas_are_no_kind_until_they_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(captured, "MOST_UNKNOWN", 8)
-    graph = Recorded()
     beta = OptimizerSchedule(beta2=LinearSchedule(0.5, 0.9, 160))
-    OPTIONS["betas"] = (GAN, {"discriminator_schedule": beta})
-    try:
-        weights, _, _ = train("betas", 40, graph, log_every_n_steps=1000)
-        wanted, _, _ = train("betas", 40, log_every_n_steps=1000)
-    finally:
-        del OPTIONS["betas"]
+    graph, different = replayed_and_not({"discriminator_schedule": beta}, 40, monkeypatch)
     assert graph.captured.captures == 1
     assert graph.stand_in.replays == 40 - 20 - WARM + 1
     assert caplog.text.count("so far: each step has other numbers") == 1
-    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert different == []
 
 
 def test_it_goes_on_exactly_and_checkpoints_are_those_without(tmp_path: Path) -> None:
