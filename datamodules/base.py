@@ -24,7 +24,7 @@ from datamodules.sources import Source
 from datamodules.wanted import Wanted
 from datamodules.windows import WindowShuffle, window_bytes
 from minmax.errors import UserError
-from minmax.sizes import Size, sides, size_of
+from minmax.image_sizes import Size, sides, size_of
 from minmax.values import Bytes, Values
 
 
@@ -124,9 +124,9 @@ class ImageDataModule(LightningDataModule, ABC):
 
         Each split is decoded once, and kept for later calls and stages.
         """
-        self.split(train=stage in ("fit", None))
         if stage == "fit":
-            self._loader(train=True)  # refuses too large a batch early
+            self._sharing(self.images_of_epoch(), train=True)  # refuses too large a batch early
+        self.split(train=stage in ("fit", None))
 
     def train_dataloader(self) -> ResidentLoader:
         """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""
@@ -166,7 +166,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def images_of_epoch(self) -> int:
         """Number of training images that an epoch shares out among the ranks."""
-        return len(self.split(train=True)[0])
+        return sum(self.counts(train=True))
 
     @property
     def classified(self) -> "ImageDataModule":

@@ -20,7 +20,7 @@ from datamodules.names import few, short
 from datamodules.sources import Encoded, Pixels, Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
-from minmax.sizes import Size, shown, sides
+from minmax.image_sizes import Size, shown, sides
 
 MOST_PIXELS = 2**26
 """Limit of an image decoded whole; large JPEG files are decoded at a fraction of their size."""

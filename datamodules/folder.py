@@ -16,7 +16,7 @@ from datamodules.listing import Files, list_images
 from datamodules.sources import Source
 from datamodules.windows import check_window
 from minmax.errors import UserError, files_named
-from minmax.sizes import Size
+from minmax.image_sizes import Size
 
 
 class ImageFolder(ImageDataModule):

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from datamodules.bars import bar_of
 from minmax.errors import UserError
-from minmax.sizes import Size, sides
+from minmax.image_sizes import Size, sides
 
 _CHUNK = 512
 

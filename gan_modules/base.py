@@ -24,7 +24,7 @@ from gan_modules.parts.classes import UniformClasses
 from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
 from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
-from minmax.sizes import Size
+from minmax.image_sizes import Size
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
 

@@ -26,8 +26,8 @@ from gan_modules.networks.network import Generator, Network
 from gan_modules.parts import ADA, DiffAugment
 from minmax.callbacks import Quality
 from minmax.errors import UserError
+from minmax.image_sizes import Size
 from minmax.probes.leaks import borders, leaks, squares
-from minmax.sizes import Size
 from tests.gan_modules.helpers import make_model, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*", "ignore:.*num_workers.*")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gan_modules.networks.layers import Dropout
 from gan_modules.networks.network import Discriminator, Generator
-from minmax.sizes import Size, sides
+from minmax.image_sizes import Size, sides
 
 
 class FCGenerator(Generator):

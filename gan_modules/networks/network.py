@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from minmax.errors import UserError
-from minmax.sizes import Size, shown
+from minmax.image_sizes import Size, shown
 
 RECTANGLES = "StackedGenerator and FCGenerator, with their discriminators,"
 

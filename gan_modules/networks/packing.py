@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_modules.networks.network import Discriminator
 from minmax.errors import UserError
-from minmax.sizes import Size
+from minmax.image_sizes import Size
 
 
 class Packed(Discriminator):

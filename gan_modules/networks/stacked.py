@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_modules.networks.layers import ConvTranspose2d, LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator, initialize_dcgan
 from minmax.errors import UserError
-from minmax.sizes import Size, shown, sides
+from minmax.image_sizes import Size, shown, sides
 
 
 def smallest(image_size: Size, depth: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from gan_modules.parts import Turn
 from gan_modules.stylegan2 import Styled
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import networks_of, use_torchs_layers
-from minmax.sizes import Size
+from minmax.image_sizes import Size
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):

@@ -15,7 +15,7 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.generation.formats import FORMATS, Drawing
 from minmax.generation.model_card import model_card
-from minmax.sizes import size_of
+from minmax.image_sizes import size_of
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a pixel in [-1, 1]: other runtimes sum in another order."""
