@@ -1,7 +1,6 @@
 """Images that are streamed from shards, and never held whole."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,9 @@ from datamodules.folder import check_decoding
 from datamodules.loader import OF_FLIPS, EpochShuffle, ResidentLoader
 from datamodules.shards import Decoded, Shards, engine
 from minmax.errors import UserError
+
+MOST = 256
+"""Of worker processes."""
 
 
 class Streamed(ImageDataModule):
@@ -59,9 +61,10 @@ class Streamed(ImageDataModule):
         cache_gb: float | None = None,
     ) -> None:
         check_decoding(background, crop)
-        for option, value, least in (("workers", workers, 0), ("sample", sample, 2)):
-            if value < least:
-                raise UserError(f"`{option}` is {value}, but must be at least {least}.")
+        if not 0 <= workers <= MOST:
+            raise UserError(f"`workers` is {workers}, but must be a number from 0 to {MOST}.")
+        if sample < 2:
+            raise UserError(f"`sample` is {sample}, but must be at least 2 images.")
         self.root, self.background, self.crop = root, background, crop
         self.workers, self.sample, self.cache, self.cache_gb = workers, sample, cache, cache_gb
         self.shards = Shards(root, cache, cache_gb)
@@ -122,7 +125,7 @@ class StreamedLoader(ResidentLoader):
         super().__init__(*resident, **options)
         self.shards, self.decoding, self.workers = shards, decoding, workers
         self._engine: Any = None
-        self._kept: dict[str, Any] | None = None
+        self._kept: dict[str, int] | None = None
 
     def batches(self, first: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """All batches of the current epoch after its first images; see the base class.
@@ -140,7 +143,6 @@ class StreamedLoader(ResidentLoader):
                 item_shuffle_window=0,  # of a chunk: all its images
                 drop_last=True,
                 seed=seed,
-                force_override_state_dict=True,  # the folder may move
             )
             self._check(dataset.distributed_env)
             self._engine = engine().StreamingDataLoader(
@@ -152,7 +154,7 @@ class StreamedLoader(ResidentLoader):
                 generator=torch.Generator(),  # torch's own numbers are the training's
             )
             if first:
-                self._engine.load_state_dict(deepcopy(self._kept))
+                self._engine.load_state_dict(self._whole_state())
             else:
                 self._engine.current_epoch = epoch
             iterator = iter(self._engine)
@@ -167,17 +169,28 @@ class StreamedLoader(ResidentLoader):
             yield self._shown(pixels, flips), labels.to(self.device, non_blocking=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position, with litdata's own state."""
-        kept = self._kept if self._resume or not self._engine else self._engine.state_dict()
-        return super().state_dict() | {"engine": deepcopy(kept)}
+        """Return the position, with the numbers of litdata's own state."""
+        kept = self._kept
+        if self._engine and not self._resume:
+            state = self._engine.state_dict()
+            numbers = (state["dataset"] | state).items()
+            kept = {name: value for name, value in numbers if type(value) is int}
+        return super().state_dict() | ({"engine": kept} if kept else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next iteration continue after this position."""
         super().load_state_dict(state_dict)
         self._kept = state_dict.get("engine")
 
+    def _whole_state(self) -> dict[str, Any]:
+        """The kept numbers in a state of litdata, whose names and folders are today's."""
+        state, kept = self._engine.state_dict(), self._kept or {}
+        for part in (state, state["dataset"]):
+            part |= {name: value for name, value in kept.items() if name in part}
+        return state
+
     def _workers_of_the_rest(self) -> int:
-        began = (self._kept or {}).get("dataset", {})
+        began = self._kept or {}
         shares = began.get("batch_size"), began.get("world_size")
         if shares != (self.batch_size, self.sampler.world_size):
             raise UserError(
@@ -185,7 +198,9 @@ class StreamedLoader(ResidentLoader):
                 f" the run stopped in the middle of an epoch with {shares[0]} on {shares[1]}: give"
                 " the same until its end; shards can't be shared out anew within an epoch."
             )
-        workers = int(began["num_workers"])
+        workers = began["num_workers"]
+        if not began["latest_worker_idx"] < workers <= MOST:
+            raise UserError(f"the checkpoint's loader had {workers:,} workers: that can't be")
         return self.workers if max(self.workers, 1) == workers else workers
 
     def _check(self, seen: Any) -> None:
