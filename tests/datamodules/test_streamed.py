@@ -142,6 +142,7 @@ def test_held_out_images_and_a_sample(folder: ImageFolder, root: Path) -> None:
         assert data.counts(train) == folder.counts(train)
     assert held(*data.split(train=False)) == held(*folder.split(train=False))
     assert len(data.split(train=True)[0]) == 10
+    assert {*data.split(train=True)[1].tolist()} == {0, 1}, "a chunk has images of all classes"
     assert held(*data.split(train=True)) < held(*folder.split(train=True))
 
 
