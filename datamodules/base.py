@@ -24,6 +24,7 @@ from datamodules.sources import Source
 from datamodules.wanted import Wanted
 from datamodules.windows import WindowShuffle, window_bytes
 from minmax.errors import UserError
+from minmax.image_sizes import Size, sides, size_of
 from minmax.values import Bytes, Values
 
 
@@ -36,8 +37,8 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Args:
         available_classes: names of all classes of the data set, in the order of its labels.
-        image_size: height and width of the images in pixels. The short
-            side of other images is resized to it, and their centre cropped.
+        image_size: side of the images in pixels, or height and width. Others are resized until
+            they cover it, and their centre cropped.
         grayscale: one channel (ITU-R 601 luma) instead of three.
         batch_size: images per batch and per process (GPU).
         classes: train on these classes only, by name or by number; they get the labels
@@ -48,7 +49,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Attributes:
         channels: 1 or 3.
-        image_size: as given.
+        image_size: as given, of a square its side.
         num_classes: number of the classes in use.
         class_names: their names, by label.
         values: what the stored values mean.
@@ -71,7 +72,7 @@ class ImageDataModule(LightningDataModule, ABC):
     def __init__(
         self,
         available_classes: Sequence[str],
-        image_size: int,
+        image_size: Size,
         grayscale: bool,
         batch_size: int,
         classes: Classes = None,
@@ -80,7 +81,7 @@ class ImageDataModule(LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         for option, value, unit in (
-            ("image_size", image_size, "pixels"),
+            ("image_size", min(sides(image_size)), "pixels"),
             ("batch_size", batch_size, "images"),
         ):
             if value < 1:
@@ -93,13 +94,13 @@ class ImageDataModule(LightningDataModule, ABC):
         self.class_names = [available_classes[index] for index in self.selected]
         self.num_classes = len(self.class_names)
         self.channels = 1 if grayscale else 3
-        self.image_size = image_size
+        self.image_size = size_of(*sides(image_size))
         self.grayscale = grayscale
         self.classes = classes
         self.batch_size = batch_size
         self.on_device = on_device
         self.mirror = mirror
-        self._splits: dict[tuple[bool, int], tuple[Tensor, Tensor]] = {}
+        self._splits: dict[tuple[bool, Size], tuple[Tensor, Tensor]] = {}
         self._mapped: dict[bool, PixelFile] = {}
 
     @property
@@ -123,9 +124,9 @@ class ImageDataModule(LightningDataModule, ABC):
 
         Each split is decoded once, and kept for later calls and stages.
         """
-        self.split(train=stage in ("fit", None))
         if stage == "fit":
-            self._loader(train=True)  # refuses too large a batch early
+            self._sharing(self.images_of_epoch(), train=True)  # refuses too large a batch early
+        self.split(train=stage in ("fit", None))
 
     def train_dataloader(self) -> ResidentLoader:
         """Return whole batches in an order given by the seed (PL_GLOBAL_SEED) and the epoch."""
@@ -144,13 +145,15 @@ class ImageDataModule(LightningDataModule, ABC):
 
         Args:
             train: training images, else the held-out ones.
-            image_size: their side in pixels; None means that of the data module. If all files
-                have one size (MNIST, CIFAR-10), they are resized from that size.
+            image_size: their side in pixels; None means that of the data module, and images that
+                are no squares keep it. If all files have one size (MNIST, CIFAR-10), they are
+                resized from that size.
 
         Returns:
-            Images uint8 `[N, C, image_size, image_size]`, and their labels int64 `[N]`.
+            Images uint8 `[N, C, H, W]`, and their labels int64 `[N]`.
         """
-        size = image_size or self.image_size
+        square = isinstance(self.image_size, int)
+        size = image_size if image_size and square else self.image_size
         if (train, size) not in self._splits:
             if self.decodes_to_size and size != self.image_size:
                 images, labels = self.split(train)
@@ -163,7 +166,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def images_of_epoch(self) -> int:
         """Number of training images that an epoch shares out among the ranks."""
-        return len(self.split(train=True)[0])
+        return sum(self.counts(train=True))
 
     @property
     def classified(self) -> "ImageDataModule":

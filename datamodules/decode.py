@@ -20,6 +20,7 @@ from datamodules.names import few, short
 from datamodules.sources import Encoded, Pixels, Source
 from datamodules.texts import without_texts
 from minmax.errors import UserError, passes_through
+from minmax.image_sizes import Size, shown, sides
 
 MOST_PIXELS = 2**26
 """Limit of an image decoded whole; large JPEG files are decoded at a fraction of their size."""
@@ -72,13 +73,13 @@ class Decoding:
     """What all images of a data set are decoded to: a prepared set is found by these values.
 
     Args:
-        size: height and width of the result in pixels.
+        size: of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels.
         crop: as for `decode`.
     """
 
-    size: int
+    size: Size
     channels: int
     background: str = "white"
     crop: Crop = "centre"
@@ -86,7 +87,7 @@ class Decoding:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of an image: height, width, channels."""
-        return self.size, self.size, self.channels
+        return *sides(self.size), self.channels
 
     def __call__(self, encoded: Encoded) -> Pixels:
         """Decode one image, uint8 of this shape.
@@ -125,7 +126,7 @@ def own_limit() -> Iterator[None]:
 
 
 def decode(
-    encoded: Encoded, size: int, channels: int, background: str, crop: Crop = "centre"
+    encoded: Encoded, size: Size, channels: int, background: str, crop: Crop = "centre"
 ) -> Pixels:
     """Decode one image, upright, and bring it to its size.
 
@@ -133,14 +134,14 @@ def decode(
 
     Args:
         encoded: an image file's path, what such a file holds, or pixels.
-        size: height and width of the result in pixels.
+        size: of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
         background: colour name or #rrggbb behind transparent pixels, and beside a padded image.
-        crop: `centre`: resize the short side to `size` and crop the centre; `pad`: resize the long
-            side, and add background; `none`: the image has this size.
+        crop: `centre`: resize until the image covers `size` and crop the centre; `pad`: resize
+            until it fits in, and add background; `none`: the image has this size.
 
     Returns:
-        uint8 `[size, size, channels]`.
+        uint8 `[H, W, channels]`.
 
     Raises:
         UnreadableError: it is broken, too large, has 32-bit pixels of no fixed range, or has
@@ -148,7 +149,7 @@ def decode(
     """
     if not isinstance(encoded, str | bytes):
         image = _fitted(Image.fromarray(encoded), size, channels, background, crop)
-        return numpy.asarray(image).reshape(size, size, channels)
+        return numpy.asarray(image).reshape(*sides(size), channels)
     try:
         try:
             image = _read(encoded, size, channels, background, crop)
@@ -163,18 +164,19 @@ def decode(
             raise
         reason = _IN_MEMORY.sub("it", str(error).replace(repr(encoded), "it"))
         raise UnreadableError(f"can't be read ({reason})") from error
-    return numpy.asarray(image).reshape(size, size, channels)
+    return numpy.asarray(image).reshape(*sides(size), channels)
 
 
 def _read(
-    encoded: str | bytes, size: int, channels: int, background: str, crop: Crop
+    encoded: str | bytes, size: Size, channels: int, background: str, crop: Crop
 ) -> Image.Image:
     source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     with Image.open(source, formats=FORMATS) as file:
         whole = file.width * file.height
         # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
         if crop != "none":
-            file.draft(None, (2 * size, 2 * size))
+            height, width = sides(size)
+            file.draft(None, (2 * width, 2 * height))
         pixels = whole if file.info.get("progressive") else file.width * file.height
         if pixels > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{pixels:,} pixels")
@@ -185,20 +187,23 @@ def _read(
 
 
 def _fitted(
-    image: Image.Image, size: int, channels: int, background: str, crop: Crop
+    image: Image.Image, size: Size, channels: int, background: str, crop: Crop
 ) -> Image.Image:
     """An image of the right mode and size."""
     image = flatten(image, background)
     mode = "L" if channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)
-    if image.size == (size, size):
+    height, width = sides(size)
+    if image.size == (width, height):
         return image
     if crop == "none":
-        raise UnreadableError(f"has {image.width}x{image.height} pixels, not {size}x{size}{_NONE}")
+        raise UnreadableError(
+            f"has {image.height}x{image.width} pixels (height x width), not {shown(size)}{_NONE}"
+        )
     if crop == "pad":
         colour = ImageColor.getcolor(background, mode)
-        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, colour)
-    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+        return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, colour)
+    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

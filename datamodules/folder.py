@@ -16,6 +16,7 @@ from datamodules.listing import Files, list_images
 from datamodules.sources import Source
 from datamodules.windows import check_window
 from minmax.errors import UserError, files_named
+from minmax.image_sizes import Size
 
 
 class ImageFolder(ImageDataModule):
@@ -38,7 +39,8 @@ class ImageFolder(ImageDataModule):
 
     Args:
         root: the folder or file; of several tar, Parquet or Arrow files name-{000..099}.tar.
-        image_size: height and width in pixels.
+        image_size: side of the images in pixels, or height and width, for networks that can make
+            such.
         grayscale: one channel (ITU-R 601 luma) instead of three.
         batch_size: images per batch and per process (GPU).
         background: what shows through transparent pixels: a colour name or #rrggbb.
@@ -51,9 +53,9 @@ class ImageFolder(ImageDataModule):
             StyleGAN, members `key.cls`, a column), else folders are classes; `none`: all images
             are one class; or a file, .csv with the columns path and label, or .json with
             `{path: label}`; or the name of a column. Paths count from `root`.
-        crop: `centre`: the short side is resized to `image_size` and the centre kept; `pad`: the
-            long side is, and `background` stands beside the whole image; `none`: all images have
-            this size already.
+        crop: `centre`: resized until it covers `image_size`, and the centre kept; `pad`: until it
+            fits in, and `background` stands beside the whole image; `none`: all images have this
+            size already.
         prepared: folder of the prepared sets (`datamodules/prepared.py`); None means
             `prepared` in the cache folder.
         window_gb: GB of a window of the training order, for sets larger than memory
@@ -70,7 +72,7 @@ class ImageFolder(ImageDataModule):
     def __init__(
         self,
         root: str,
-        image_size: int = 32,
+        image_size: Size = 32,
         grayscale: bool = False,
         batch_size: int = 64,
         background: str = "white",
@@ -98,7 +100,7 @@ class ImageFolder(ImageDataModule):
         super().__init__(
             listing.names, image_size, grayscale, batch_size, classes, on_device, mirror
         )
-        self.decoding = Decoding(image_size, self.channels, background, crop)
+        self.decoding = Decoding(self.image_size, self.channels, background, crop)
         self.train_folder, self.val_folder = listing.train_folder, listing.held_out_folder
         self.train_files, self.val_files = listing.train, listing.held_out
         if self.val_folder == self.train_folder:

@@ -1,6 +1,7 @@
 """Allocating, resizing and graying whole data sets of uint8 images."""
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from datamodules.bars import bar_of
 from minmax.errors import UserError
+from minmax.image_sizes import Size, sides
 
 _CHUNK = 512
 
@@ -27,14 +29,14 @@ def available_memory() -> int:
         return 8 << 30
 
 
-def allocate(count: int, channels: int, size: int) -> Tensor:
-    """Return uninitialised uint8 `[count, channels, size, size]`, channels last in memory.
+def allocate(count: int, channels: int, size: Size) -> Tensor:
+    """Return uninitialised uint8 `[count, channels, H, W]`, channels last in memory.
 
     It lies in memory if that takes at most half of what is available, else in a temporary file,
     which the system pages in and out, and which vanishes with the process.
     """
-    shape = (count, size, size, channels)
-    needed = count * channels * size * size
+    shape = (count, *sides(size), channels)
+    needed = math.prod(shape)
     if needed <= available_memory() / 2:
         return torch.empty(shape, dtype=torch.uint8).permute(0, 3, 1, 2)
     handle, path = tempfile.mkstemp(suffix=".images")
@@ -63,20 +65,20 @@ def fill(
     items: Any,
     convert: Callable[[Any], Tensor],
     channels: int,
-    size: int,
+    size: Size,
     description: str,
 ) -> Tensor:
     """Convert `items` chunk by chunk into one tensor, with a progress bar if it takes a second.
 
     Args:
         items: anything that can be sliced: paths, or images `[N, ...]`.
-        convert: makes uint8 `[n, channels, size, size]` from a slice of `n` items.
+        convert: makes uint8 `[n, channels, H, W]` from a slice of `n` items.
         channels: channels of the result.
-        size: height and width of the result in pixels.
+        size: of the result in pixels.
         description: text before the progress bar.
 
     Returns:
-        uint8 `[len(items), channels, size, size]`, channels last in memory.
+        uint8 `[len(items), channels, H, W]`, channels last in memory.
     """
     images = allocate(len(items), channels, size)
     with bar_of(description, "image", len(items)) as bar:
@@ -98,20 +100,20 @@ def to_grayscale(images: Tensor) -> Tensor:
     return luma.to(torch.uint8).unsqueeze(1)
 
 
-def resize(images: Tensor, size: int) -> Tensor:
-    """Resize the short side of uint8 `[N, C, H, W]` to `size` (antialiased) and crop the centre."""
-    height, width = images.shape[-2:]
-    if min(height, width) != size:
-        scale = size / min(height, width)
-        height, width = max(size, round(height * scale)), max(size, round(width * scale))
+def resize(images: Tensor, size: Size) -> Tensor:
+    """Resize uint8 `[N, C, H, W]` until it just covers `size` (antialiased) and crop the centre."""
+    (height, width), (high, wide) = images.shape[-2:], sides(size)
+    scale = max(high / height, wide / width)
+    if scale != 1:
+        height, width = max(high, round(height * scale)), max(wide, round(width * scale))
         images = functional.interpolate(images, (height, width), mode="bilinear", antialias=True)
-    top, left = (height - size) // 2, (width - size) // 2
-    return images[..., top : top + size, left : left + size]
+    top, left = (height - high) // 2, (width - wide) // 2
+    return images[..., top : top + high, left : left + wide]
 
 
-def conform(images: Tensor, channels: int, size: int, description: str) -> Tensor:
-    """Bring uint8 `[N, C, H, W]` to `[N, channels, size, size]` (gray to colour by repeating)."""
-    if tuple(images.shape[1:]) == (channels, size, size):
+def conform(images: Tensor, channels: int, size: Size, description: str) -> Tensor:
+    """Bring uint8 `[N, C, H, W]` to `channels` and `size` (gray to colour by repeating)."""
+    if tuple(images.shape[1:]) == (channels, *sides(size)):
         return images
 
     def convert(chunk: Tensor) -> Tensor:

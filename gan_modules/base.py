@@ -24,6 +24,7 @@ from gan_modules.parts.classes import UniformClasses
 from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
 from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
+from minmax.image_sizes import Size
 
 __all__ = ["Batch", "GANModule", "OptimizerFactory", "UncountedOptimizer", "at_least"]
 
@@ -67,7 +68,7 @@ class GANModule(Bookkeeping, Kept):
             learning rate 2e-4, betas (0.5, 0.999). WGAN-GP's paper: 1e-4, betas (0, 0.9).
         discriminator_optimizer: the same for the discriminator.
         channels: channels of the images; linked to the data.
-        image_size: side of the images in pixels; linked to the data.
+        image_size: of the images in pixels; linked to the data.
         num_classes: number of classes; linked to the data.
         latent_dim: length of a latent. DCGAN's paper: 100.
         discriminator_steps: discriminator updates, one per batch, for each turn of the generator.
@@ -101,12 +102,12 @@ class GANModule(Bookkeeping, Kept):
 
     def __init__(
         self,
-        generator: Callable[[int, int, int, int], Generator],
-        discriminator: Callable[[int, int, int], Discriminator],
+        generator: Callable[[int, int, Any, int], Generator],
+        discriminator: Callable[[int, Any, int], Discriminator],
         generator_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
         latent_dim: int = 100,
         discriminator_steps: int = 1,

@@ -4,27 +4,31 @@ Deviations: the source gives neither the slope of LeakyReLU nor the dropout rate
 0.2 and 0.3 are the field's habit.
 """
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from gan_modules.networks.layers import Dropout
 from gan_modules.networks.network import Discriminator, Generator
+from minmax.image_sizes import Size, sides
 
 
 class FCGenerator(Generator):
     """Three hidden layers of 256, 512 and 1024 units, then one unit a pixel, and tanh."""
 
+    rectangles = True
+
     def __init__(
         self,
         latent_dim: int,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
         slope: float = 0.2,
     ) -> None:
         super().__init__(image_size)
-        self.shape = (channels, image_size, image_size)
+        self.shape = (channels, *sides(image_size))
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 256),
             nn.LeakyReLU(slope, inplace=True),
@@ -32,7 +36,7 @@ class FCGenerator(Generator):
             nn.LeakyReLU(slope, inplace=True),
             nn.Linear(512, 1024),
             nn.LeakyReLU(slope, inplace=True),
-            nn.Linear(1024, channels * image_size**2),
+            nn.Linear(1024, math.prod(self.shape)),
             nn.Tanh(),
         )
 
@@ -45,17 +49,19 @@ class FCGenerator(Generator):
 class FCDiscriminator(Discriminator):
     """Three hidden layers of 1024, 512 and 256 units with dropout, then one logit."""
 
+    rectangles = True
+
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
         slope: float = 0.2,
         dropout: float = 0.3,
     ) -> None:
         super().__init__(image_size)
         self.check_shares(dropout=dropout)
-        widths = [channels * image_size**2, 1024, 512, 256]
+        widths = [channels * math.prod(sides(image_size)), 1024, 512, 256]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
             layers += [

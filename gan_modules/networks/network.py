@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from minmax.errors import UserError
+from minmax.image_sizes import Size, shown
+
+RECTANGLES = "StackedGenerator and FCGenerator, with their discriminators,"
 
 
 class Network(nn.Module, ABC):
@@ -15,16 +18,18 @@ class Network(nn.Module, ABC):
     Attributes:
         image_sizes: the side lengths in pixels that the network can be built for;
             empty means any.
+        rectangles: whether it can be built for images that are no squares.
         of_points: whether the network is one of points in the plane, images of one pixel; None: it
             is as the network within it.
         conditional: whether the network uses the classes; all networks are given them.
     """
 
     image_sizes: ClassVar[tuple[int, ...]] = ()
+    rectangles: ClassVar[bool] = False
     of_points: ClassVar[bool | None] = False
     conditional = False
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: Size) -> None:
         super().__init__()
         if self.of_points not in (None, image_size == 1):
             points = "points in the plane" if image_size == 1 else "images"
@@ -32,12 +37,15 @@ class Network(nn.Module, ABC):
                 f"{type(self).__name__} is no network of {points}: choose another `generator` and "
                 f"`discriminator`{', MLPGenerator and MLPDiscriminator say' * (image_size == 1)}"
             )
-        if self.image_sizes and image_size not in self.image_sizes:
-            sizes = ", ".join(str(size) for size in self.image_sizes)
+        square = isinstance(image_size, int)
+        if not (square or self.rectangles) or (
+            self.image_sizes and image_size not in self.image_sizes
+        ):
+            sizes = ", ".join(str(size) for size in self.image_sizes) or "squares"
             raise UserError(
-                f"{type(self).__name__} cannot be built for images of {image_size}x{image_size} "
+                f"{type(self).__name__} cannot be built for images of {shown(image_size)} "
                 f"pixels; sizes it can: {sizes}. Change `image_size`, or choose another "
-                "`generator` and `discriminator`"
+                f"`generator` and `discriminator`{'' if square else f' ({RECTANGLES} can)'}"
             )
 
     def check_positive(self, **options: int) -> None:

@@ -4,11 +4,13 @@ https://arxiv.org/abs/1712.04086
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
 from gan_modules.networks.network import Discriminator
 from minmax.errors import UserError
+from minmax.image_sizes import Size
 
 
 class Packed(Discriminator):
@@ -20,7 +22,7 @@ class Packed(Discriminator):
 
     Args:
         channels: of one image.
-        image_size: side of the images in pixels.
+        image_size: of the images in pixels.
         num_classes: of the data.
         discriminator: builds the discriminator, for `images` times the channels. One that uses the
             classes is refused, since the images of a pack are of several.
@@ -30,15 +32,16 @@ class Packed(Discriminator):
         UserError: the discriminator uses the classes.
     """
 
+    rectangles = True
     of_points = None
     compares_images = True
 
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
-        discriminator: Callable[[int, int, int], Discriminator],
+        discriminator: Callable[[int, Any, int], Discriminator],
         images: int = 2,
     ) -> None:
         super().__init__(image_size)

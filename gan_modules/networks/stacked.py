@@ -4,6 +4,7 @@ Each layer of a generator doubles the side of the maps and halves the width; a d
 the reverse. So a generator with one layer less starts from larger and narrower maps.
 """
 
+import math
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -11,20 +12,24 @@ from torch import Tensor, nn
 from gan_modules.networks.layers import ConvTranspose2d, LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator, initialize_dcgan
 from minmax.errors import UserError
+from minmax.image_sizes import Size, shown, sides
 
 
-def side(image_size: int, depth: int) -> int:
-    """Side of the smallest maps of a network.
+def smallest(image_size: Size, depth: int) -> tuple[int, int]:
+    """Height and width of the smallest maps of a network.
 
     Raises:
-        UserError: the side of the images can't be halved `depth` times.
+        UserError: the sides of the images can't be halved `depth` times.
     """
-    if not 1 <= depth < image_size.bit_length() or image_size % 2**depth:
+    whole = 1 <= depth < min(sides(image_size)).bit_length()  # else the power may be huge
+    if not whole or any(side % 2**depth for side in sides(image_size)):
         raise UserError(
-            f"`depth` is {depth}, but must be at least 1, and a side of {image_size} pixels must "
-            "stay whole when halved so often. Choose another depth, or another `image_size`"
+            f"`depth` is {depth}, but must be at least 1, and the sides of {shown(image_size)} "
+            "pixels must stay whole when halved so often. Choose another depth, or another "
+            "`image_size`"
         )
-    return int(image_size // 2**depth)
+    height, width = sides(image_size)
+    return height // 2**depth, width // 2**depth
 
 
 class StackedGenerator(Generator):
@@ -33,26 +38,28 @@ class StackedGenerator(Generator):
     Args:
         latent_dim: length of the latents.
         channels: of the images.
-        image_size: side of the images in pixels, a multiple of 2^depth.
+        image_size: of the images in pixels; both sides are multiples of 2^depth.
         num_classes: of the data; unused.
         depth: number of transposed convolutions.
         width: channels before the last transposed convolution.
     """
 
+    rectangles = True
+
     def __init__(
         self,
         latent_dim: int,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
         depth: int = 3,
         width: int = 64,
     ) -> None:
         super().__init__(image_size)
         self.check_positive(width=width)
-        start, widths = side(image_size, depth), [width * 2**n for n in reversed(range(depth))]
-        self.project = nn.Linear(latent_dim, widths[0] * start**2)
-        self.shape = (widths[0], start, start)
+        widths = [width * 2**n for n in reversed(range(depth))]
+        self.shape = (widths[0], *smallest(image_size, depth))
+        self.project = nn.Linear(latent_dim, math.prod(self.shape))
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         for width_in, width_out in pairwise(widths):
             layers += [
@@ -75,17 +82,19 @@ class StackedDiscriminator(Discriminator):
 
     Args:
         channels: of the images.
-        image_size: side of the images in pixels, a multiple of 2^depth.
+        image_size: of the images in pixels; both sides are multiples of 2^depth.
         num_classes: of the data; unused.
         depth: number of convolutions.
         width: channels after the first convolution. With depth 2 this is `Critic32`.
         batch_norm: batch norm after all convolutions but the first.
     """
 
+    rectangles = True
+
     def __init__(
         self,
         channels: int,
-        image_size: int,
+        image_size: Size,
         num_classes: int,
         depth: int = 2,
         width: int = 32,
@@ -93,7 +102,7 @@ class StackedDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size)
         self.check_positive(width=width)
-        end = side(image_size, depth)
+        end = smallest(image_size, depth)
         layers: list[nn.Module] = []
         for n in range(depth):
             layers += [
@@ -102,7 +111,7 @@ class StackedDiscriminator(Discriminator):
                 LeakyReLU(0.2),
             ]
             channels = width * 2**n
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * end**2, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * math.prod(end), 1))
         initialize_dcgan(self)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:

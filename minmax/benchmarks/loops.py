@@ -18,6 +18,7 @@ from gan_modules.parts import Turn
 from gan_modules.stylegan2 import Styled
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import networks_of, use_torchs_layers
+from minmax.image_sizes import Size
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):
@@ -27,10 +28,10 @@ class PILImages(Dataset[tuple[Tensor, int]]):
         images: uint8 `[N, C, H, W]`, in their files' size.
         labels: int64 `[N]`.
         channels: of the transformed images, 1 or 3.
-        image_size: side of the transformed images in pixels.
+        image_size: of the transformed images in pixels.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, channels: int, image_size: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, channels: int, image_size: Size) -> None:
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
         self.images = [Image.fromarray(p.squeeze(2) if p.shape[2] == 1 else p) for p in pixels]
         self.labels = labels.tolist()

@@ -23,6 +23,13 @@ class GANCallback(Callback):
         """Log name of the score that chooses the best checkpoint; None if the callback has none."""
         return None
 
+    def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
+        """Refuse what would fail later. The command line calls it before any image is read.
+
+        Raises:
+            UserError: the data or an option doesn't allow what the callback does.
+        """
+
     def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Called before each batch of a training."""
 

@@ -110,25 +110,37 @@ class Quality(GANCallback):
 
     # Before the first score
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse at once what would fail after hours; set how often to validate.
+    def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
+        """Refuse at once what would fail after hours.
 
         Raises:
             UserError: the data or an option doesn't allow the scores.
         """
-        assert isinstance(pl_module, GANModule)
-        pl_module.draw_with(self.average)
-        data = data_of(trainer)
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
         self.features = self.features or cast(Features, data.features[0])
-        self._count = self.count or data.scored
         if self.features not in data.features:
             raise UserError(
                 f"`Quality.features` {self.features} needs {NEEDS[self.features]}, and this is "
                 f"{type(data).__name__} of {data.num_classes} class(es): choose "
                 f"{', or '.join(data.features)}"
             )
+        if self.features == "inception" and trainer.is_global_zero:
+            self._weights = inception_weights(self.inception_weights, self.allow_download)
+        own = trainer.check_val_every_n_epoch, trainer.val_check_interval
+        if stage == "fit" and self.every_images is not None and own != (1, 1.0):
+            raise UserError(
+                "`Quality.every_images` and the trainer's val_check_interval or "
+                "check_val_every_n_epoch contradict each other: give one of them"
+            )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose what draws and how much, and set how often to validate."""
+        assert isinstance(pl_module, GANModule)
+        data = data_of(trainer)
+        self.refuse(trainer, data, stage)  # from Python nobody has asked before
+        pl_module.draw_with(self.average)
+        self._count = self.count or data.scored
         if data.counted and self._count != data.scored:
             rank_zero_warn(
                 f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
@@ -136,14 +148,7 @@ class Quality(GANCallback):
                 "Compare them only with runs of the same count, or give --quality.count "
                 f"{data.scored}"
             )
-        if self.features == "inception" and trainer.is_global_zero:
-            self._weights = inception_weights(self.inception_weights, self.allow_download)
         if stage == "fit" and self.every_images is not None:
-            if trainer.check_val_every_n_epoch != 1 or trainer.val_check_interval != 1.0:
-                raise UserError(
-                    "`Quality.every_images` and the trainer's val_check_interval or "
-                    "check_val_every_n_epoch contradict each other: give one of them"
-                )
             images_a_batch = data.batch_size * trainer.world_size
             trainer.check_val_every_n_epoch = None
             trainer.val_check_interval = max(1, round(self.every_images / images_a_batch))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from jsonargparse import ArgumentParser
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from datamodules import ImageDataModule
@@ -103,8 +103,8 @@ def ada() -> list[Row]:
 
 def sheet(image: Tensor, every: Sequence[Row]) -> Image.Image:
     """The rows of changes of an image `[1, C, H, W]` in [-1, 1], in panels side by side."""
-    scale = max(1, SIDE // image.shape[3])
-    cell, height = scale * image.shape[3] + MARGIN, -(-len(every) // PANELS)
+    scale = max(1, SIDE // max(image.shape[2:]))
+    cell, height = scale * max(image.shape[2:]) + MARGIN, -(-len(every) // PANELS)
     width = LABEL + COLUMNS * cell
     picture = Image.new("RGB", (PANELS * width, height * cell), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
@@ -115,7 +115,7 @@ def sheet(image: Tensor, every: Sequence[Row]) -> Image.Image:
         pen.text((left - 8, top + cell / 2), row.name, "black", font, anchor="rm")
         for column, strength in enumerate(torch.linspace(-1, 1, COLUMNS).tolist()):
             pixels = to_uint8(row.change(image, strength))[0].expand(3, -1, -1).permute(1, 2, 0)
-            shown = Image.fromarray(pixels.numpy()).resize((cell - MARGIN, cell - MARGIN), 0)
+            shown = ImageOps.scale(Image.fromarray(pixels.numpy()), scale, 0)
             picture.paste(shown, (left + column * cell, top))
     return picture.quantize(256)
 

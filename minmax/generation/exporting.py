@@ -15,6 +15,7 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.generation.formats import FORMATS, Drawing
 from minmax.generation.model_card import model_card
+from minmax.image_sizes import size_of
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a pixel in [-1, 1]: other runtimes sum in another order."""
@@ -108,5 +109,11 @@ def network_options(
     """All options that the generator is built from."""
     chosen = hyperparameters.get("generator")
     own = chosen.get("init_args", {}) if isinstance(chosen, Mapping) else {}
-    sizes = {"latent_dim": model.latent_dim, "channels": shape[0], "image_size": shape[-1]}
-    return {**sizes, "num_classes": model.num_classes, **own}
+    channels, height, width = shape
+    return {
+        "latent_dim": model.latent_dim,
+        "channels": channels,
+        "image_size": size_of(height, width),
+        "num_classes": model.num_classes,
+        **own,
+    }

@@ -19,23 +19,25 @@ def squares(images: Tensor) -> Tensor:
     The cutout's is half the side, and at a corner a quarter of it is left.
     """
     gray = images.abs().mean(1, keepdim=True)
-    return F.avg_pool2d(gray, max(2, images.shape[-1] // 4), stride=1).flatten(1).amin(1) < GRAY
+    height, width = (max(2, side // 4) for side in images.shape[2:])
+    return F.avg_pool2d(gray, (height, width), stride=1).flatten(1).amin(1) < GRAY
 
 
 def borders(images: Tensor) -> Tensor:
     """Whether one of each image's borders is gray, a sixteenth of its side wide; bool `[N]`."""
-    gray, width = images.abs().mean(1), max(1, images.shape[-1] // 16)
-    rows, columns = gray.mean(2), gray.mean(1)
-    ends = [
-        part.mean(1) for line in (rows, columns) for part in (line[:, :width], line[:, -width:])
-    ]
+    gray = images.abs().mean(1)
+    ends = []
+    for line in (gray.mean(2), gray.mean(1)):  # rows, columns
+        width = max(1, line.shape[1] // 16)
+        ends += [line[:, :width].mean(1), line[:, -width:].mean(1)]
     return torch.stack(ends).amin(0) < GRAY
 
 
 def upright(images: Tensor) -> Tensor:
     """What of the mean image `[C, H, W]` changes when it is turned."""
     mean = images.mean(0)
-    return mean - torch.stack([torch.rot90(mean, turns, (1, 2)) for turns in range(4)]).mean(0)
+    turns = range(4) if mean.shape[1] == mean.shape[2] else (0, 2)
+    return mean - torch.stack([torch.rot90(mean, turn, (1, 2)) for turn in turns]).mean(0)
 
 
 def agreement(images: Tensor, others: Tensor) -> float:

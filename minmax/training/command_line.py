@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.precision import refuse_precision
+from minmax.callbacks.hooks import callbacks_of
 from minmax.errors import UserError, files_named
 from minmax.training import fitting, parts, testing
 from minmax.training.asked import Asked
@@ -106,6 +107,8 @@ class GANCLI(Options):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; rank 0 of a training holds the lock of the run's folder."""
+        for callback in callbacks_of(self.trainer):
+            callback.refuse(self.trainer, self.datamodule, subcommand)
         asked = self._asked
         if subcommand != "fit" or asked.dry_run or not self.trainer.is_global_zero:
             super()._run_subcommand(subcommand)

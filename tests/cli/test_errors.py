@@ -28,6 +28,11 @@ CASES = {
     "no folder": ([*FOLDER, "{tmp}/nowhere"], f"{DATA}.root is '"),
     "empty folder": ([*FOLDER, "{tmp}/empty"], "no images"),
     "broken image": ([*FOLDER, "{tmp}/broken", f"{DATA}.batch_size", "2"], "broken/b.png"),
+    "a large batch, before an image is read": ([*FOLDER, "{tmp}/broken"], "at most 40, "),
+    "options that contradict, before an image is read": (
+        [*FOLDER, "{tmp}/broken", "--quality.every_images=9", "--trainer.val_check_interval=2"],
+        "contradict each other",
+    ),
     "classes wanted, none there": (
         [
             *("fit", "--config", "acgan_mnist", "--data", "datamodules.ImageFolder"),
