@@ -14,6 +14,7 @@ from datamodules.folder import check_decoding
 from datamodules.loader import OF_FLIPS, EpochShuffle, ResidentLoader
 from datamodules.shards import Decoded, Shards, engine
 from minmax.errors import UserError
+from minmax.image_sizes import Size, sides
 
 MOST = 256
 """Of worker processes."""
@@ -28,7 +29,7 @@ class Streamed(ImageDataModule):
 
     Args:
         root: the folder or URL (s3, gs, azure, r2, hf).
-        image_size: height and width in pixels.
+        image_size: side in pixels, or height and width, as for `ImageFolder`.
         grayscale: one channel (ITU-R 601 luma) instead of three.
         batch_size: images per batch and per process (GPU).
         background: what shows through transparent pixels: a colour name or #rrggbb.
@@ -49,7 +50,7 @@ class Streamed(ImageDataModule):
     def __init__(
         self,
         root: str,
-        image_size: int = 32,
+        image_size: Size = 32,
         grayscale: bool = False,
         batch_size: int = 64,
         background: str = "white",
@@ -69,7 +70,7 @@ class Streamed(ImageDataModule):
         self.workers, self.sample, self.cache, self.cache_gb = workers, sample, cache, cache_gb
         self.shards = Shards(root, cache, cache_gb)
         super().__init__(self.shards.class_names, image_size, grayscale, batch_size, mirror=mirror)
-        self.decoding = Decoding(image_size, self.channels, background, crop)
+        self.decoding = Decoding(self.image_size, self.channels, background, crop)
 
     @property
     def split_rule(self) -> str:
@@ -98,7 +99,7 @@ class Streamed(ImageDataModule):
         if not train:
             return super()._loader(train)
         size = self.images_of_epoch()
-        none = torch.empty(0, self.channels, self.image_size, self.image_size, dtype=torch.uint8)
+        none = torch.empty(0, self.channels, *sides(self.image_size), dtype=torch.uint8)
         order = EpochShuffle(size, *self._sharing(size, train))
         kind = partial(StreamedLoader, self.shards, self.decoding, self.workers)
         return self._loader_of(kind, none, torch.empty(0, dtype=torch.int64), order)

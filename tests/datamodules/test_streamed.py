@@ -50,8 +50,9 @@ def loader(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def make(rank: int = 0, ranks: int = 1, epoch: int = 0, seed: int = 0, **options: Any) -> Any:
         for name, value in (("WORLD_SIZE", ranks), ("GLOBAL_RANK", rank), ("PL_GLOBAL_SEED", seed)):
             monkeypatch.setenv(name, str(value))
-        given = {"root": str(root), "batch_size": BATCH, "workers": 0, "mirror": True} | options
-        data: Any = Streamed(image_size=SIZE, **given)
+        given = {"root": str(root), "image_size": SIZE, "batch_size": BATCH} | options
+        given = {"workers": 0, "mirror": True} | given
+        data: Any = Streamed(**given)
         data.trainer = SimpleNamespace(
             global_rank=rank,
             world_size=ranks,
@@ -86,6 +87,7 @@ def test_an_epoch_has_each_image_once(folder: ImageFolder, loader: Any) -> None:
     assert images.dtype == torch.float32
     assert labels.dtype == torch.int64
     assert images.shape == (BATCH, 3, SIZE, SIZE)
+    assert next(iter(loader(image_size=(SIZE, 6))))[0].shape == (BATCH, 3, SIZE, 6)
     every = held(*folder.split(train=True))
     assert len(of(batches)) == len(batches) * BATCH == len(every) // BATCH * BATCH
     assert of(batches) < every
