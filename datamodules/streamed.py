@@ -185,7 +185,8 @@ class StreamedLoader(ResidentLoader):
 
     def _whole_state(self) -> dict[str, Any]:
         """The kept numbers in a state of litdata, whose names and folders are today's."""
-        state, kept = self._engine.state_dict(), self._kept or {}
+        state: dict[str, Any] = self._engine.state_dict()
+        kept = self._kept or {}
         for part in (state, state["dataset"]):
             part |= {name: value for name, value in kept.items() if name in part}
         return state
