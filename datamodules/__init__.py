@@ -6,6 +6,7 @@ from datamodules.distributions import Distribution, Grid, Mixture, Moons, Ring, 
 from datamodules.folder import ImageFolder
 from datamodules.points import Points
 from datamodules.stacked_mnist import StackedMNIST
+from datamodules.streamed import Streamed
 from datamodules.torchvision_sets import CIFAR10, MNIST, STL10, CelebA, FashionMNIST
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "Ring",
     "Spiral",
     "StackedMNIST",
+    "Streamed",
 ]

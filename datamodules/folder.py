@@ -85,14 +85,12 @@ class ImageFolder(ImageDataModule):
         prepared: str | None = None,
         window_gb: float | None = None,
     ) -> None:
-        _check_background(background)
+        check_decoding(background, crop)
         if not 0 <= val_fraction < 1:
             raise UserError(
                 f"`val_fraction` is {val_fraction}, but must be at least 0 and below"
                 " 1: give the share of the images to hold out, for example 0.1."
             )
-        if crop not in CROPS:
-            raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
         self.root, self.background, self.val_fraction = root, background, val_fraction
         check_window(window_gb)
         self.labels, self.crop = labels, crop
@@ -171,7 +169,14 @@ def _hash(path: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _check_background(background: str) -> None:
+def check_decoding(background: str, crop: str) -> None:
+    """Refuse a colour that is none, and a way to crop that is none.
+
+    Raises:
+        UserError: it is one of these.
+    """
+    if crop not in CROPS:
+        raise UserError(f"`crop` is {crop!r}, but must be one of {', '.join(CROPS)}.")
     try:
         ImageColor.getrgb(background)
     except ValueError as error:

@@ -13,7 +13,7 @@ COUNTER = {"ready": int, "started": int, "processed": int, "completed": int}
 COUNTERS = {"total": COUNTER, "current": COUNTER}
 STEPS = {kind: {"ready": int, "completed": int, "*": int} for kind in ("total", "current")}
 POSITIONS = (
-    {"epoch": int, "images": int, "seed": int},
+    {"epoch": int, "images": int, "seed": int, "engine?": {"*": int}},
     {"epoch": int, "batch": int, "*": int},  # earlier versions
 )
 FORM = {

@@ -28,6 +28,9 @@ def main(arguments: Sequence[str]) -> None:
         help="read these sets, or all, and compare with their hashes",
     )
     what.add_argument("--delete", nargs="+", metavar="NAME", help="delete these sets")
+    what.add_argument(
+        "--shards", metavar="FOLDER", help="write the images to shards for datamodules.Streamed"
+    )
     options.add_argument(
         "--folder", help="of the sets to list, check or delete; default: the cache"
     )
@@ -45,9 +48,10 @@ def main(arguments: Sequence[str]) -> None:
         manage(chosen)
         return
     # This import takes seconds, so wrong options are refused first.
-    from minmax.training.of_data import prepare
+    from minmax.training.of_data import prepare, shard
 
-    for line in prepare(data):
+    lines = shard(data, Path(chosen.shards).expanduser()) if chosen.shards else prepare(data)
+    for line in lines:
         print(line)
 
 

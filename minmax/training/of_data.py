@@ -10,6 +10,7 @@ from datamodules import ImageDataModule
 from datamodules.decoding import naming_all
 from datamodules.description import Description
 from datamodules.prepared import prepared_images
+from datamodules.sharding import write_shards
 from datamodules.wanted import Wanted
 from gan_modules import GANModule
 from minmax import trust
@@ -75,6 +76,18 @@ def prepare(arguments: Sequence[str]) -> Iterator[str]:
         for train in (True, False):
             wanted = naming_all(lambda train: _made(data, train), train)
             yield f"{wanted.home}: {Description.read(wanted.home)}"
+
+
+def shard(arguments: Sequence[str], out: Path) -> Iterator[str]:
+    """Write the data to shards in a new folder; a line about it.
+
+    Raises:
+        UserError: they can't be written.
+    """
+    data = data_of(arguments)
+    with placing(type(data), GANModule, LINKED):
+        data.prepare_data()
+        yield write_shards(data, out)
 
 
 def _made(data: ImageDataModule, train: bool) -> Wanted:

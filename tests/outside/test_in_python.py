@@ -17,6 +17,7 @@ import cli
 import datamodules
 import minmax
 from datamodules import Digits, ImageDataModule
+from datamodules.sharding import write_shards
 from gan_modules import GAN
 from gan_modules.bookkeeping.described import path_of
 from gan_modules.networks import StackedDiscriminator, StackedGenerator
@@ -171,6 +172,11 @@ def test_data_sets_hold_their_arguments(name, tmp_path):
     given: dict[str, Any] = {"image_size": 24, "batch_size": 7}
     if name == "ImageFolder":
         given |= {"root": str(ROOT / "docs" / "images" / "studies"), "val_fraction": 0.25}
+    if name == "Streamed":
+        pytest.importorskip("litdata")
+        given |= {"root": str(tmp_path / "shards"), "workers": 1}
+        images = datamodules.ImageFolder(str(ROOT / "docs" / "images" / "studies"))
+        write_shards(images, tmp_path / "shards")
     if name == "Points":
         given = {"count": 50, "seed": 3}
         ring = {"class_path": "datamodules.Ring", "init_args": {"modes": 5}}
