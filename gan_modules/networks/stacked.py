@@ -57,8 +57,9 @@ class StackedGenerator(Generator):
     ) -> None:
         super().__init__(image_size)
         self.check_positive(width=width)
+        start = smallest(image_size, depth)
         widths = [width * 2**n for n in reversed(range(depth))]
-        self.shape = (widths[0], *smallest(image_size, depth))
+        self.shape = (widths[0], *start)
         self.project = nn.Linear(latent_dim, math.prod(self.shape))
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         for width_in, width_out in pairwise(widths):

@@ -107,8 +107,9 @@ class GANCLI(Options):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; rank 0 of a training holds the lock of the run's folder."""
-        for callback in callbacks_of(self.trainer):
-            callback.refuse(self.trainer, self.datamodule, subcommand)
+        with self._explained():
+            for callback in callbacks_of(self.trainer):
+                callback.refuse(self.trainer, self.datamodule, subcommand)
         asked = self._asked
         if subcommand != "fit" or asked.dry_run or not self.trainer.is_global_zero:
             super()._run_subcommand(subcommand)

@@ -31,7 +31,7 @@ CASES = {
     "a large batch, before an image is read": ([*FOLDER, "{tmp}/broken"], "at most 40, "),
     "options that contradict, before an image is read": (
         [*FOLDER, "{tmp}/broken", "--quality.every_images=9", "--trainer.val_check_interval=2"],
-        "contradict each other",
+        "--quality.every_images and the trainer's",
     ),
     "classes wanted, none there": (
         [

@@ -392,7 +392,7 @@ def test_crop() -> None:
     assert (padded[1:3] == 255).all()
     assert (padded[[0, 3]] == [255, 0, 0]).all()
     assert (decode(wide, 4, 1, "red", "pad")[[0, 3]] == 76).all()
-    with pytest.raises(UnreadableError, match="8x4 pixels, not 4x4"):
+    with pytest.raises(UnreadableError, match=r"4x8 pixels \(height x width\), not 4x4"):
         decode(wide, 4, 3, "red", "none")
     assert (decode(wide[:, 2:6], 4, 1, "red", "none") == 255).all()
 
