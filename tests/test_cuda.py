@@ -3,11 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
 
 import cli
+from datamodules.chunks import PixelFile
+from datamodules.loader import EpochShuffle, ResidentLoader
+from datamodules.mapping import mapped
+from datamodules.prefetching import PrefetchingLoader
 from gan_modules.parts import CrossEntropy
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -84,6 +89,29 @@ def test_a_step_that_waits_for_the_device_trains_without(
         saved = replayed("dcgan_mnist", tmp_path / "run", 20)
     assert caplog.text.count("Trains without a CUDA graph") == 1
     assert saved["global_step"] == 20
+
+
+def test_batches_of_a_mapped_file_come_by_a_stream_of_their_own(tmp_path: Path) -> None:
+    """They are those from memory, while the training's own stream is busy."""
+    file, device = PixelFile(tmp_path / "images.npy", (300, 8, 8, 3)), torch.device("cuda")
+    file.allocate()
+    random = numpy.random.default_rng(0)
+    numpy.save(file.path, random.integers(0, 256, file.shape, dtype=numpy.uint8))
+    images, labels = mapped(file), torch.arange(300)
+
+    def order() -> EpochShuffle:
+        return EpochShuffle(300, 16, seed=5)
+
+    plain = ResidentLoader(images.clone(), labels, 16, order(), device, mirror=True)
+    ahead = PrefetchingLoader(file, images, labels, 16, order(), device, mirror=True)
+    work, batches = torch.randn(1000, 1000, device=device), 0
+    for (left, these), (right, those) in zip(plain, ahead, strict=True):
+        work = (work @ work).tanh()
+        assert right.device.type == those.device.type == device.type
+        assert left.cpu().equal(right.cpu())
+        assert these.cpu().equal(those.cpu())
+        batches += 1
+    assert batches == 18
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no two GPUs here")
