@@ -82,10 +82,6 @@ class Streamed(ImageDataModule):
         if stage == "fit":
             self._loader(train=True)
 
-    def images_of_epoch(self) -> int:
-        """Number of training images."""
-        return sum(self.shards.counts[True])
-
     def counts(self, train: bool) -> list[int]:
         """Number of training or held-out images of each class, by label."""
         return self.shards.counts[train]

@@ -125,7 +125,7 @@ class Quality(GANCallback):
                 f"{type(data).__name__} of {data.num_classes} class(es): choose "
                 f"{', or '.join(data.features)}"
             )
-        if self.features == "inception" and trainer.is_global_zero:
+        if self.features == "inception" and trainer.is_global_zero and self._weights is None:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
         own = trainer.check_val_every_n_epoch, trainer.val_check_interval
         if stage == "fit" and self.every_images is not None and own != (1, 1.0):
