@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from gan_modules.networks.grouped import GroupedConv2d
 from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator
 from gan_modules.networks.resampled import filtered_down, filtered_up
@@ -39,7 +40,7 @@ class R3GANBlock(nn.Module):
         super().__init__()
         inner = 2 * width
         self.first = nn.Conv2d(width, inner, 1)
-        self.second = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // group)
+        self.second = GroupedConv2d(inner, inner, 3, padding=1, groups=inner // group)
         self.third = nn.Conv2d(inner, width, 1, bias=False)
         self.activation = LeakyReLU(0.2)
 
@@ -221,7 +222,7 @@ class R3GANDiscriminator(Discriminator):
             self.stages.append(Stage(width_in, group))
             self.narrowings.append(narrowing(width_in, width_out))
         self.last = Stage(width, group)
-        self.pool = nn.Conv2d(width, width, SMALLEST, groups=width, bias=False)
+        self.pool = GroupedConv2d(width, width, SMALLEST, groups=width, bias=False)
         self.embedding = nn.Embedding(num_classes, width) if conditional else None
         self.linear = nn.Linear(width, width if conditional else 1, bias=False)
         initialize(self, self.embedding, width**-0.5)

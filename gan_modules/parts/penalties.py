@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gan_modules.networks.grouped import no_weight_gradients
 from gan_modules.parallel import std_over_ranks
 from gan_modules.parts.batches import Judge
 from gan_modules.parts.penalty import Penalty
@@ -30,7 +31,8 @@ def slopes(logits: Tensor, images: Tensor) -> Tensor:
         logits: a logit an image.
         images: `[N, C, H, W]`, whose gradients are asked for.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    with no_weight_gradients():
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -45,9 +46,20 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.allocations += sum(
                 t.untyped_storage()._cdata not in given for t in tensors(output)
             )
-        if packet in flop_registry:
+        if packet is torch.ops.aten.convolution_backward:
+            self.flop += sum(args[-1][:2]) * of_convolution(*args[:3], transposed=args[7])
+        elif packet in flop_registry:
             self.flop += flop_registry[packet](*args, **kwargs, out_val=output)
         return output
+
+
+def of_convolution(gradient: Tensor, maps: Tensor, weight: Tensor, transposed: bool) -> int:
+    """Operations of one gradient of a convolution, as many as its own.
+
+    torch's own formula counts all groups for each of a grouped one.
+    """
+    places = maps if transposed else gradient  # each has all of a group's products
+    return 2 * places[:, 0].numel() * weight.numel()
 
 
 def tensors(values: Any) -> list[Tensor]:
