@@ -52,7 +52,7 @@ class _Convolution(_Linear):
         return torch.ops.aten.convolution(maps, weight, bias, *options)  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         maps, weight = ctx.saved_tensors
         of_maps = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
@@ -70,7 +70,7 @@ class _OfMaps(_Linear):
         return _gradient(0, gradient, maps, weight, options)
 
     @staticmethod
-    def backward(ctx: Any, again: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, again: Tensor) -> Any:
         gradient, weight = ctx.saved_tensors
         of_gradient = of_weight = None
         if ctx.needs_input_grad[0]:
@@ -86,7 +86,7 @@ class _OfWeight(_Linear):
         return _gradient(1, gradient, maps, weight, options)
 
     @staticmethod
-    def backward(ctx: Any, again: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, again: Tensor) -> Any:
         gradient, maps = ctx.saved_tensors
         of_gradient = of_maps = None
         if ctx.needs_input_grad[0]:
@@ -135,5 +135,5 @@ class GroupedConv2d(nn.Conv2d):
     """torch's convolution in groups: the same function of the same parameters."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        (stride, _), (padding, _) = self.stride, self.padding
-        return grouped_convolution(input, weight, bias, stride, int(padding), groups=self.groups)
+        stride, padding = self.stride[0], int(self.padding[0])
+        return grouped_convolution(input, weight, bias, stride, padding, groups=self.groups)

@@ -47,7 +47,7 @@ class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 t.untyped_storage()._cdata not in given for t in tensors(output)
             )
         if packet is torch.ops.aten.convolution_backward:
-            self.flop += sum(args[-1][:2]) * of_convolution(*args[:3], transposed=args[7])
+            self.flop += sum(args[-1][:2]) * of_convolution(args[0], args[1], args[2], args[7])
         elif packet in flop_registry:
             self.flop += flop_registry[packet](*args, **kwargs, out_val=output)
         return output

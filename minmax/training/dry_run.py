@@ -3,19 +3,16 @@
 import math
 from pathlib import Path
 
-import torch
 from lightning import Trainer
-from torch import Tensor
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax import lock
 from minmax.class_counts import class_line, refuse_few
-from minmax.errors import UserError
+from minmax.training.imagined import imagined_step
 from minmax.training.sizes import batches_of_epoch, parameters_of
 
 MIB = 2**20
-TRIED = 2
 
 
 def summary_of(
@@ -47,9 +44,18 @@ def summary_of(
     sizes = parameters_of(model)
     # Weights, gradients and Adam's two moments; averages of the generator.
     weights = 16 * sum(sizes.values()) + 4 * sizes["generator"] * len(model.averages)
-    activations = activation_bytes(model, data.batch_size)
     stored = data.split(train=True)[0].nbytes
-    needs = {"weights and optimizers": weights, "activations": activations, "data": stored}
+    needs = {"weights and optimizers": weights, "data": stored}
+    try:
+        step = imagined_step(trainer, model, next(iter(data.train_dataloader())))
+    except RuntimeError as error:  # a user's own step may depend on numbers
+        work = f"not counted, nor are activations: {str(error).splitlines()[0]}"
+    else:
+        needs["activations"] = step.kept
+        work = f"{flop(step.flop / data.batch_size)} an image, {flop(step.flop * ranks)} a batch"
+        if total < math.inf:
+            work += f", {flop(step.flop * ranks * total)} in all"
+        work += " (matrix products and convolutions)"
     lines = {
         "data": class_line(data),
         "devices": f"{ranks} x {trainer.strategy.root_device.type} on {trainer.num_nodes} node(s), "
@@ -57,10 +63,10 @@ def summary_of(
         "batch": f"{data.batch_size:,} images a device, {batch:,} in all",
         "epoch": f"{batches:,} batches, {batches * batch:,} of {images:,} images",
         "training": length,
+        "work": work,
         "parameters": ", ".join(f"{name} {size:,}" for name, size in sizes.items()),
         "memory": f"about {sum(needs.values()) / MIB:,.0f} MiB a device beside the libraries: "
-        + ", ".join(f"{name} {size / MIB:,.0f}" for name, size in needs.items())
-        + " (float32; a gradient penalty needs two to three times the activations)",
+        + ", ".join(f"{name} {size / MIB:,.0f}" for name, size in needs.items()),
         "run": f"{folder}, {f'goes on from {origin}' if origin else 'from the start'}",
     }
     if (busy := lock.owner(folder / lock.NAME)) is not None:
@@ -68,32 +74,8 @@ def summary_of(
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
 
 
-def activation_bytes(model: GANModule, batch_size: int) -> int:
-    """Bytes that autograd keeps for the backward passes of a step of this many images.
-
-    It is measured with `TRIED` images, or with all where a discriminator takes groups of more.
-    """
-    try:
-        return kept_bytes(model, TRIED) * batch_size // TRIED
-    except UserError:
-        return kept_bytes(model, batch_size)
-
-
-def kept_bytes(model: GANModule, images: int) -> int:
-    """Bytes that autograd keeps for the backward passes of a step of this many images."""
-    kept: dict[int, int] = {}
-    weights = {parameter.data_ptr() for parameter in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in weights:
-            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        classes = model.sample_labels(images)
-        fake = model(model.sample_latent(images), classes)
-        judged = fake, fake.detach(), torch.zeros_like(fake)
-        graphs = [model.discriminator(shown, classes) for shown in judged]
-        total = sum(kept.values())
-    del graphs
-    return total
+def flop(count: float) -> str:
+    """A number of floating point operations, to three digits."""
+    power = max(0, int(math.log10(max(count, 1))) // 3)
+    prefix = " kMGTPEZY"[power].strip()
+    return f"{count / 1000**power:.3g} {prefix}FLOP"
