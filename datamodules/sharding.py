@@ -14,7 +14,7 @@ from datamodules.base import ImageDataModule
 from datamodules.decode import BrokenFilesError, UnreadableError, own_limit
 from datamodules.shards import ABOUT, SPLITS, Item, engine
 from datamodules.sources import Encoded
-from minmax.errors import UserError
+from minmax.errors import FULL, UserError
 
 CHUNK = "64MB"
 """Of a chunk: what an object store gives at its full speed."""
@@ -32,29 +32,48 @@ def write_shards(data: ImageDataModule, out: Path) -> str:
         A line about it.
 
     Raises:
-        UserError: the folder is there, the data needs no decoding, or images can't be read.
+        UserError: the data needs no decoding, images can't be read, or there is no room.
     """
     engine()
-    part = out.with_name(f"{out.name}.part")
-    for folder in (out, part):
-        if folder.exists():
-            raise UserError(f"--shards: {folder} is there already: delete it, or give another name")
+    part, broken = out.with_name(f"{out.name}.part"), dict[str, str]()
     try:
         for train, name in SPLITS.items():
-            _write(data, train, part / name)
+            broken |= _write(data, train, part / name)
+        if broken:
+            raise BrokenFilesError({name: broken[name] for name in sorted(broken)})
         counts = {name: data.counts(train) for train, name in SPLITS.items()}
         about = {"classes": data.class_names, "counts": counts, "held_out_by": data.split_rule}
         (part / ABOUT).write_text(json.dumps(about, indent=1))
         part.rename(out)
-    except BaseException:
+    except OSError as error:
+        if isinstance(error, UserError) or error.errno not in FULL:
+            raise
+        raise UserError(
+            f"--shards {out} can't be written ({error.strerror}): make room, or give another folder"
+        ) from error
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise
     total = {name: f"{sum(of_class):,}" for name, of_class in counts.items()}
     size = sum(file.stat().st_size for file in out.rglob("*.bin"))
-    return f"{out}: {total['train']} training + {total['held_out']} images, {size / 1e6:,.1f} MB"
+    return (
+        f"{out}: {total['train']} training + {total['held_out']} held-out images, "
+        f"{size / 1e6:,.1f} MB"
+    )
 
 
-def _write(data: ImageDataModule, train: bool, folder: Path) -> None:
+def refuse_taken(out: Path) -> None:
+    """Refuse a folder that is there, or being written.
+
+    Raises:
+        UserError: it is.
+    """
+    for folder in (out, out.with_name(f"{out.name}.part")):
+        if folder.exists():
+            raise UserError(f"--shards: {folder} is there already: delete it, or give another name")
+
+
+def _write(data: ImageDataModule, train: bool, folder: Path) -> dict[str, str]:
+    """Write a split; return the files that can't be decoded, with what is wrong."""
     from litdata.streaming import Cache
 
     source, of_class = data.source(train), {old: new for new, old in enumerate(data.selected)}
@@ -79,10 +98,9 @@ def _write(data: ImageDataModule, train: bool, folder: Path) -> None:
             for place, item in enumerate(pool.map(read, order[start : start + _GROUP]), start):
                 writer[place] = item
                 bar.update()
-    if broken:
-        raise BrokenFilesError({name: broken[name] for name in sorted(broken)})
     writer.done()
     writer.merge()
+    return broken
 
 
 def shuffled(images: int) -> list[int]:

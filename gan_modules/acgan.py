@@ -82,7 +82,7 @@ class ACGAN(GANModule):
         """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        asked = self.sample_labels(len(real))
+        asked = self.labels_beside(classes, self.game)
         fake = self(self.sample_latent(len(real)), asked)
 
         with self.updating(self.discriminator):

@@ -21,6 +21,7 @@ from gan_modules.networks import Discriminator, Generator
 from gan_modules.parts.augment import Augment, Unchanged
 from gan_modules.parts.batches import SeparateBatches
 from gan_modules.parts.classes import UniformClasses
+from gan_modules.parts.games import Game
 from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
 from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
@@ -217,6 +218,15 @@ class GANModule(Bookkeeping, Kept):
             return self.no_classes.expand(count)
         classes: Tensor = self.asked_classes(count, self.device)
         return classes
+
+    def labels_beside(self, classes: Tensor, game: Game) -> Tensor:
+        """Classes `[N]` for the images that the discriminator sees beside real ones of `classes`.
+
+        They are the same in a game that pairs images, or classes would be told apart, not images.
+        """
+        if game.pairs and self.conditional:
+            return classes
+        return self.sample_labels(len(classes))
 
     def categories_of(self, latents: Tensor) -> Tensor | None:
         """Values int64 `[N]` of a categorical code in latents; none if the variant has no such."""

@@ -54,7 +54,7 @@ class GAN(GANModule):
         """Update the discriminator; then the generator, if it is due."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        asked = self.sample_labels(len(real))
+        asked = self.labels_beside(classes, self.game)
         latent = self.sample_latent(len(real))
         fake = self(latent, asked)
 

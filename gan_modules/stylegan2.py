@@ -18,6 +18,7 @@ from gan_modules.parts import (
     Augment,
     CrossEntropy,
     Game,
+    LatentConsistency,
     LazyPenalty,
     PathLength,
     Penalty,
@@ -76,6 +77,12 @@ class StyleGAN2(GANModule):
             raise UserError(f"`mixing` must lie in [0, 1], got {mixing}")
         self.game = game or CrossEntropy(discriminator_weight=1)
         self.penalty = penalty or LazyPenalty(R1(1.0), 16)
+        if mixing and any(isinstance(part, LatentConsistency) for part in self.penalty.modules()):
+            raise UserError(
+                f"`mixing` {mixing}: LatentConsistency compares images of latents that are near, "
+                "and mixed ones have the styles of others besides: set `mixing` to 0, or choose "
+                "another `penalty`"
+            )
         self.path_length = path_length or PathLength(weight=0.0)
         self.mixing = mixing
         self.augment = augment or Unchanged()
@@ -108,7 +115,7 @@ class StyleGAN2(GANModule):
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         synthesis = cast(Styled, self.generator).synthesis
-        asked = self.sample_labels(len(real))
+        asked = self.labels_beside(classes, self.game)
         before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
 
         for update in range(self.generator_updates_due()):

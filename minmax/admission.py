@@ -24,6 +24,7 @@ COMMANDS = (
     "sample",
     "export",
     "explore",
+    "average",
     "study",
     "prepare",
     "benchmark",

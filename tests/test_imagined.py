@@ -66,10 +66,10 @@ def test_kept_tensors_are_counted_while_autograd_has_them():
     kept = Kept(set())
     numbers = torch.ones(1000, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(kept.hold, lambda held: held.tensor):
-        first = numbers.exp()  # keeps its output
-        second = first.view(10, 100).exp() * first  # keeps it again, and its own
+        first = numbers.exp().view(10, 100)  # keeps its output
+        product = first.exp() * first  # keeps another, and both of them again
         assert kept.now == 2 * 4000
-        second.sum().backward()
+        product.sum().backward()
         assert kept.now == 0
     assert kept.most == 2 * 4000
 

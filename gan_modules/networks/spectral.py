@@ -152,6 +152,7 @@ def power_iterate(network: nn.Module, times: int = START) -> None:
         if isinstance(module, Spectral):
             if module.weight.is_meta:
                 continue
-            u, v = iterated(module.matrix(), wide(module.u), times, module.eps)
+            with without_autocast(module.weight):
+                u, v = iterated(module.matrix(), wide(module.u), times, module.eps)
             module.u.copy_(u)
             module.v.copy_(v)

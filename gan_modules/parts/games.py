@@ -38,9 +38,11 @@ class Game(Part, ABC):
     Attributes:
         has_zero: whether a logit above 0 means "real", and below 0 "generated". If a
             constant can be added to all logits, only their differences have a meaning.
+        pairs: whether each generated image is compared with one real image, of its class.
     """
 
     has_zero = True
+    pairs = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -205,6 +207,7 @@ class RelativisticPairing(Game):
     """
 
     has_zero = False
+    pairs = True
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """Cross entropy of D(x) - D(G(z)) against 1."""
@@ -236,10 +239,10 @@ class TopK(Game):
         self.check_range(0, 1, share=share)
         if not all(ends_of(share)):
             raise UserError("`share` of TopK must stay above 0")
-        if isinstance(game, RelativisticPairing):
+        if game.pairs:
             raise UserError(
-                "`game` of TopK is RelativisticPairing, which compares each generated image with a "
-                "real one, and TopK leaves some out: choose RelativisticAverage"
+                f"`game` of TopK is {type(game).__name__}, which compares each generated image "
+                "with a real one, and TopK leaves some out: choose RelativisticAverage"
             )
         self.game = game
         self.share = share

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_modules.networks.grouped import no_weight_gradients
+from gan_modules.networks.spectral import Spectral
 from gan_modules.parallel import std_over_ranks
 from gan_modules.parts.batches import Judge
 from gan_modules.parts.penalty import Penalty
@@ -236,12 +237,18 @@ class ApproximateR1(SlopePenalty):
         self.changing("gamma_now", gamma)
 
     def check(self, discriminator: nn.Module) -> None:
-        """Refuse batch norm, and dropout, whose draws differ between the two passes."""
+        """Refuse batch norm, and dropout and spectral norm, which change between the passes."""
         super().check(discriminator)
         layers = [*discriminator.modules()]
         self._compares = any(getattr(layer, "compares_images", False) for layer in layers)
+        exact = type(self).__name__.removeprefix("Approximate")
+        if any(isinstance(layer, Spectral) for layer in layers):
+            raise UserError(
+                f"`discriminator` {type(discriminator).__name__} has spectral norm, whose estimate "
+                f"is another in each of the two passes whose difference {type(self).__name__} "
+                f"takes: choose {exact}, or a discriminator without it"
+            )
         if any(isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p for layer in layers):
-            exact = type(self).__name__.removeprefix("Approximate")
             raise UserError(
                 f"`discriminator` {type(discriminator).__name__} has dropout, which differs between"
                 f" the two passes whose difference {type(self).__name__} takes: set `dropout` of "

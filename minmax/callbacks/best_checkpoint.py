@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 
 from minmax.callbacks.hooks import callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import MissingError, UserError
-from minmax.metrics.table import mode_of
+from minmax.metrics.table import SCORES, mode_of
 
 
 class BestCheckpoint(RunCheckpoint):
@@ -40,14 +41,27 @@ class BestCheckpoint(RunCheckpoint):
         """Find the score's name, which ends in the name of its features.
 
         Raises:
-            UserError: no score is named, and no callback scores.
+            UserError: no score is named, and no callback scores; or it is one of other features.
         """
-        if self.monitor is None:
-            names = (callback.score_name for callback in callbacks_of(trainer))
-            self.monitor = next((name for name in names if name is not None), None)
+        names = (callback.score_name for callback in callbacks_of(trainer))
+        chosen = next((name for name in names if name is not None), None)
+        self.monitor = self.monitor or chosen
         if self.monitor is None:
             raise UserError("`BestCheckpoint.monitor` is needed in a run without scores")
+        if chosen is not None and (meant := meant_by(self.monitor, chosen)) != self.monitor:
+            raise UserError(f"`BestCheckpoint.monitor` {self.monitor} is {meant} in this run")
         super().setup(trainer, pl_module, stage)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, unless the score is missing: then say so, and go on."""
+        logged = sorted(name for name in trainer.callback_metrics if name.startswith("metric/"))
+        if self.monitor in trainer.callback_metrics or trainer.sanity_checking:
+            super().on_validation_end(trainer, pl_module)
+        else:
+            rank_zero_warn(
+                f"`BestCheckpoint.monitor` {self.monitor} was not logged, so no best.ckpt is "
+                f"saved: choose from {', '.join(logged) or 'nothing: no score was logged'}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far; in `best.ckpt`, its own score."""
@@ -63,6 +77,20 @@ class BestCheckpoint(RunCheckpoint):
             self.best_model_score = self.kth_value = score
             self.best_model_path = self.kth_best_model_path = str(file)
             self.best_k_models = {str(file): score}
+
+
+def meant_by(monitor: str, other: str) -> str:
+    """The log name of a score, with the features of another score's log name.
+
+    Args:
+        monitor: `metric/precision`, say; a name of the user's own stays as it is.
+        other: `metric/fid_domain`, say.
+    """
+    known = {name: score for score in SCORES.values() for name in score.log_names()}
+    found = known.get(monitor) or SCORES.get(monitor.removeprefix("metric/"))
+    if found is None or not monitor.startswith("metric/"):
+        return monitor
+    return f"metric/{found.full_name(other.rpartition('_')[2])}"
 
 
 def best_score(file: Path, key: str) -> torch.Tensor | None:

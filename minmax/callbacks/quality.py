@@ -127,12 +127,14 @@ class Quality(GANCallback):
             )
         if self.features == "inception" and trainer.is_global_zero and self._weights is None:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
-        own = trainer.check_val_every_n_epoch, trainer.val_check_interval
-        if stage == "fit" and self.every_images is not None and own != (1, 1.0):
-            raise UserError(
-                "`Quality.every_images` and the trainer's val_check_interval or "
-                "check_val_every_n_epoch contradict each other: give one of them"
-            )
+        if stage == "fit" and self.every_images is not None:
+            for name, default in (("check_val_every_n_epoch", 1), ("val_check_interval", 1.0)):
+                if (given := getattr(trainer, name)) != default:
+                    raise UserError(
+                        f"`Quality.every_images` and `Trainer.{name}` {given} (of the "
+                        "configuration, maybe) both say when to score: give "
+                        f"`Trainer.{name}` {default} to score every so many images"
+                    )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose what draws and how much, and set how often to validate."""

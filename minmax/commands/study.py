@@ -1,6 +1,8 @@
 """`python cli.py study`: train and score what a plan compares, each change with each seed."""
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from minmax.reporting.comparison import score_rows
 from minmax.reporting.groups import groups_of
 from minmax.reporting.tables import aligned
 from minmax.reporting.verdict import verdict
+from minmax.spelling import likely
 from minmax.studying.carrying_out import train
 from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import keep_plan, overview, runs_of
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     options.add_argument("--retry", action="store_true", help="try failed runs again")
     admission.add_option(options)
     chosen, extra = options.parse_known_args(arguments)
+    refuse_misspelt(extra, list(options._option_string_actions))
     plan = read_plan(Path(chosen.plan))
     if chosen.form not in plan.forms:
         raise UserError(f"--form {chosen.form}: {chosen.plan} has {', '.join(plan.forms)}")
@@ -42,10 +46,11 @@ def main(arguments: Sequence[str]) -> None:
     runs = runs_of(plan, chosen.form, folder, extra)
     if chosen.run is not None and not 1 <= chosen.run <= len(runs):
         raise UserError(f"--run {chosen.run}: the study has runs 1 to {len(runs)}")
+    wanted = [runs[chosen.run - 1]] if chosen.run else runs
     if not chosen.list:
         with locked(folder / NAME, wait=True):
             keep_plan(plan, chosen.form, folder, runs)
-        train(folder, runs, [runs[chosen.run - 1]] if chosen.run else runs, chosen.retry)
+        train(folder, runs, wanted, chosen.retry)
     print(overview(runs))
     if any(run.state == "done" for run in runs):
         groups = groups_of([folder])[1]
@@ -53,3 +58,16 @@ def main(arguments: Sequence[str]) -> None:
         if said := verdict(groups):
             print(said)
     print(f"Study: {folder}  Report: python cli.py report {folder}")
+    if not chosen.list and any(run.state == "failed" for run in wanted):
+        sys.exit(1)
+
+
+def refuse_misspelt(extra: Sequence[str], own: list[str]) -> None:
+    """Refuse what was meant for the study, and would be handed to its trainings.
+
+    Raises:
+        UserError: an option without a point is like one of the study's.
+    """
+    for option in extra:
+        if re.fullmatch(r"--\w+", option) and (meant := likely(option, own)):
+            raise UserError(f"unrecognized arguments: {option}{meant}")

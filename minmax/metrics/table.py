@@ -221,12 +221,13 @@ def mode_of(log_name: str) -> str:
         UserError: it is no score, or its best value is neither the lowest nor the highest.
     """
     name = log_name.removeprefix("metric/")
-    if name == log_name:
+    try:
+        better = score_of("" if name == log_name else name).better
+    except UserError as error:
         raise UserError(
-            f"`BestCheckpoint.monitor` {log_name} is no score: give `BestCheckpoint.mode` as "
-            "well, min if lower values are better, else max"
-        )
-    better = score_of(name).better
+            f"`BestCheckpoint.monitor` {log_name} is no score of this project: give "
+            "`BestCheckpoint.mode` as well, min if lower values are better, else max"
+        ) from error
     if better == "near 1":
         raise UserError(
             f"`BestCheckpoint.monitor` {log_name}: values near 1 are better, which is neither min "

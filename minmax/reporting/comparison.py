@@ -30,7 +30,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
     Raises:
         UserError: a run was not tested, or with another protocol than the first.
     """
-    reports = {run: read_reports(run) for run in dict.fromkeys(runs)}
+    reports = {run: read_reports(run) for run in {run.resolve(): run for run in runs}.values()}
     first = next(iter(next(iter(reports.values())).values()))
     for run, checkpoints in reports.items():
         for name, report in checkpoints.items():

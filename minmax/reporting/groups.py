@@ -1,5 +1,6 @@
 """Groups runs that differ only in their seed: of one configuration, or of a study's variant."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,10 @@ from minmax import documents
 from minmax.errors import UserError
 from minmax.reporting.metrics_file import FILE, reports_of
 from minmax.run_config import config_of, read_run_config
+
+SEED = "seed_everything"
+NOT_COMPARED = (SEED, "ckpt_path", "resume", "dry_run", "progress", "trainer.default_root_dir")
+"""Options in which runs of one configuration differ, and all that begin with them."""
 
 
 @dataclass
@@ -43,10 +48,13 @@ class Group:
         first = next((run for run in self.runs if (run / "config.yaml").is_file()), None)
         if first is None:
             return {}
-        options = dict(flat(config_of(first) or {}))
-        for name in ("seed_everything", "ckpt_path", "trainer.default_root_dir", "resume"):
-            options.pop(name, None)
-        return options
+        return compared(config_of(first) or {})
+
+
+def compared(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that tell one configuration from another, by full name."""
+    left_out = tuple(f"{name}." for name in NOT_COMPARED)
+    return {name: v for name, v in flat(config) if not f"{name}.".startswith(left_out)}
 
 
 def flat(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -90,15 +98,19 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
 
 
 def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:
-    """Group runs whose configurations differ only in the seed and the folder."""
+    """Group runs whose configurations differ only in the seed and what concerns one start.
+
+    Two runs of one seed say nothing about chance: they are in different groups.
+    """
     found: dict[str, list[Path]] = {}
+    with_seed: Counter[str] = Counter()
     for run in runs:
         try:
             config = read_run_config(run / "config.yaml")
-            for key in ("seed_everything", "ckpt_path"):
-                config.pop(key, None)
-            config["trainer"].pop("default_root_dir", None)
-            identity = yaml.safe_dump(config)
+            identity = yaml.safe_dump(compared(config))
+            same = f"{identity}{SEED}: {config[SEED]}"
+            identity += f"{with_seed[same]} of this seed before"
+            with_seed[same] += 1
         except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
             identity = str(run)  # unreadable: a group of its own
         found.setdefault(identity, []).append(run)

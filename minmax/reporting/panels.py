@@ -46,6 +46,8 @@ def draw(runs: Sequence[Path], output: Path) -> None:
             axis.grid(alpha=0.3)
             if axis.lines:
                 axis.legend(fontsize="x-small")
+            else:
+                axis.text(0.5, 0.5, "none yet", ha="center", transform=axis.transAxes)
             if title.startswith("accuracy"):
                 axis.set_ylim(-0.03, 1.03)
     with whole(output) as part:

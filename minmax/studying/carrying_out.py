@@ -26,7 +26,7 @@ def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool)
     """Train and score the wanted runs, except those that are done or locked by another process.
 
     Raises:
-        UserError: the folder now belongs to a study with other options.
+        UserError: the folder now belongs to a study with other options; or the first is refused.
     """
     seconds: list[float] = []
     over = ("done",) if retry else ("done", "failed")
@@ -45,7 +45,8 @@ def train(folder: Path, runs: Sequence[Run], wanted: Sequence[Run], retry: bool)
                     time_left = f", about {timedelta(seconds=round(mean(seconds) * left))}"
                 print(f"{name}; {left} left{time_left}", flush=True)
                 start = time.perf_counter()
-                carry_out(run, lock)
+                alone = not any(other.state in ("begun", "done") for other in runs)
+                carry_out(run, lock, alone)
                 seconds.append(time.perf_counter() - start)
         except InOtherHandsError as error:
             print(f"{name} is passed over: {error.owner} works on it", flush=True)
@@ -67,8 +68,17 @@ def refuse_another_plan(folder: Path, run: Run) -> None:
             )
 
 
-def carry_out(run: Run, lock: Lock) -> None:
-    """Train, then score; keep the error of a failed run, and exit if the run is stopped."""
+def carry_out(run: Run, lock: Lock, alone: bool) -> None:
+    """Train, then score; keep the error of a failed run, and exit if the run is stopped.
+
+    Args:
+        run: to train.
+        lock: on it, which is held.
+        alone: whether no other run of the study has begun.
+
+    Raises:
+        UserError: it is refused before it begins, and alone: its options are wrong, most likely.
+    """
     (run.folder / "failed.txt").unlink(missing_ok=True)
     for command in (
         ["fit", *run.arguments, "--resume=true"],
@@ -78,6 +88,10 @@ def carry_out(run: Run, lock: Lock) -> None:
         if code in STOPS:
             print(f"The study was stopped in {run}; the same command goes on.", flush=True)
             sys.exit(code if code > 0 else 128 - code)
+        if code > 0 and alone and run.state == "waiting":
+            raise UserError(
+                f"the first training, {run}, was refused, and so would be the others: {words}"
+            )
         if code:
             with whole(run.folder / "failed.txt") as part:
                 part.write_text(f"{command[0]}: {words}\n")

@@ -1,14 +1,14 @@
 """A study's plan, read from a file: what is compared, and with which seeds."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from minmax import admission, documents
-from minmax.errors import UserError
+from minmax.errors import MissingError, UserError
 from minmax.paths import expanded
 
 VARIANT = r"[^/\0]*[^/.\0][^/\0]*"
@@ -43,15 +43,24 @@ def read_plan(file: Path) -> Plan:
         UserError: it can't be read, or something is missing or of the wrong kind.
     """
     try:
-        plan = Plan(**documents.read(file))
-        kinds = {"title": str, "claim": str, "config": str, "seeds": list}
-        wrong = [name for name, kind in kinds.items() if not isinstance(getattr(plan, name), kind)]
-        for name in ("variants", "forms"):
-            values = getattr(plan, name)
-            if not (isinstance(values, dict) and all(isinstance(v, dict) for v in values.values())):
-                wrong.append(name)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        content = documents.read(file)
+    except FileNotFoundError as error:
+        raise MissingError(f"there is no {file}: the plans at hand are in studies/") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{file} is no plan of a study ({error}): see studies/") from error
+    keys = {field.name for field in fields(Plan)}
+    given = content.keys() if isinstance(content, dict) else set[str]()
+    if given != keys:
+        differences = {"lacks": keys - given, "has besides": given - keys}
+        said = [f"{how} {', '.join(sorted(map(str, d)))}" for how, d in differences.items() if d]
+        raise UserError(f"{file} is no plan of a study (it {' and '.join(said)}): see studies/")
+    plan = Plan(**content)
+    kinds = {"title": str, "claim": str, "config": str, "seeds": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(getattr(plan, name), kind)]
+    for name in ("variants", "forms"):
+        values = getattr(plan, name)
+        if not (isinstance(values, dict) and all(isinstance(v, dict) for v in values.values())):
+            wrong.append(name)
     wrong += [name for name in ("seeds", "variants", "forms") if not getattr(plan, name)]
     if wrong:
         raise UserError(f"{file}: {wrong[0]} is empty or of the wrong kind: see studies/")

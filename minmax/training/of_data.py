@@ -10,7 +10,7 @@ from datamodules import ImageDataModule
 from datamodules.decoding import naming_all
 from datamodules.description import Description
 from datamodules.prepared import prepared_images
-from datamodules.sharding import write_shards
+from datamodules.sharding import refuse_taken, write_shards
 from datamodules.wanted import Wanted
 from gan_modules import GANModule
 from minmax import trust
@@ -84,6 +84,7 @@ def shard(arguments: Sequence[str], out: Path) -> Iterator[str]:
     Raises:
         UserError: they can't be written.
     """
+    refuse_taken(out)
     data = data_of(arguments)
     with placing(type(data), GANModule, LINKED):
         data.prepare_data()

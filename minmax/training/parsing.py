@@ -15,8 +15,9 @@ from lightning.pytorch.cli import LightningArgumentParser
 from minmax import documents
 from minmax.culprits import about_files, about_options, bug_in_parsing
 from minmax.errors import UserError
-from minmax.one_line import likely, one_line
+from minmax.one_line import one_line
 from minmax.run_config import about_its_folder
+from minmax.spelling import likely
 from minmax.trust import import_own
 
 

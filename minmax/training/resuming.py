@@ -70,8 +70,8 @@ def read_held(path: str, variant: str, to_train: bool) -> Held:
     variant_held = variant_of(checkpoint, path)
     if variant_held != variant:
         raise UserError(
-            f"--ckpt_path {path} holds a {variant_held}, but --model is {variant}. Give the config "
-            "that it was trained with (config.yaml in its run's folder), or another checkpoint"
+            f"{path} holds a {variant_held}, but --model is {variant}. Give the config that it was "
+            "trained with (config.yaml in its run's folder), or another checkpoint"
         )
     return Held.of(path, checkpoint)
 
@@ -97,12 +97,12 @@ def check_classes(held: Held, class_names: list[str], conditional: bool) -> None
         say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
     elif set(before) <= set(class_names):
         raise UserError(
-            f"--ckpt_path {held.path} was trained on the {differ}: labels would change meaning. "
+            f"{held.path} was trained on the {differ}: labels would change meaning. "
             f"Add --data.init_args.classes '{listed(before)}'"
         )
     else:
         raise UserError(
-            f"--ckpt_path {held.path} was trained on the {differ}: labels would change meaning. "
+            f"{held.path} was trained on the {differ}: labels would change meaning. "
             "Name the classes as they were, or start a new run"
         )
 
@@ -116,8 +116,8 @@ def check_shapes(held: Held, model: torch.nn.Module) -> None:
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
         raise UserError(
-            f"--ckpt_path {held.path} doesn't fit the model: {difference}. Give the config that it "
-            "was trained with (config.yaml in its run's folder)"
+            f"{held.path} doesn't fit the model: {difference}. Give the model's options "
+            "that it was trained with (config.yaml in its run's folder), or begin another run"
         )
 
 

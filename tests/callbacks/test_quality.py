@@ -278,8 +278,8 @@ def test_the_best_checkpoint_goes_by_the_features_of_the_run(tmp_path: Path) -> 
     [
         (Quality("domain"), Grays(0, 9, 90), {}, "at least two classes.*pixels, or inception"),
         (pixels(), [], {}, "ImageDataModule"),
-        (pixels(every_images=8), TinyImages(), {"val_check_interval": 2}, "contradict"),
-        (pixels(every_images=8), TinyImages(), {"check_val_every_n_epoch": 2}, "contradict"),
+        (pixels(every_images=8), TinyImages(), {"val_check_interval": 2}, "interval` 1.0 to"),
+        (pixels(every_images=8), TinyImages(), {"check_val_every_n_epoch": 2}, "epoch` 1 to"),
     ],
 )
 def test_what_fails_at_once(

@@ -93,6 +93,35 @@ def test_the_best_is_chosen_by_the_score_of_whichever_callback_makes_one(tmp_pat
         train(tmp_path, [BestCheckpoint(), Counting()], steps=1)
 
 
+def test_a_score_that_is_not_logged_costs_no_training(tmp_path: Path) -> None:
+    best = BestCheckpoint("metric/nothing", "max")
+    limits = {"max_epochs": 2, "limit_val_batches": 1.0, "default_root_dir": tmp_path}
+    with pytest.warns(UserWarning, match=r"metric/nothing was not logged, so no best\.ckpt"):
+        fit(
+            make_model(),
+            TinyImages(),
+            [best, LastCheckpoint()],
+            enable_checkpointing=True,
+            **limits,
+        )
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+class OfDomain(Scoring):
+    """Scores by the domain's features."""
+
+    @property
+    def score_name(self) -> str:
+        return "metric/fid_domain"
+
+
+@pytest.mark.parametrize("name", ["metric/precision", "metric/precision_pixels"])
+def test_a_score_of_other_features_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is metric/precision_domain in this run"):
+        train(tmp_path, [BestCheckpoint(name), OfDomain()], steps=1)
+    train(tmp_path, [BestCheckpoint("metric/precision_domain"), OfDomain()], steps=1)
+
+
 class Ends(Callback):
     """Counts the ends of validations and of epochs, in its state."""
 

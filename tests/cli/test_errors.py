@@ -31,7 +31,7 @@ CASES = {
     "a large batch, before an image is read": ([*FOLDER, "{tmp}/broken"], "at most 40, "),
     "options that contradict, before an image is read": (
         [*FOLDER, "{tmp}/broken", "--quality.every_images=9", "--trainer.val_check_interval=2"],
-        "--quality.every_images and the trainer's",
+        "--quality.every_images and --trainer.",
     ),
     "classes wanted, none there": (
         [
@@ -85,7 +85,7 @@ CASES = {
     "few images to score": ([*DIGITS, "--quality.count", "3"], "--quality.count must be"),
     "two schedules": (
         [*DIGITS, "--quality.every_images", "640"],
-        "--quality.every_images and the trainer's",
+        "--quality.every_images and --trainer.",
     ),
     "features of classes, no classes": (
         [
@@ -105,6 +105,18 @@ CASES = {
     "test without a run": (
         ["test", "--config", "dcgan_digits", "--trainer.default_root_dir", "{tmp}/plain"],
         "test needs a checkpoint: give --ckpt_path",
+    ),
+    "a size that is none": (
+        [*DIGITS, "--data.init_args.image_size", "16x32"],
+        "--data.init_args.image_size must be a side in pixels, or '[height, width]'",
+    ),
+    "a crop that is none": (
+        ["fit", "--config", "dcgan96_folder", "--data.init_args.crop", "padd"],
+        "--data.init_args.crop: choose from 'centre', 'pad', 'none'",
+    ),
+    "a configuration as a plan": (
+        ["study", "configs/ring.yaml"],
+        "ring.yaml is no plan of a study (it lacks claim, config, forms, seeds, title, variants and has",
     ),
     "unknown shell": (["completion", "ksh"], "completion ksh: choose from"),
     "penalty with batch norm": (
@@ -253,7 +265,10 @@ CASES = {
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--devices", "2"],
         "--devices share the work for a folder",
     ),
-    "a study of nothing": (["study", "{tmp}/nowhere.yaml"], "nowhere.yaml is no plan of a study"),
+    "a study of nothing": (
+        ["study", "{tmp}/nowhere.yaml"],
+        "nowhere.yaml: the plans at hand are in studies/",
+    ),
     "a study that is a picture": (["study", "{tmp}/plain/a.png"], "a.png is no plan of a study"),
     "a report of pictures": (["report", "{tmp}/plain"], "is the folder of no run and of no study"),
     "an export without a format's suffix": (
@@ -266,7 +281,7 @@ CASES = {
     ),
     "an option of the optimizer misspelt": (
         [*DIGITS, f"{MODEL}.generator_optimizer.init_args.lrr", "3"],
-        "--model: generator_optimizer: Option 'lrr' is not accepted: choose from lr, betas, ",
+        "--model.init_args.generator_optimizer: Option 'lrr' is not accepted: choose from lr, betas, ",
     ),
     "a variant's option misspelt": ([*DIGITS, f"{MODEL}.latent_din", "3"], "mean latent_dim?"),
     "a network misspelt": (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from minmax import admission
 
 ROOT = Path(cli.__file__).parent
 OWN = ("gan_modules/__init__.py", "datamodules/__init__.py")
@@ -18,6 +19,12 @@ def test_the_overview_names_all_commands(arguments: list[str], capsys) -> None:
     cli.main(arguments)
     shown = capsys.readouterr().out
     assert all(f"\n  {name} " in shown for name in cli.COMMANDS)
+
+
+def test_commands_that_offer_trust_heed_it():
+    files = (ROOT / "minmax" / "commands").glob("*.py")
+    offering = {file.stem for file in files if "add_option(" in file.read_text()}
+    assert offering == set(admission.COMMANDS) - set(cli.TRAINING)
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS.keys() - set(cli.TRAINING)))

@@ -118,7 +118,7 @@ class TestCompare:
         for seed, (run, value) in enumerate(zip(runs, (1.0, 3.0, 5.0), strict=True)):
             run.mkdir()
             config = yaml.safe_load((scored / "config.yaml").read_text())
-            config["seed_everything"] = seed
+            config |= {"seed_everything": seed, "resume": bool(seed)}
             config["trainer"]["default_root_dir"] = str(run)
             if run.name == "wide":
                 config["model"]["init_args"]["latent_dim"] = 50
@@ -146,6 +146,16 @@ class TestCompare:
         assert [row["run"] for row in rows[3:]] == ["training images", "noise"]
         assert float(rows[4][name]) > float(rows[3][name])
         assert "precision_domain (higher)" in rows[0]
+
+    def test_a_copy_is_no_second_seed(
+        self, scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first = self.copies(scored, tmp_path)[0]
+        other = shutil.copytree(first, tmp_path / "copy")
+        again = first / ".." / first.name
+        cli.main(["compare", str(first), str(again), str(other)])
+        rows = capsys.readouterr().out.splitlines()
+        assert [row.split()[0] for row in rows if " last " in row] == ["seed0", "copy"]
 
     @pytest.mark.parametrize("form", ["table", "markdown"])
     def test_formats(

@@ -120,7 +120,9 @@ def test_a_run_scored_only_at_its_best_is_not_done(tmp_path, log):
 
 def test_the_study_goes_on_past_a_failed_run(tmp_path, log, capfd):
     variants = {"base": {}, "other": {"wrong": 1}}
-    folder = run(tmp_path, variants=variants)
+    folder = tmp_path / "study"
+    with pytest.raises(SystemExit, match="1"):
+        run(tmp_path, variants=variants)
     assert [call[0] for call in asked(log)] == ["fit", "test", "fit"] * 2
     words = "fit: error: --wrong is not an option"
     assert (folder / "other" / "seed_7" / "failed.txt").read_text().strip() == words
@@ -131,13 +133,31 @@ def test_the_study_goes_on_past_a_failed_run(tmp_path, log, capfd):
     assert output.out.count("  failed\n") == 2  # in the table
     assert "a warning before" in output.err
     log.unlink()
-    run(tmp_path, variants=variants)
+    with pytest.raises(SystemExit, match="1"):
+        run(tmp_path, variants=variants)
     assert asked(log) == []
-    run(tmp_path, "--retry", variants=variants)
+    run(tmp_path, "--run", "1", variants=variants)  # another has failed, and nobody wants it
+    with pytest.raises(SystemExit, match="1"):
+        run(tmp_path, "--retry", variants=variants)
     assert [call[0] for call in asked(log)] == ["fit", "fit"]
     run(tmp_path)  # with the option mended
     assert not (folder / "other" / "seed_7" / "failed.txt").exists()
     assert [call[0] for call in asked(log)][2:] == ["fit", "test"] * 2
+
+
+def test_a_study_stops_if_its_first_training_is_refused(tmp_path, log):
+    with pytest.raises(SystemExit, match=r"first training, base, seed 0, was .* is not an option"):
+        run(tmp_path, "--wrong=1")
+    assert len(asked(log)) == 1
+    run(tmp_path)  # with the option mended
+    assert [call[0] for call in asked(log)][1:] == ["fit", "test"] * 4
+
+
+def test_a_misspelt_option_of_the_study_is_not_handed_on(tmp_path, log):
+    with pytest.raises(SystemExit, match=r"--lst\. Did you mean --list\?"):
+        run(tmp_path, "--lst")
+    assert asked(log) == []
+    assert not (tmp_path / "study").exists()
 
 
 def test_runs_with_other_options_are_not_mixed(tmp_path, log):

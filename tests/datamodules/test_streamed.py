@@ -1,5 +1,6 @@
 """Shards, and the batches that are streamed from them."""
 
+import errno
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 from datamodules import ImageFolder, Streamed, sharding
 from datamodules.sharding import write_shards
 from minmax.errors import UserError
+from minmax.training.of_data import shard
 
 pytest.importorskip("litdata")
 SIZE, BATCH, COUNT = 8, 4, 60
@@ -225,7 +227,7 @@ def test_wrong_options(root: Path, tmp_path: Path, loader: Any, monkeypatch: Any
 
 def test_shards_are_written_whole_or_not_at_all(folder: ImageFolder, root: Path) -> None:
     with pytest.raises(UserError, match="is there already"):
-        write_shards(folder, root)
+        [*shard(["--data", "ImageFolder", "--data.init_args.root", "nowhere"], root)]
     bad = Path(folder.root, "cat", "bad.png")
     bad.write_bytes(b"no image")
     try:
@@ -234,3 +236,16 @@ def test_shards_are_written_whole_or_not_at_all(folder: ImageFolder, root: Path)
     finally:
         bad.unlink()
     assert [*root.parent.iterdir()] == [root]
+
+
+def test_shards_on_a_full_disk(
+    folder: ImageFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(data: ImageFolder, train: bool, place: Path) -> dict[str, str]:
+        place.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sharding, "_write", full)
+    with pytest.raises(UserError, match=r"--shards .*shards can't be written \(No space"):
+        write_shards(folder, tmp_path / "shards")
+    assert [*tmp_path.iterdir()] == []

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
-from gan_modules.parts import DataShares, UniformClasses
+from gan_modules.parts import DataShares, RelativisticPairing, UniformClasses
 from minmax.errors import UserError
 from minmax.generation.drawing import choose_labels
 from tests.gan_modules.helpers import (
@@ -106,6 +106,14 @@ def test_each_image_comes_with_its_class(variant: type[GANModule]) -> None:
     assert len(model.discriminator.told) == len(expected)
     for told, classes in zip(model.discriminator.told, expected, strict=True):
         assert torch.equal(told, classes)
+
+
+@pytest.mark.parametrize("variant", [GAN, ACGAN])
+def test_a_game_of_pairs_compares_images_of_one_class(variant: type[GANModule]) -> None:
+    model = make_model(variant, generator=Painter, game=RelativisticPairing())
+    ((_, classes),) = batches = make_batches(1)
+    fit(model, batches)
+    assert all(torch.equal(asked, classes) for asked in model.generator.asked)
 
 
 # Which classes are asked for

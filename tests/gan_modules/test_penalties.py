@@ -8,6 +8,7 @@ from gan_modules.networks import (
     Critic32,
     DCGAN32Discriminator,
     FCDiscriminator,
+    SNGANDiscriminator,
     StyleGAN2Discriminator,
 )
 from gan_modules.parallel import std_over_ranks
@@ -336,6 +337,15 @@ def test_differences_refuse_dropout() -> None:
             SumOfPenalties([penalty]).check(FCDiscriminator(1, 8, 1))
         penalty.check(FCDiscriminator(1, 8, 1, dropout=0.0))
     R1().check(FCDiscriminator(1, 8, 1))
+
+
+def test_differences_refuse_spectral_norm() -> None:
+    """Each pass moves the estimate, and the difference is divided by 0.01 and squared."""
+    discriminator = SNGANDiscriminator(3, 32, 1, width=2)
+    for penalty, exact in ((ApproximateR1(), "R1"), (ApproximateR2(), "R2")):
+        with pytest.raises(UserError, match=f"spectral norm, .* choose {exact}"):
+            SumOfPenalties([penalty]).check(discriminator)
+    R1().check(discriminator)
 
 
 @pytest.mark.parametrize("kind", [ApproximateR1, ApproximateR2])

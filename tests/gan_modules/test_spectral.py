@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from gan_modules.networks import spectral
 from gan_modules.networks.resampled import ResizingConv2d, SpectralUpConv2d
 from gan_modules.networks.spectral import (
     Spectral,
     SpectralConv2d,
     SpectralEmbedding,
     SpectralLinear,
+    iterated,
     power_iterate,
 )
 
@@ -35,6 +37,20 @@ def layer(request):
 
 def largest(layer: Spectral) -> torch.Tensor:
     return torch.linalg.svdvals(layer.weight.flatten(1))[0]
+
+
+def test_estimates_of_an_average_are_made_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a step's autocast, too: a GPU would multiply in half precision."""
+    seen = []
+
+    def noting(*arguments):  # type: ignore[no-untyped-def]
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return iterated(*arguments)
+
+    monkeypatch.setattr(spectral, "iterated", noting)
+    with torch.autocast("cpu", torch.bfloat16):
+        power_iterate(SpectralLinear(4, 3), 1)
+    assert seen == [False]
 
 
 def test_one_forward_is_one_step_of_algorithm_1() -> None:

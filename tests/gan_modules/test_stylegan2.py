@@ -21,7 +21,15 @@ from gan_modules.networks.stylegan2 import (
     ModulatedConv2d,
     ToImage,
 )
-from gan_modules.parts import R1, LazyPenalty, NoPenalty, PathLength, RelativisticAverage
+from gan_modules.parts import (
+    R1,
+    LatentConsistency,
+    LazyPenalty,
+    NoPenalty,
+    PathLength,
+    RelativisticAverage,
+    SumOfPenalties,
+)
 from minmax.errors import UserError
 from tests.gan_modules.helpers import TinyGenerator, fit, make_batches, make_model
 
@@ -339,6 +347,10 @@ def test_the_generator_learns_first() -> None:
     [
         ({"generator": TinyGenerator}, "TinyGenerator has no mapping.*choose StyleGAN2Generator"),
         ({"mixing": 1.5}, r"`mixing` must lie in \[0, 1\], got 1.5"),
+        (
+            {"mixing": 0.9, "penalty": SumOfPenalties([R1(), LazyPenalty(LatentConsistency())])},
+            "`mixing` 0.9: LatentConsistency compares images of latents that are near",
+        ),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:

@@ -126,7 +126,7 @@ def test_the_best_checkpoint_is_that_of_the_better_score() -> None:
     assert BestCheckpoint("loss/generator", "min").mode == "min"
     for name, message in (
         ("loss/generator", "give `BestCheckpoint.mode` as well"),
-        ("metric/sharpness", "sharpness is no score"),
+        ("metric/sharpness", "give `BestCheckpoint.mode` as well"),
         ("metric/nearest_pixels", "neither min nor max"),
     ):
         with pytest.raises(ValueError, match=message):
