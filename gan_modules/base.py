@@ -327,7 +327,9 @@ class GANModule(Bookkeeping, Kept):
         """
         update = self.trainer.global_step
         parts = (part.kind(update) for part in self.parts())
-        return (self.logging_due, self.generator_updates_due(), *parts)
+        # The generator's turn comes before the discriminator's update, or behind it.
+        turns = ((update + behind) % self.discriminator_steps == 0 for behind in (False, True))
+        return (self.logging_due, *turns, *parts)
 
     def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
         """An optimizer whose next step isn't counted."""

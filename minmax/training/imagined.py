@@ -4,6 +4,7 @@ import math
 import weakref
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from lightning import Trainer
@@ -13,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from gan_modules import GANModule
 from gan_modules.base import Batch
 from minmax.benchmarks.counting import Work
-from minmax.benchmarks.driven import without_trainer
+from minmax.benchmarks.driven import NoTrainer, without_trainer
 
 
 class Held:
@@ -82,14 +83,23 @@ def imagined_step(trainer: Trainer, model: GANModule, batch: Batch) -> Step:
     driven = without_trainer(model).to(device)
     lengths = (getattr(part, "every", 1) for part in model.modules())
     batches = math.lcm(model.discriminator_steps, *lengths)
+    flop = dict[tuple[Any, ...], int]()  # by kind of step
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, Work() as work:
         driven._apply(mode.from_tensor)  # type: ignore[no-untyped-call]
-        weights = {p.untyped_storage()._cdata for p in driven.parameters()}
-        kept = Kept(weights)
-        with torch.autograd.graph.saved_tensors_hooks(kept.hold, lambda held: held.tensor):
-            for index in range(batches):
+        kept = Kept({weight.untyped_storage()._cdata for weight in driven.parameters()})
+        total = 0
+        for index in range(batches):
+            cast(NoTrainer, driven.trainer).global_step = index
+            kind = driven.kind_of_step()
+            if kind not in flop:
+                before = work.flop
                 images, classes = (torch.empty_like(given, device=device) for given in batch)
                 driven.begin_batch(len(images))
-                with trainer.precision_plugin.train_step_context():
+                with (
+                    torch.autograd.graph.saved_tensors_hooks(kept.hold, lambda held: held.tensor),
+                    trainer.precision_plugin.train_step_context(),
+                ):
                     driven.training_step((images, classes), index)
-    return Step(work.flop / batches, kept.most)
+                flop[kind] = work.flop - before
+            total += flop[kind]
+    return Step(total / batches, kept.most)

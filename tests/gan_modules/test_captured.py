@@ -168,7 +168,8 @@ def test_each_kind_is_captured_once() -> None:
     train("several", 30, graph)
     kinds = graph.captured.kinds
     # The generator's turn or not, and logged, which falls on the latter here.
-    assert sorted(key[0][:2] for key in kinds) == [(False, 0), (False, 2), (True, 0)]
+    turns = [(False, False, True), (False, True, False), (True, False, True)]
+    assert sorted(key[0][:3] for key in kinds) == turns
     assert graph.captured.captures == 3
     assert all(kind.steps == WARM and kind.counted == 1 for kind in kinds.values())
 
@@ -188,6 +189,13 @@ def test_a_lazy_penalty_is_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"penalty": LazyPenalty(R1(1.0), 4)}
     graph, different = replayed_and_not(options, 24, monkeypatch)
     assert graph.captured.captures == 2
+    assert different == []
+
+
+def test_a_turn_of_several_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three kinds: behind the last of the discriminator's updates the generator learns."""
+    graph, different = replayed_and_not({"discriminator_steps": 3}, 24, monkeypatch)
+    assert graph.captured.captures == 3
     assert different == []
 
 
