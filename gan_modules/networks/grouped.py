@@ -1,7 +1,7 @@
 """Grouped convolutions whose gradients are differentiated in one operation each.
 
 torch's own take the gradients of each group apart, also those of a fixed filter, which nobody
-wants: with R1 and R2 a step of R3GAN of the paper's width has 9,805 operations so, and here 2,085.
+wants: R1 of R3GAN's discriminator has 4,108 operations so, and here 339.
 """
 
 from collections.abc import Iterator

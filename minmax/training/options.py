@@ -58,7 +58,7 @@ class Options(LightningCLI):
             "--dry_run",
             type=bool,
             default=False,
-            help="fit: print devices, batches, images and memory, and train nothing",
+            help="fit: print devices, batches, images, work and memory, and train nothing",
         )
         parser.add_argument(
             admission.OPTION,
