@@ -27,6 +27,9 @@ from minmax.errors import UserError
 from minmax.image_sizes import Size, sides, size_of
 from minmax.values import Bytes, Values
 
+NOTHING = "none: the training images"
+"""The rule of a split that holds no images out: its scores see the training images again."""
+
 
 class ImageDataModule(LightningDataModule, ABC):
     """Images float `[B, C, H, W]` in [-1, 1] and labels int64 `[B]`, from memory.
@@ -179,6 +182,11 @@ class ImageDataModule(LightningDataModule, ABC):
             count = Counter(self.labels_of(train))
             return [count[label] for label in self.selected]
         return self.split(train)[1].bincount(minlength=self.num_classes).tolist()
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether the held-out images are others than the training images."""
+        return self.split_rule != NOTHING
 
     @property
     def split_rule(self) -> str:

@@ -7,7 +7,7 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
-from datamodules.base import ImageDataModule
+from datamodules.base import NOTHING, ImageDataModule
 from datamodules.classes import Class
 from datamodules.decode import CROPS, Crop, Decoding
 from datamodules.decoding import decode_files
@@ -119,7 +119,7 @@ class ImageFolder(ImageDataModule):
         if self.val_folder != self.train_folder:
             return f"folders {self.train_folder.name} and {self.val_folder.name}"
         if self.val_fraction == 0:
-            return "none: the training images"
+            return NOTHING
         return f"hash of the name below {self.val_fraction}"
 
     def source(self, train: bool) -> Source:

@@ -266,7 +266,7 @@ class GANModule(Bookkeeping, Kept):
         """
         if average is not None and not 0 <= average <= len(self.averages):
             raise UserError(
-                f"`average` {average}: the model has {len(self.averages)} averages, so choose from "
+                f"`average` {average}: it keeps {len(self.averages)} of them, so choose from "
                 f"0 (the generator itself) to {len(self.averages)}"
             )
         self._average = average

@@ -20,8 +20,9 @@ def class_line(data: ImageDataModule) -> str:
     if len(rows) > SHOWN:
         ranges = (f"{min(counts):,} to {max(counts):,}" for counts in (train, held_out))
         spread = f" (each {' + '.join(ranges)})"
+    kind = "held-out" if data.holds_out else "held-out (none: the training images again)"
     return (
-        f"{sum(train):,} training + {sum(held_out):,} held-out {data.values.things}, by class: "
+        f"{sum(train):,} training + {sum(held_out):,} {kind} {data.values.things}, by class: "
         f"{few(rows, SHOWN)}{spread}"
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_modules import GANModule
 from gan_modules.bookkeeping.older import renew
-from minmax.admission import admitted
+from minmax.admission import OPTION, admitted
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form
 from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
@@ -124,9 +124,13 @@ def load_model(path: str | Path, average: int | None = None) -> tuple[GANModule,
     except Exception as error:  # untrusted options can make the networks raise anything
         if passes_through(error, admitted()) and not isinstance(error, UserError):
             raise  # from the user's own code
+        advice = (
+            ""
+            if OPTION in str(error)
+            else ". If it is one of yours, use the version of this project that it was trained with"
+        )
         raise UserError(
-            f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}). If it "
-            "is one of yours, use the version of this project that it was trained with"
+            f"{path} holds a {class_path} that can't be built here ({one_line(str(error))}){advice}"
         ) from error
     model.draw_with(average)
     if names and len(names) != model.num_classes:

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from datamodules import ImageFolder
 from datamodules.decode import UnreadableError, decode
 from datamodules.folder import split_by_hash
+from minmax.class_counts import class_line
 
 
 def save(path: Path, colour: Any = (10, 20, 30), size: int = 4, mode: str = "RGB") -> Path:
@@ -194,6 +195,16 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, make: Any, cause: s
     assert cause in str(caught.value)
     assert "delete the file" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_training_images_that_are_scored_against_are_no_others(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    for fraction, said in (
+        (0, "(none: the training images again) images"),
+        (0.5, "held-out images"),
+    ):
+        data = ImageFolder(str(tmp_path), 8, batch_size=1, val_fraction=fraction)
+        assert said in class_line(data)
 
 
 def test_images_directly_in_the_folder_are_one_class(tmp_path: Path) -> None:

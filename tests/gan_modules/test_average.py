@@ -186,7 +186,7 @@ def test_which_average_draws() -> None:
         model.draw_with(number)
         assert torch.equal(model.sample(latent, classes), network(latent, classes))
     assert model.weights_drawn == "averaged generator, average 2"
-    with pytest.raises(UserError, match=r"`average` 3: the model has 2 averages, so choose from 0"):
+    with pytest.raises(UserError, match=r"`average` 3: it keeps 2 of them, so choose from 0"):
         model.draw_with(3)
     assert make_model().weights_drawn == "generator"
 
