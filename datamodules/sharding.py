@@ -32,9 +32,11 @@ def write_shards(data: ImageDataModule, out: Path) -> str:
         A line about it.
 
     Raises:
-        UserError: the data needs no decoding, images can't be read, or there is no room.
+        UserError: the folder is there, the data needs no decoding, images can't be read, or there
+            is no room.
     """
     engine()
+    refuse_taken(out)
     part, broken = out.with_name(f"{out.name}.part"), dict[str, str]()
     try:
         for train, name in SPLITS.items():

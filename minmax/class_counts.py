@@ -20,10 +20,10 @@ def class_line(data: ImageDataModule) -> str:
     if len(rows) > SHOWN:
         ranges = (f"{min(counts):,} to {max(counts):,}" for counts in (train, held_out))
         spread = f" (each {' + '.join(ranges)})"
-    kind = "held-out" if data.holds_out else "held-out (none: the training images again)"
+    again = "" if data.holds_out else " (none is held out: these are the training images)"
     return (
-        f"{sum(train):,} training + {sum(held_out):,} {kind} {data.values.things}, by class: "
-        f"{few(rows, SHOWN)}{spread}"
+        f"{sum(train):,} training + {sum(held_out):,} held-out {data.values.things}{again}, "
+        f"by class: {few(rows, SHOWN)}{spread}"
     )
 
 

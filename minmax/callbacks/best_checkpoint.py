@@ -88,9 +88,10 @@ def meant_by(monitor: str, other: str) -> str:
     """
     known = {name: score for score in SCORES.values() for name in score.log_names()}
     found = known.get(monitor) or SCORES.get(monitor.removeprefix("metric/"))
-    if found is None or not monitor.startswith("metric/"):
+    _, of_features, features = other.rpartition("_")
+    if found is None or not of_features or not monitor.startswith("metric/"):
         return monitor
-    return f"metric/{found.full_name(other.rpartition('_')[2])}"
+    return f"metric/{found.full_name(features)}"
 
 
 def best_score(file: Path, key: str) -> torch.Tensor | None:

@@ -200,7 +200,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, make: Any, cause: s
 def test_training_images_that_are_scored_against_are_no_others(tmp_path: Path) -> None:
     fill(tmp_path, 20)
     for fraction, said in (
-        (0, "(none: the training images again) images"),
+        (0, "images (none is held out"),
         (0.5, "held-out images"),
     ):
         data = ImageFolder(str(tmp_path), 8, batch_size=1, val_fraction=fraction)

@@ -228,6 +228,8 @@ def test_wrong_options(root: Path, tmp_path: Path, loader: Any, monkeypatch: Any
 def test_shards_are_written_whole_or_not_at_all(folder: ImageFolder, root: Path) -> None:
     with pytest.raises(UserError, match="is there already"):
         [*shard(["--data", "ImageFolder", "--data.init_args.root", "nowhere"], root)]
+    with pytest.raises(UserError, match="is there already"):
+        write_shards(folder, root)
     bad = Path(folder.root, "cat", "bad.png")
     bad.write_bytes(b"no image")
     try:
