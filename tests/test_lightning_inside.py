@@ -21,6 +21,8 @@ OTHERS = {
     "os._exit",
     "func._overloadpacket",  # torch's: work is counted by its dispatcher
     "t.untyped_storage()._cdata",
+    "driven._apply",  # torch's: it changes every tensor of a module
+    "options._option_string_actions",  # argparse's: the options of a command
     "layer._conv_forward",  # torch's: what a convolution with a given weight computes
 }
 

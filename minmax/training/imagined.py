@@ -17,6 +17,12 @@ from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import NoTrainer, without_trainer
 
 
+def memory_of(t: Tensor) -> int:
+    """What tensors that share their memory have in common."""
+    memory: int = t.untyped_storage()._cdata
+    return memory
+
+
 class Held:
     """A tensor that autograd keeps for a backward pass."""
 
@@ -40,12 +46,12 @@ class Kept:
 
     def hold(self, tensor: Tensor) -> Held:
         """Count a tensor until autograd lets it go."""
-        held, memory = Held(tensor), tensor.untyped_storage()
-        if memory._cdata not in self.not_counted:
-            self.now += memory.nbytes() * (not self.holders[memory._cdata])
+        held, memory, size = Held(tensor), memory_of(tensor), tensor.untyped_storage().nbytes()
+        if memory not in self.not_counted:
+            self.now += size * (not self.holders[memory])
             self.most = max(self.most, self.now)
-            self.holders[memory._cdata] += 1
-            weakref.finalize(held, self.let_go, memory._cdata, memory.nbytes())
+            self.holders[memory] += 1
+            weakref.finalize(held, self.let_go, memory, size)
         return held
 
     def let_go(self, memory: int, size: int) -> None:
@@ -86,7 +92,7 @@ def imagined_step(trainer: Trainer, model: GANModule, batch: Batch) -> Step:
     flop = dict[tuple[Any, ...], int]()  # by kind of step
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, Work() as work:
         driven._apply(mode.from_tensor)  # type: ignore[no-untyped-call]
-        kept = Kept({weight.untyped_storage()._cdata for weight in driven.parameters()})
+        kept = Kept({memory_of(weight) for weight in driven.parameters()})
         total = 0
         for index in range(batches):
             cast(NoTrainer, driven.trainer).global_step = index

@@ -245,7 +245,9 @@ def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
 def test_a_training_that_is_killed_has_failed(tmp_path, log, capsys):
     """For example by the system for its memory; the study goes on, and --retry trains it again."""
     log.parent.joinpath("stand_in.py").write_text("import os; os.kill(os.getpid(), 9)")
-    folder = run(tmp_path, seeds=[0])
+    folder = tmp_path / "study"
+    with pytest.raises(SystemExit, match="1"):
+        run(tmp_path, seeds=[0])
     assert capsys.readouterr().out.count("has failed; the study goes on. killed by signal 9") == 2
     assert (folder / "base" / "seed_0" / "failed.txt").read_text().startswith("fit: killed by")
 
