@@ -41,7 +41,7 @@ def test_values_and_gradients_are_torchs(stride, padding, transposed):
     for one, other in zip(derivatives(ours), derivatives(torchs), strict=True):
         torch.testing.assert_close(one, other)
     with Work() as once:
-        outputs = own(maps, weight)
+        outputs = own(maps, weight, bias)
     with Work() as backwards:
         outputs.sum().backward()
     assert backwards.flop == 2 * once.flop > 0, "each gradient is as much work"
