@@ -28,7 +28,8 @@ def summary_of(
         origin: the checkpoint that it resumes; None if it starts anew.
     """
     data.trainer = trainer  # the data checks the batch size against the number of processes
-    ranks, images = trainer.world_size, data.train_dataloader().dataset_size
+    loader = data.train_dataloader()
+    ranks, images = trainer.world_size, loader.dataset_size
     if trainer.limit_val_batches:
         refuse_few(data)
         data.split(train=False)
@@ -47,9 +48,9 @@ def summary_of(
     stored = data.split(train=True)[0].nbytes
     needs = {"weights and optimizers": weights, "data": stored}
     try:
-        step = imagined_step(trainer, model, next(iter(data.train_dataloader())))
+        step = imagined_step(trainer, model, next(iter(loader)))
     except RuntimeError as error:  # a user's own step may depend on numbers
-        work = f"not counted, nor are activations: {str(error).splitlines()[0]}"
+        work = f"not counted, nor are activations: {' '.join(str(error).split())[:200]}"
     else:
         needs["activations"] = step.kept
         work = f"{flop(step.flop / data.batch_size)} an image, {flop(step.flop * ranks)} a batch"
