@@ -242,7 +242,7 @@ class ImageDataModule(LightningDataModule, ABC):
         if wanted is None or images is None:
             return self.load(train)
         self._mapped[train] = wanted.file
-        return images, torch.tensor(wanted.labels)
+        return images, torch.tensor(wanted.labels, dtype=torch.int64)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the selected classes, numbered in the order they were given."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 from datamodules.chunks import PixelFile
 
 NAME, PIXELS, LABELS = "description.json", "images.npy", "labels.npy"
+
+
+def labels_hash(labels: Sequence[int]) -> str:
+    """SHA-256 of labels."""
+    return hashlib.sha256(repr([*labels]).encode()).hexdigest()
 
 
 class DamagedError(Exception):

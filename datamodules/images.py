@@ -106,7 +106,9 @@ def resize(images: Tensor, size: Size) -> Tensor:
     scale = max(high / height, wide / width)
     if scale != 1:
         height, width = max(high, round(height * scale)), max(wide, round(width * scale))
-        images = functional.interpolate(images, (height, width), mode="bilinear", antialias=True)
+        there = images.cpu()  # a GPU doesn't resize whole numbers so
+        there = functional.interpolate(there, (height, width), mode="bilinear", antialias=True)
+        images = there.to(images.device)
     top, left = (height - high) // 2, (width - wide) // 2
     return images[..., top : top + high, left : left + wide]
 

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 from tqdm import tqdm
 
 from datamodules.chunks import Job, root_of
-from datamodules.description import DamagedError, Description
+from datamodules.description import LABELS, DamagedError, Description, labels_hash
 from datamodules.names import few
 from datamodules.workers import answers
 from minmax.errors import UserError
@@ -50,9 +51,16 @@ class Kept:
             for chunk, (digest, _) in answers(Job(file), "check", file.chunks):
                 digests[chunk] = digest
                 bar.update(len(file.images(chunk)) * file.image_bytes)
-        if root_of(digests) == self.description.pixels:
-            return ""
-        return f"is damaged: the pixels in {file.path} are not those that were written"
+        if root_of(digests) != self.description.pixels:
+            return f"is damaged: the pixels in {file.path} are not those that were written"
+        labels = self.folder / LABELS
+        try:
+            whole = labels_hash(numpy.load(labels).tolist()) == self.description.labels
+        except (OSError, ValueError, EOFError):
+            whole = False
+        return (
+            "" if whole else f"is damaged: the labels in {labels} are not those that were written"
+        )
 
     def delete(self) -> None:
         """Remove it, if no process makes it.

@@ -84,11 +84,11 @@ def _write(data: ImageDataModule, train: bool, folder: Path) -> dict[str, str]:
     labels, broken = data.labels_of(train), dict[str, str]()
 
     def read(index: int) -> Item:
-        image = source.read(index)
-        encoded = _encoded(image)
+        encoded = b""
         try:
+            encoded = _encoded(source.read(index))
             data.decoding(encoded)
-        except UnreadableError as error:
+        except (UnreadableError, OSError) as error:
             broken[source.name(index)] = str(error)
         return encoded, of_class[labels[index]]
 

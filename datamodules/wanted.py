@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datamodules.chunks import PixelFile
 from datamodules.decode import Decoding
-from datamodules.description import PIXELS
+from datamodules.description import PIXELS, labels_hash
 from datamodules.names import printable
 from datamodules.sources import Source
 from minmax.errors import UserError
@@ -57,7 +57,7 @@ class Wanted:
     @cached_property
     def label_hash(self) -> str:
         """SHA-256 of the labels."""
-        return hashlib.sha256(repr([*self.labels]).encode()).hexdigest()
+        return labels_hash(self.labels)
 
     @cached_property
     def key(self) -> str:
@@ -85,13 +85,15 @@ def made_of(source: Source) -> str:
     """SHA-256 of a source's lines.
 
     Raises:
-        UserError: an archive has vanished.
+        UserError: an archive has vanished, or has changed.
     """
     digest = hashlib.sha256()
     try:
         for line in source.made_of():
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
     except OSError as error:
+        if error.filename is None:  # by `reading.check`
+            raise UserError(f"the data {error}") from error
         raise UserError(
             f"{printable(str(error.filename))} can't be reached ({error.strerror})"
         ) from error

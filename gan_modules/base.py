@@ -127,6 +127,8 @@ class GANModule(Bookkeeping, Kept):
             self.save_hyperparameters()
         at_least(1, latent_dim=latent_dim, generator_steps=generator_steps)
         at_least(1, discriminator_steps=discriminator_steps)
+        if len({*(ema_widths or [])}) < len(ema_widths or []):
+            raise UserError(f"`ema_widths` {ema_widths} has a width twice: leave one out")
         at_least(0, generator_clip_norm=generator_clip_norm)
         at_least(0, discriminator_clip_norm=discriminator_clip_norm)
         self.automatic_optimization = False
@@ -157,9 +159,15 @@ class GANModule(Bookkeeping, Kept):
         """Learn which classes to ask for.
 
         Raises:
-            UserError: an augmentation of images is among the parts, and the data are points.
+            UserError: an augmentation of images is among the parts, and the data are points; or
+                `asked_classes` is given in a game that pairs images.
         """
         super().on_fit_start()
+        if self.game.pairs and type(self.asked_classes) is not UniformClasses:
+            raise UserError(
+                f"`asked_classes` plays no part in {type(self.game).__name__}, whose images have "
+                "the classes of the real ones that they are compared with: leave it out"
+            )
         for part in self.modules() if self.generator.of_points else ():
             if isinstance(part, Augment) and not part.of_points:
                 raise UserError(
@@ -329,7 +337,7 @@ class GANModule(Bookkeeping, Kept):
         parts = (part.kind(update) for part in self.parts())
         # The generator's turn comes before the discriminator's update, or behind it.
         turns = ((update + behind) % self.discriminator_steps == 0 for behind in (False, True))
-        return (self.logging_due, *turns, *parts)
+        return (self.logging_due, self.turn_logged, *turns, *parts)
 
     def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
         """An optimizer whose next step isn't counted."""

@@ -21,7 +21,6 @@ from gan_modules.parts import (
     SumOfPenalties,
     Unchanged,
 )
-from minmax.errors import UserError
 
 
 class R3GAN(GANModule):
@@ -37,11 +36,6 @@ class R3GAN(GANModule):
     def __init__(
         self, penalty: Penalty | None = None, augment: Augment | None = None, **shared: Any
     ) -> None:
-        if shared.get("asked_classes") is not None:
-            raise UserError(
-                "`asked_classes` plays no part in R3GAN, whose images have the classes of the real "
-                "ones that they are compared with: leave it out"
-            )
         super().__init__(**shared)
         self.game = RelativisticPairing()
         self.penalty = penalty or SumOfPenalties([R1(1.0), R2(1.0)])

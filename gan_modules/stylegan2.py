@@ -1,8 +1,8 @@
 """StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958).
 
-The generator learns first, then the discriminator, each with latents of its own. Some images have
-the vectors w of two latents, one up to a layer and the other behind it. The penalties of both
-networks are lazy.
+The generator learns first, then the discriminator, each with latents of its own. The images of
+some batches have the vectors w of two latents, one up to a layer and the other behind it. The
+penalties of both networks are lazy.
 """
 
 from functools import partial

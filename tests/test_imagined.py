@@ -6,11 +6,14 @@ import pytest
 import torch
 from lightning import Trainer
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from gan_modules import StyleGAN2
 from gan_modules.networks import Discriminator, Generator
-from gan_modules.parts import R1, LazyPenalty
+from gan_modules.parts import R1, LazyPenalty, PathLength
+from gan_modules.parts.ada.wavelets import upsampling
 from minmax.training.imagined import Kept, imagined_step
-from tests.gan_modules.helpers import make_model
+from tests.gan_modules.helpers import TinyStyledGenerator, make_model
 
 
 class Judge(Discriminator):
@@ -60,6 +63,27 @@ def test_terms_that_are_seldom_due_count_as_often_as_they_are():
     )
     assert always > never
     assert seldom - never == pytest.approx((always - never) / 4)
+
+
+def test_a_term_of_the_generator_counts_the_turns():
+    """Of 8 batches 4 are the generator's, and one of these has the term."""
+    options = {
+        "generator": TinyStyledGenerator,
+        "penalty": LazyPenalty(R1(1.0), 4),
+        "discriminator_steps": 2,
+    }
+    never, always, seldom = (
+        step_of(StyleGAN2, path_length=length, **options).flop
+        for length in (None, PathLength(1.0, every=1), PathLength(1.0, every=4))
+    )
+    assert seldom - never == pytest.approx((always - never) / 4)
+
+
+def test_what_a_dry_run_has_made_can_be_computed_with():
+    with FakeTensorMode():
+        matrix = upsampling(9, torch.float64, torch.device("cpu"))
+    assert not isinstance(matrix, FakeTensor)
+    assert matrix.sum().item() == pytest.approx(17)
 
 
 def test_kept_tensors_are_counted_while_autograd_has_them():

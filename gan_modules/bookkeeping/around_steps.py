@@ -35,6 +35,7 @@ class Bookkeeping(LightningModule):
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
+        turn_logged: whether a batch of this turn of the generator is.
         logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
         images_seen: real images trained on so far, the current batch included, all ranks.
         rates_times: factor of scheduled learning rates.
@@ -56,7 +57,7 @@ class Bookkeeping(LightningModule):
         self.images_seen = 0
         self.rates_times = 1.0
         self.observed: dict[str, Tensor] = {}
-        self.logging_due = False
+        self.logging_due = self.turn_logged = False
         self.logs_later = False
         self.game: Game = CrossEntropy()
         self._clock = (0.0, 0)
@@ -121,7 +122,10 @@ class Bookkeeping(LightningModule):
         self.begin_batch(len(batch[0]) * self.trainer.world_size)
         reseed(self._seed, self.images_seen, self.global_rank, self.device)
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.logging_due = interval > 0 and (self.trainer.global_step + 1) % interval == 0
+        turns, batches = divmod(self.trainer.global_step, self.discriminator_steps)
+        turn_end = (turns + 1) * self.discriminator_steps
+        self.turn_logged = interval > 0 and turn_end % interval == 0
+        self.logging_due = self.turn_logged and batches == self.discriminator_steps - 1
 
     def begin_batch(self, images: int) -> None:
         """Set all that changes from step to step.
@@ -186,14 +190,16 @@ class Bookkeeping(LightningModule):
         """Unscale the gradients, note their norm, and clip them."""
         index = self.trainer.optimizers.index(optimizer)
         limit = self.clip_norms[index]
-        if not (limit or self.logging_due):
+        # Of the generator, which may be updated in another batch of the turn.
+        noted = self.logging_due if index else self.turn_logged
+        if not (limit or noted):
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer does it in its step only
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         norm = nn.utils.get_total_norm([w.grad for w in weights if w.grad is not None])
-        if self.logging_due:
+        if noted:
             self.observed[f"gradient_norm/{NETWORKS[index]}"] = norm
         if limit:
             nn.utils.clip_grads_with_norm_(weights, limit, norm)

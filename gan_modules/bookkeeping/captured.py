@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from gan_modules.base import Batch, GANModule
 from gan_modules.precision import widened
+from minmax.errors import UserError
 
 WARM = 3
 """Steps of a kind before it is captured."""
@@ -55,13 +56,28 @@ class CUDARecorder:
         current.wait_stream(self.stream)
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Capture a function."""
-        graph = torch.cuda.CUDAGraph()
-        # Other threads (of a loader, of a writer) may use the device meanwhile.
-        with torch.cuda.graph(
-            graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
-        ):
-            step()
+        """Capture a function.
+
+        Raises:
+            UserError: it can't be captured, and this version of torch can't go on after that.
+        """
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Other threads (of a loader, of a writer) may use the device meanwhile.
+            with torch.cuda.graph(
+                graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+            ):
+                step()
+        except Exception as error:
+            torch.cuda.set_stream(before)
+            try:
+                torch.rand(1, device=self.stream.device)
+            except RuntimeError:
+                raise UserError(
+                    f"a step can't be captured as a CUDA graph ({one_line(error)}), and torch "
+                    f"{torch.__version__} can't go on after that: add --graph.enabled false"
+                ) from error
+            raise
         replay: Callable[[], None] = graph.replay
         return replay
 
@@ -130,9 +146,11 @@ class CapturedStep:
         if kind.replay is None:
             try:
                 self._capture(kind, shown, batch_idx)
+            except UserError:
+                raise
             except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                self.say(f"Trains without a CUDA graph: {type(error).__name__}: {reason}")
+                reason = f"{type(error).__name__}: {one_line(error)}"
+                self.say(f"Trains without a CUDA graph: {reason}")
                 self.gave_up = True
                 self.kinds.clear()
                 self.step(batch, batch_idx)
@@ -244,9 +262,14 @@ class HeldRates:
     def __init__(self, optimizers: list[Optimizer], device: torch.device) -> None:
         # Fused kernels read float32 on a GPU; on a CPU the number itself is read.
         dtype = torch.float64 if device.type == "cpu" else torch.float32
-        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.optimizers = optimizers
         self.tensors = [torch.zeros((), dtype=dtype, device=device) for _ in self.groups]
         self.filled: list[float | None] = [None] * len(self.groups)
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimizers' groups; a checkpoint that is loaded replaces them."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def fill(self) -> None:
         """Take over the rates of the coming step, if they have changed."""
@@ -273,6 +296,11 @@ class HeldRates:
     def constants(self) -> str:
         """The optimizers' other numbers, which a recording contains."""
         return str([(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")])
+
+
+def one_line(error: Exception) -> str:
+    """The beginning of an error's text."""
+    return " ".join(str(error).split())[:200]
 
 
 def form(batch: Batch) -> tuple[Any, ...]:

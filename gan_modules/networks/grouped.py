@@ -135,5 +135,6 @@ class GroupedConv2d(nn.Conv2d):
     """torch's convolution in groups: the same function of the same parameters."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        assert (self.dilation, self.padding_mode) == ((1, 1), "zeros"), "neither is passed on"
         stride, padding = self.stride[0], int(self.padding[0])
         return grouped_convolution(input, weight, bias, stride, padding, groups=self.groups)

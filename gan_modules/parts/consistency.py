@@ -78,7 +78,7 @@ class Consistency(Penalty):
 
     def forward(self, turn: Turn) -> Tensor:
         """The term."""
-        changed = self.augment.real(turn.seen_real.detach())
+        changed = self.augment.fake(turn.seen_real.detach())
         of_real = distance(turn.real_logits, turn.discriminator(changed, turn.classes))
         self.observed = {"penalty/consistency_real": of_real.detach()}
         if self.fake_weight == 0:
@@ -129,7 +129,7 @@ class LatentConsistency(Penalty):
         with torch.no_grad():
             moved = turn.augment.fake(turn.generator(self.near(turn.latent), turn.asked))
         term = distance(turn.fake_logits, turn.discriminator(moved, turn.asked))
-        self.observed = {"penalty/latent_consistency": term.detach()}
+        self.observed["penalty/latent_consistency"] = term.detach()
         return self.weight_now * term
 
     def of_generator(

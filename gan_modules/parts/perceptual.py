@@ -69,7 +69,8 @@ class PerceptualDistance(Part):
             for depth, (first, second) in enumerate(pairs):
                 squares = (first - second).square()
                 if self._channels is not None:
-                    squares = squares * self._channels[depth].to(squares)
+                    self._channels[depth] = self._channels[depth].to(squares)
+                    squares = squares * self._channels[depth]
                 distance = distance + squares.sum(1).mean()
             return distance
 

@@ -60,7 +60,7 @@ class Pictures(GANCallback):
         self._painter: Plane | Grids = (
             Plane(data) if isinstance(data, Points) else Grids(data, self.rows, self.columns)
         )
-        if data is not None:
+        if data is not None and any(data.counts(train=False)):
             self._show(trainer, pl_module, "real", self._painter.real(pl_module))
         self._due = (pl_module.images_seen // self.every_images + 1) * self.every_images
         if pl_module.images_seen == 0:

@@ -32,7 +32,7 @@ FORM = {
     "hyper_parameters?": dict,
     "settings?": {
         "options": dict,
-        "optimizers": [{"class": str, "options": dict}],
+        "optimizers": [{"class": str, "options": dict, "step_share?": float}],
         "facts": dict,
     },
     "loops?": {

@@ -9,6 +9,7 @@ pictures, curves) in `details.tar.gz`.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -83,14 +84,14 @@ def run(part: str, line: Sequence[str], seconds: float, given: argparse.Namespac
     log, start = given.output / f"{part}.log", time.monotonic()
     with log.open("w") as output:
         try:
-            code = subprocess.run(
+            with subprocess.Popen(
                 line,
                 cwd=ROOT,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=max(LEAST, seconds),
-            ).returncode
+            ) as process:
+                code = ended_by(process, max(LEAST, seconds))
             ended = "ended well" if code == 0 else f"failed with code {code}"
         except subprocess.TimeoutExpired:
             code, ended = -1, "was stopped, its time was over"
@@ -99,6 +100,23 @@ def run(part: str, line: Sequence[str], seconds: float, given: argparse.Namespac
     shown = table if table.is_file() else log
     print("\n".join(shown.read_text(errors="replace").splitlines()[-60:]), flush=True)
     return code == 0
+
+
+def ended_by(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait for a process, and return its code; interrupt it when its time is over, then kill it.
+
+    Raises:
+        TimeoutExpired: its time was over.
+    """
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # pytest then shows what has failed
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_modules import GAN, GANModule, parts
 from gan_modules.base import Batch
 from gan_modules.networks import Critic32, DCGAN32Generator
+from gan_modules.networks.layers import Dropout
 from gan_modules.parts import OptimizerSchedule
 from minmax.benchmarks.driven import without_trainer
 from minmax.gpu.same_numbers import SameNumbers
@@ -35,6 +36,9 @@ Made = Callable[[], tuple[GANModule, list[Batch]]]
 def trained(module: GANModule, batches: list[Batch], device: torch.device) -> Values:
     """Losses, gradients and buffers of a copy of a variant after a step on each batch."""
     driven = without_trainer(module).to(device)
+    for layer in driven.modules():
+        if type(layer) is Dropout:  # on a CPU it draws other numbers than on a GPU
+            layer.__class__ = nn.Dropout
     values: Values = {}
     for number, (images, classes) in enumerate(batches):
         torch.manual_seed(number)

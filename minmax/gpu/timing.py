@@ -1,5 +1,6 @@
 """The speed of every system in float32, TF32 and bfloat16: its step alone, and a plain loop's."""
 
+import gc
 import time
 from collections.abc import Callable
 from statistics import median
@@ -70,6 +71,7 @@ def row_of(system: System, precision: str, seconds: float) -> dict[str, Any]:
     row["precision"] = precision
     for name, make in loops_of(system, bfloat16).items():
         if system.module.device.type == "cuda":
+            gc.collect()  # earlier loops, which hold themselves
             torch.cuda.reset_peak_memory_stats()
         try:
             row[name] = rate(make(), seconds)

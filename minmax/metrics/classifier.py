@@ -66,7 +66,9 @@ class DomainClassifier(FeatureNetwork):
         """Images uint8 `[N, C, H, W]` to features `[N, 128]`, class logits `[N, K]`."""
         side = (self.image_size, self.image_size)
         if images.shape[-2:] != side:
-            images = F.interpolate(images, side, mode="bilinear", antialias=True)
+            # A GPU doesn't resize whole numbers so.
+            resized = F.interpolate(images.cpu(), side, mode="bilinear", antialias=True)
+            images = resized.to(images.device)
         features = self.layers(images.float() / 127.5 - 1)
         return features, self.head(features)
 

@@ -6,7 +6,7 @@ each change is printed (docs/resuming.md).
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from lightning import Trainer
 from torch.optim import Optimizer
@@ -23,6 +23,8 @@ KEY = "settings"
 OF_A_START = ("ckpt_path", "resume", "dry_run", "progress", "trainer")
 """Options that concern one start of a training; `TRAINERS` lists the trainer's exceptions."""
 TRAINERS = ("limit_train_batches", "sync_batchnorm", "accumulate_grad_batches")
+SHARE = "step_share"
+"""In the settings of an optimizer: how it was corrected for lazy terms (`Penalty.step_share`)."""
 Change = tuple[str, Any, Any]
 
 
@@ -35,8 +37,8 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     """
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
     optimizers = [
-        {"class": type(optimizer).__name__, "options": plain(optimizer.defaults)}
-        for optimizer in trainer.optimizers
+        {"class": type(optimizer).__name__, "options": plain(optimizer.defaults), SHARE: share}
+        for optimizer, share in zip(trainer.optimizers, step_shares(trainer), strict=True)
     ]
     kept = {name: value for name, value in config.items() if name not in OF_A_START}
     kept["trainer"] = {name: config["trainer"].get(name) for name in TRAINERS}
@@ -46,6 +48,12 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
         "training images": data.images_of_epoch(),
     }
     return {"options": kept, "optimizers": optimizers, "facts": facts}
+
+
+def step_shares(trainer: Trainer) -> tuple[float, float]:
+    """`Penalty.step_share` of the generator's and of the discriminator's optimizer."""
+    module = cast(GANModule, trainer.lightning_module)
+    return module.generator_step_share, module.step_share
 
 
 def settings_before(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -110,16 +118,25 @@ def use_what_is_asked_for(
     states = checkpoint["optimizer_states"]
     if len(states) != len(trainer.optimizers):
         raise UserError(f"the checkpoint holds states of {len(states)} optimizers")
-    for index, (old, optimizer) in enumerate(
-        zip(before["optimizers"], trainer.optimizers, strict=False)
+    for index, (old, optimizer, share) in enumerate(
+        zip(before["optimizers"], trainer.optimizers, step_shares(trainer), strict=False)
     ):
         if old["class"] != type(optimizer).__name__:
             states[index] = optimizer.state_dict()
             lines.append(f"{old['class']} -> {type(optimizer).__name__}: it begins without a state")
         else:
+            correct_steps(states[index], share / old.get(SHARE, share))
             change_options(states[index], old["options"], optimizer)
     go_on_in_the_epoch(checkpoint, trainer)
     return lines
+
+
+def correct_steps(state: dict[str, Any], times: float) -> None:
+    """Correct an optimizer's state for a share of steps that has become `times` as large."""
+    for group in state["param_groups"]:
+        group["lr"] = group["lr"] * times
+        if "betas" in group:
+            group["betas"] = tuple(beta**times for beta in group["betas"])
 
 
 def change_options(state: dict[str, Any], before: dict[str, Any], optimizer: Optimizer) -> None:

@@ -88,7 +88,7 @@ def imagined_step(trainer: Trainer, model: GANModule, batch: Batch) -> Step:
     device = trainer.strategy.root_device
     driven = without_trainer(model).to(device)
     lengths = (getattr(part, "every", 1) for part in model.modules())
-    batches = math.lcm(model.discriminator_steps, *lengths)
+    batches = model.discriminator_steps * math.lcm(*lengths)  # some count the generator's turns
     flop = dict[tuple[Any, ...], int]()  # by kind of step
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, Work() as work:
         driven._apply(mode.from_tensor)  # type: ignore[no-untyped-call]

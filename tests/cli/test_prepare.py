@@ -49,6 +49,11 @@ def test_a_set_from_its_making_to_its_end(
         cli.main(["prepare", "--check", *names, "--folder", str(sets)])
     assert f"{names[1]}  is damaged" in capsys.readouterr().out
 
+    (sets / names[0] / "labels.npy").write_bytes(b"")
+    with pytest.raises(SystemExit, match=rf"1 set.* `prepare --delete {names[0]}`"):
+        cli.main(["prepare", "--check", names[0], "--folder", str(sets)])
+    assert "the labels in" in capsys.readouterr().out
+
     with pytest.raises(SystemExit, match=r"no prepared set \.\./data in"):
         cli.main(["prepare", "--delete", "../data", "--folder", str(sets)])
     cli.main(["prepare", "--delete", *names, "--folder", str(sets)])

@@ -120,6 +120,24 @@ class TestOptions:
         ]
 
 
+def test_rates_and_betas_follow_lazy_terms(fit):
+    """With a step of its own at every fourth update, steps are shorter by a fifth."""
+    penalty = f"{MODEL}.penalty"
+    lazy = "{class_path: gan_modules.parts.LazyPenalty, init_args: {every: 4, penalty: R1}}"
+    run = fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2", penalty, lazy)
+    share = 4 / 5
+    assert groups(run)[1]["lr"] == pytest.approx(0.0005 * share)
+    for step, (given, share) in enumerate((("R1", 1), (lazy, 4 / 5)), 3):
+        fit(
+            *("dcgan_digits", *SHORT, "--trainer.max_steps", str(step), "--resume", "true"),
+            *(penalty, given),
+        )
+        generator, discriminator = groups(run)
+        assert discriminator["lr"] == pytest.approx(0.0005 * share)
+        assert discriminator["betas"] == pytest.approx((0.5**share, 0.999**share))
+        assert (generator["lr"], generator["betas"]) == (0.001, (0.5, 0.999))
+
+
 def test_lower_rates_after_a_divergence(fit, monkeypatch):
     """As the message about a divergence advises; rates that a return lowered stay."""
     from tests.cli.test_survival import TestDivergence, poison

@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import pytest
@@ -15,6 +15,8 @@ from datamodules import ImageFolder, chunks, workers
 from datamodules import base as base_module
 from datamodules.chunks import Job
 from datamodules.description import Description
+from datamodules.stores.reading import CHANGED
+from datamodules.wanted import made_of
 from minmax.errors import UserError
 
 COUNT = 30
@@ -178,6 +180,15 @@ def test_data_that_change_while_they_are_read(
     with pytest.raises(UserError, match=r"data: files in it have changed while .*b/029\.png"):
         folder_of(root).split(train=True)
     assert sets_of(root) == []
+
+
+def test_an_archive_that_changes_while_it_is_read(root: Path) -> None:
+    class Changed:
+        def made_of(self) -> Any:
+            raise OSError(CHANGED)
+
+    with pytest.raises(UserError, match="the data lies in a file that changed"):
+        made_of(cast(Any, Changed()))
 
 
 def test_a_full_disk_is_named_before_anything_is_decoded(root: Path, decoded: list[int]) -> None:

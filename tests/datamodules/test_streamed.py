@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import numpy
 import pytest
@@ -225,7 +226,9 @@ def test_wrong_options(root: Path, tmp_path: Path, loader: Any, monkeypatch: Any
         Streamed(str(root))
 
 
-def test_shards_are_written_whole_or_not_at_all(folder: ImageFolder, root: Path) -> None:
+def test_shards_are_written_whole_or_not_at_all(
+    folder: ImageFolder, root: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="is there already"):
         [*shard(["--data", "ImageFolder", "--data.init_args.root", "nowhere"], root)]
     with pytest.raises(UserError, match="is there already"):
@@ -237,6 +240,15 @@ def test_shards_are_written_whole_or_not_at_all(folder: ImageFolder, root: Path)
             write_shards(ImageFolder(folder.root, SIZE), root.with_name("others"))
     finally:
         bad.unlink()
+    archive = tmp_path / "images.zip"
+    with ZipFile(archive, "w") as written:
+        for file in sorted(Path(folder.root).rglob("*.png")):
+            written.write(file, str(file.relative_to(folder.root)))
+    content = bytearray(archive.read_bytes())
+    content[200] ^= 1  # in the first image
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"\.png.*CRC"):
+        write_shards(ImageFolder(str(archive), SIZE), root.with_name("others"))
     assert [*root.parent.iterdir()] == [root]
 
 

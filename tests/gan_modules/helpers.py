@@ -54,6 +54,21 @@ class TinyConditionalGenerator(TinyGenerator):
         return super().forward(inputs, classes)
 
 
+class TinyStyledGenerator(TinyGenerator):
+    """The same behind a mapping that changes nothing, of two styles."""
+
+    styles = 2
+
+    def note(self, w: Tensor) -> None:
+        pass
+
+    def mapping(self, latent: Tensor, classes: Tensor) -> Tensor:
+        return latent
+
+    def synthesis(self, styles: Tensor) -> Tensor:
+        return self.layers(styles.mean(1)).view(-1, *self.shape)
+
+
 class TinyDiscriminator(Discriminator):
     """Two linear layers with dropout between them."""
 

@@ -138,6 +138,8 @@ def test_widths_of_power_functions() -> None:
     for width in (0.29, 0.0, float("nan")):
         with pytest.raises(UserError, match=r"`ema_widths` must lie between 0.001 and 0.289"):
             make_model(ema_widths=[width])
+    with pytest.raises(UserError, match="has a width twice"):
+        make_model(ema_widths=[0.1, 0.2, 0.1])
 
 
 @pytest.mark.parametrize("power", [0.0, 6.94])

@@ -18,6 +18,7 @@ from gan_modules.bookkeeping import captured
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
 from gan_modules.parts import R1, LazyPenalty, LinearSchedule, OptimizerSchedule
 from minmax.callbacks import StepGraph
+from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     AfterBatch,
     RecordingLogger,
@@ -77,6 +78,9 @@ class StandIn:
         tensors = self.state()
         before, random = [t.detach().clone() for t in tensors], torch.get_rng_state()
         recorded = Operations()
+        for optimizer in self.model.trainer.optimizers:  # the groups that a step reads
+            assert all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)
+            assert all(group["capturable"] for group in optimizer.param_groups)
         with recorded:
             step()
         with torch.no_grad():
@@ -262,6 +266,19 @@ def test_what_cannot_be_captured_trains_on_and_is_said(capsys: Any, caplog: Any)
     assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
     assert logged == wanted_logged
     assert model.trainer.global_step == 12
+
+
+def test_an_older_torch_that_cannot_go_on_names_the_option() -> None:
+    class Poisoned(StandIn):
+        def record(self, step: Callable[[], None]) -> Callable[[], None]:
+            raise UserError("add --graph.enabled false")
+
+    class Failing(Recorded):
+        def recorder(self) -> Any:
+            return Poisoned()
+
+    with pytest.raises(UserError, match=r"--graph\.enabled false"):
+        train("GAN", 12, Failing())
 
 
 class Looking(Callback):

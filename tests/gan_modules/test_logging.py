@@ -18,6 +18,7 @@ from tests.gan_modules.helpers import (
     Batches,
     OptimizerSteps,
     RecordingLogger,
+    TinyStyledGenerator,
     fit,
     make_batches,
     make_model,
@@ -58,6 +59,7 @@ OF_PARTS = {
     "penalty/consistency_fake",
     "penalty/consistency_real",
     "penalty/latent_consistency",
+    "penalty/latent_difference",
     "penalty/lecam",
     "penalty/orthogonal",
     "penalty/r1",
@@ -152,6 +154,15 @@ def test_logged_with_several_discriminator_updates(
     assert [step for step, _ in records] == [8 * batch for batch in logged]
     assert written == [sum(at < batch for at in logged) for batch in range(1, 13)], "when due"
     assert all("loss/generator" in values for _, values in records)
+
+
+def test_a_generator_that_leads_the_turn_has_its_gradient_logged() -> None:
+    """It is updated in the turn's first batch, and the last one is logged."""
+    options = {"generator": TinyStyledGenerator, "discriminator_steps": 3}
+    records = record(StyleGAN2, make_batches(6), every=3, **options)
+    norms = [values["gradient_norm/generator"] for _, values in records]
+    assert len(norms) == 2
+    assert norms[0] != norms[1]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from gan_modules import R3GAN
+from gan_modules import GAN, R3GAN, GANModule
 from gan_modules.networks import R3GANDiscriminator, R3GANGenerator
 from gan_modules.networks.r3gan import R3GANBlock
 from gan_modules.networks.resampled import filtered_down, filtered_up
-from gan_modules.parts import R1, ApproximateR1, DataShares
+from gan_modules.parts import R1, ApproximateR1, DataShares, RelativisticPairing
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     STEADY,
@@ -232,9 +232,13 @@ def test_each_drawn_image_is_compared_with_a_real_one_of_its_class() -> None:
         assert all(torch.equal(one, classes) for one in shown[4 * number : 4 * number + 4])
 
 
-def test_classes_are_not_chosen() -> None:
-    with pytest.raises(UserError, match="`asked_classes` plays no part in R3GAN"):
-        make_model(R3GAN, generator=TinyConditionalGenerator, asked_classes=DataShares())
+@pytest.mark.parametrize(
+    ("variant", "options"), [(R3GAN, {"penalty": R1(1.0)}), (GAN, {"game": RelativisticPairing()})]
+)
+def test_classes_are_not_chosen(variant: type[GANModule], options: dict[str, Any]) -> None:
+    options |= {"generator": TinyConditionalGenerator, "asked_classes": DataShares()}
+    with pytest.raises(UserError, match="`asked_classes` plays no part in RelativisticPairing"):
+        fit(make_model(variant, **options), make_batches(1))
 
 
 def test_the_generators_update_has_latents_of_its_own() -> None:

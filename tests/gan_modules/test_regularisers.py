@@ -15,6 +15,7 @@ from gan_modules.parts import (
     Consistency,
     FlipAndShift,
     InOrder,
+    InstanceNoise,
     LatentConsistency,
     LazyPenalty,
     LeCam,
@@ -105,6 +106,12 @@ def test_consistency_compares_logits_with_those_of_changed_images(fake_weight: f
     assert len(shown) == (4 if fake_weight else 3), "no pass more than the mathematics needs"
 
 
+def test_consistency_changes_real_images_also_by_noise_on_generated_ones_alone() -> None:
+    turn = Turn(total, Doubling(), images(2.0), CLASSES, CLASSES, images(3.0), CLASSES)
+    turn.judge()
+    assert Consistency(1.0, augment=InstanceNoise(0.5))(turn).item() > 0
+
+
 def test_consistency_refuses_an_augmentation_that_learns() -> None:
     for augment in (ADA(), InOrder([FlipAndShift(), ADA()])):
         with pytest.raises(UserError, match=r"`augment` of Consistency .* give ADA a `p`"):
@@ -186,6 +193,8 @@ def test_latent_consistency_teaches_each_network_its_own_term() -> None:
     term.backward()
     assert generator.weight.grad is not None
     assert critic.weight.grad is None
+    penalty(turn)  # StyleGAN2's generator comes first
+    assert penalty.observed.keys() == {"penalty/latent_consistency", "penalty/latent_difference"}
 
 
 def test_clipping_bounds_parameters_and_leaves_buffers() -> None:

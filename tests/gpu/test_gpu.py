@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from gan_modules.bookkeeping.captured import CapturedStep
+from gan_modules.networks.layers import Dropout
 from gan_modules.parts import ADA
 from minmax.benchmarks import replayed
 from minmax.gpu import __main__ as runner
@@ -55,7 +56,9 @@ def test_a_part_that_fails_or_takes_too_long_leaves_the_others(
     assert "compare was stopped, its time was over" in said
     assert "table ended well" in said
     assert "rows" in said
-    assert (out / "compare.log").read_text() == "begun\n"
+    log = (out / "compare.log").read_text()
+    assert log.startswith("begun\n")
+    assert "KeyboardInterrupt" in log, "it can say what it was doing"
     with tarfile.open(out / "details.tar.gz") as tar:
         assert set(tar.getnames()) == {"details", *(f"details/{part}" for part in programs)}
 
@@ -113,6 +116,19 @@ def test_differences_and_their_limit(options: Options, monkeypatch: pytest.Monke
     row = comparing.compared("GAN", lambda: comparing.of_part({}), options.device)
     assert row["passes"] == "no"
     assert comparing.compared("broken", lambda: 1 / 0, options.device)["passes"] == "no"
+
+
+def test_dropout_draws_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's own, which a CPU draws in another way."""
+    module, batches = comparing.of_part({})
+    module.generator = torch.nn.Sequential(Dropout(0.5))
+    classes: list[type] = []
+    monkeypatch.setattr(
+        type(module), "training_step", lambda self, *_: classes.append(type(self.generator[0]))
+    )
+    comparing.trained(module, batches[:1], torch.device("cpu"))
+    assert classes == [torch.nn.Dropout]
+    assert type(module.generator[0]) is Dropout
 
 
 def test_every_part_is_compared() -> None:

@@ -6,12 +6,11 @@ axis, and a turn and a stretch of the plane across it. Gray images lie on the ax
 and no saturation.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from gan_modules.parts.ada.draws import Values
+from gan_modules.parts.ada.made_once import made_once
 from minmax.errors import UserError
 
 NAMES = ("brightness", "contrast", "luma_flip", "hue", "saturation")
@@ -48,11 +47,10 @@ def recoloured(images: Tensor, values: Values) -> Tensor:
     return torch.baddbmm(offset, matrix, images.flatten(2)).view_as(images)
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Onto the axis of the grays, onto the plane across, and a quarter turn in it: `[3, 9]`."""
-    with torch.inference_mode(False):
-        axis = torch.full((3, 3), 1 / 3, dtype=torch.float64)
-        turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=torch.float64) / 3**0.5
-        basis = torch.stack([axis, torch.eye(3, dtype=torch.float64) - axis, turn])
-        return basis.flatten(1).to(device, dtype)
+    axis = torch.full((3, 3), 1 / 3, dtype=torch.float64)
+    turn = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=torch.float64) / 3**0.5
+    basis = torch.stack([axis, torch.eye(3, dtype=torch.float64) - axis, turn])
+    return basis.flatten(1).to(device, dtype)

@@ -4,10 +4,10 @@ Images go on beyond their border as in a mirror that stands on the outermost pix
 `n` pixels repeats itself after `2 (n - 1)`, and a filter along it is a matrix.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
+
+from gan_modules.parts.ada.made_once import made_once
 
 SYM2 = tuple((a + b * 3**0.5) / 32**0.5 for a, b in ((1, -1), (3, -1), (3, 1), (1, 1)))
 """Two vanishing moments, 4 taps."""
@@ -34,31 +34,29 @@ def as_matrix(taps: Tensor, pixels: Tensor, size: int) -> Tensor:
     return matrix.scatter_add_(1, mirrored(pixels, size), taps)
 
 
-@lru_cache(maxsize=64)
+@made_once
 def upsampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """From pixels to points at and between them: `[2 size - 1, size]`. Point t is pixel t / 2."""
-    with torch.inference_mode(False):
-        points = torch.arange(2 * size - 1)[:, None]
-        kernel = torch.tensor(SYM6, dtype=torch.float64)
-        kernel = 2 * kernel / kernel.sum()
-        # tap k of pixel i lies at point 2 i + k - CENTRE
-        taps = (points + CENTRE).remainder(2) + 2 * torch.arange(len(SYM6) // 2)
-        pixels = (points + CENTRE - taps).div(2, rounding_mode="floor")
-        return as_matrix(kernel[taps], pixels, size).to(device, dtype)
+    points = torch.arange(2 * size - 1)[:, None]
+    kernel = torch.tensor(SYM6, dtype=torch.float64)
+    kernel = 2 * kernel / kernel.sum()
+    # tap k of pixel i lies at point 2 i + k - CENTRE
+    taps = (points + CENTRE).remainder(2) + 2 * torch.arange(len(SYM6) // 2)
+    pixels = (points + CENTRE - taps).div(2, rounding_mode="floor")
+    return as_matrix(kernel[taps], pixels, size).to(device, dtype)
 
 
-@lru_cache(maxsize=64)
+@made_once
 def downsampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """From points -5 to 2 size + 4, two a pixel, to pixels: `[size, 2 size + 10]`.
 
     The transpose of upsampling, without a border.
     """
-    with torch.inference_mode(False):
-        kernel = torch.tensor(SYM6, dtype=torch.float64)
-        matrix = torch.zeros(size, 2 * size + len(SYM6) - 2, dtype=torch.float64)
-        for pixel in range(size):
-            matrix[pixel, 2 * pixel : 2 * pixel + len(SYM6)] = kernel / kernel.sum()
-        return matrix.to(device, dtype)
+    kernel = torch.tensor(SYM6, dtype=torch.float64)
+    matrix = torch.zeros(size, 2 * size + len(SYM6) - 2, dtype=torch.float64)
+    for pixel in range(size):
+        matrix[pixel, 2 * pixel : 2 * pixel + len(SYM6)] = kernel / kernel.sum()
+    return matrix.to(device, dtype)
 
 
 def frequency_bands() -> Tensor:
@@ -81,12 +79,11 @@ def _convolved(one: Tensor, other: Tensor) -> Tensor:
     return torch.conv1d(one[None, None], other.flip(0)[None, None], padding=padding)[0, 0]
 
 
-@lru_cache(maxsize=64)
+@made_once
 def band_matrices(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Each frequency band along a row of `size` pixels: `[4, size, size]`."""
-    with torch.inference_mode(False):
-        bands = frequency_bands()
-        reach = bands.shape[1] // 2
-        pixels = torch.arange(size)[:, None] + torch.arange(-reach, reach + 1)
-        rows = [as_matrix(taps.expand(size, -1), pixels, size) for taps in bands]
-        return torch.stack(rows).to(device, dtype)
+    bands = frequency_bands()
+    reach = bands.shape[1] // 2
+    pixels = torch.arange(size)[:, None] + torch.arange(-reach, reach + 1)
+    rows = [as_matrix(taps.expand(size, -1), pixels, size) for taps in bands]
+    return torch.stack(rows).to(device, dtype)
