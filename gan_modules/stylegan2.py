@@ -105,10 +105,11 @@ class StyleGAN2(GANModule):
         return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
     def kind_of_step(self) -> tuple[Any, ...]:
-        """Whether the path length is due after an update of the generator, too."""
+        """Whether the path length is due after an update of the generator, and this noted, too."""
         before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
         updates = range(before, before + self.generator_updates_due())
-        return (*super().kind_of_step(), *map(self.path_length.due, updates))
+        noted = self.turn_logged and len(updates) > 0
+        return (*super().kind_of_step(), noted, *map(self.path_length.due, updates))
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""

@@ -8,7 +8,7 @@ from lightning import Trainer
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from gan_modules import StyleGAN2
+from gan_modules import GAN, GANModule, StyleGAN2
 from gan_modules.networks import Discriminator, Generator
 from gan_modules.parts import R1, LazyPenalty, PathLength
 from gan_modules.parts.ada.wavelets import upsampling
@@ -38,8 +38,8 @@ class Drawer(Generator):
         return self.layer(latent).view(-1, 1, 4, 4)
 
 
-def step_of(**options: Any):
-    model = make_model(**({"generator": Drawer, "discriminator": Judge} | options))
+def step_of(variant: type[GANModule] = GAN, **options: Any):
+    model = make_model(variant, **({"generator": Drawer, "discriminator": Judge} | options))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     batch = torch.zeros(12, 1, 4, 4), torch.zeros(12, dtype=torch.int64)

@@ -55,15 +55,19 @@ class TinyConditionalGenerator(TinyGenerator):
 
 
 class TinyStyledGenerator(TinyGenerator):
-    """The same behind a mapping that changes nothing, of two styles."""
+    """The same behind a mapping that multiplies by a weight, of two styles."""
 
     styles = 2
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
+        self.factor = nn.Parameter(torch.ones(()))
 
     def note(self, w: Tensor) -> None:
         pass
 
     def mapping(self, latent: Tensor, classes: Tensor) -> Tensor:
-        return latent
+        return latent * self.factor
 
     def synthesis(self, styles: Tensor) -> Tensor:
         return self.layers(styles.mean(1)).view(-1, *self.shape)

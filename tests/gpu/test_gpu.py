@@ -121,14 +121,16 @@ def test_differences_and_their_limit(options: Options, monkeypatch: pytest.Monke
 def test_dropout_draws_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The project's own, which a CPU draws in another way."""
     module, batches = comparing.of_part({})
-    module.generator = torch.nn.Sequential(Dropout(0.5))
+    module.generator.layers.append(Dropout(0.5))
     classes: list[type] = []
     monkeypatch.setattr(
-        type(module), "training_step", lambda self, *_: classes.append(type(self.generator[0]))
+        type(module),
+        "training_step",
+        lambda self, *_: classes.append(type(self.generator.layers[-1])),
     )
     comparing.trained(module, batches[:1], torch.device("cpu"))
     assert classes == [torch.nn.Dropout]
-    assert type(module.generator[0]) is Dropout
+    assert type(module.generator.layers[-1]) is Dropout
 
 
 def test_every_part_is_compared() -> None:
