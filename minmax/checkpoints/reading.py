@@ -101,7 +101,13 @@ def load_model(path: str | Path, average: int | None = None) -> tuple[GANModule,
         MissingError: there is no such file.
         UserError: its model can't be built here, or has no such average.
     """
-    checkpoint = read_checkpoint(path)
+    return model_of(read_checkpoint(path), path, average)
+
+
+def model_of(
+    checkpoint: dict[str, Any], path: str | Path, average: int | None = None
+) -> tuple[GANModule, list[str]]:
+    """As `load_model`, of a checkpoint that was read from a path."""
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
     options = {**checkpoint["hyper_parameters"]}
     del options["_class_path"]

@@ -10,7 +10,7 @@ from gan_modules import GANModule
 from gan_modules.networks.spectral import power_iterate
 from gan_modules.parts.average import averaged_state
 from minmax.callbacks.averages import FOLDER, states_by_width
-from minmax.checkpoints.reading import load_model, read_checkpoint
+from minmax.checkpoints.reading import model_of, read_checkpoint
 from minmax.checkpoints.weighing import check_contents, check_unpacked, first_difference, shapes_of
 from minmax.errors import UserError
 from minmax.files import check_archive, whole
@@ -30,7 +30,8 @@ def write_average(run: Path, width: float, output: Path) -> int:
         UserError: the run has kept none, or too few.
     """
     last = run / "checkpoints" / "last.ckpt"
-    model, _ = load_model(last)
+    checkpoint = read_checkpoint(last)  # once: a training may save meanwhile
+    model, _ = model_of(checkpoint, last)
     if not model.ema_widths:
         raise UserError(
             f"{run} has kept no averages of which others can be made: train it with "
@@ -47,7 +48,6 @@ def write_average(run: Path, width: float, output: Path) -> int:
         with torch.no_grad():
             value.copy_(total.clamp(min=least))
     power_iterate(average)
-    checkpoint = read_checkpoint(last)
     content = {name: checkpoint[name] for name in TAKEN if name in checkpoint}
     content["hyper_parameters"] = checkpoint["hyper_parameters"]
     with whole(output) as part:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_modules import GANModule
-from minmax.checkpoints.reading import load_model, read_checkpoint
+from minmax.checkpoints.reading import model_of, read_checkpoint
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.generation.formats import FORMATS, Drawing
@@ -48,9 +48,10 @@ def checked_export(checkpoint: Path, form: str, file: Path) -> tuple[dict[str, A
     Raises:
         UserError: a package is missing, or the difference is larger than `TOLERANCE`.
     """
-    model, class_names = load_model(checkpoint)
+    read = read_checkpoint(checkpoint)
+    model, class_names = model_of(read, checkpoint)
     drawing = Drawing(model)
-    contract = contract_of(model, class_names, read_checkpoint(checkpoint))
+    contract = contract_of(model, class_names, read)
     write, load = FORMATS[form]
     try:
         with warnings.catch_warnings():
