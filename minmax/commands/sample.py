@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--classes",
         nargs="+",
         help="names or numbers of the classes to draw in equal shares, of a class-conditional "
-        "model (default: all, in the shares that its training asked for)",
+        "model (default: all, in the shares of `asked_classes`: equal ones unless it was given)",
     )
     options.add_argument("--seed", type=int, default=0, help="of the latents (default 0)")
     options.add_argument(

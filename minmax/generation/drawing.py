@@ -49,8 +49,8 @@ def choose_labels(
 ) -> Tensor:
     """Labels int64 `[count]`, grouped by class.
 
-    Of the wanted classes in equal shares; if none are named, of all in the shares that the
-    training asked for.
+    Of the wanted classes in equal shares; if none are named, of all in the shares of
+    `asked_classes`.
 
     Raises:
         UserError: a class is unknown, or the model has no classes.
