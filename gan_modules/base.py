@@ -313,8 +313,8 @@ class GANModule(Bookkeeping, Kept):
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
-        take_more_steps(optimizers[0], self.generator_step_share)
-        take_more_steps(optimizers[1], self.step_share)
+        take_more_steps(optimizers[0].param_groups, self.generator_step_share)
+        take_more_steps(optimizers[1].param_groups, self.step_share)
         for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
             schedule.check(optimizer)
         return optimizers

@@ -6,6 +6,7 @@ resumed training goes on exactly.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
@@ -217,11 +218,11 @@ def set_learning_rate(group: dict[str, Any], value: float) -> None:
         group["lr"] = value
 
 
-def take_more_steps(optimizer: Optimizer, step_share: float) -> None:
-    """Correct an optimizer that takes 1 / step_share steps an update (`Penalty.step_share`)."""
+def take_more_steps(groups: Iterable[dict[str, Any]], step_share: float) -> None:
+    """Correct an optimizer's groups for 1 / step_share times the steps (`Penalty.step_share`)."""
     if step_share == 1:
         return
-    for group in optimizer.param_groups:
+    for group in groups:
         set_learning_rate(group, float(group["lr"]) * step_share)
         if "betas" in group:
             group["betas"] = tuple(beta**step_share for beta in group["betas"])

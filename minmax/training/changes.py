@@ -15,6 +15,7 @@ from datamodules import ImageDataModule
 from datamodules.names import printable
 from gan_modules import GANModule
 from gan_modules.bookkeeping.around_steps import NETWORKS
+from gan_modules.parts.schedules import take_more_steps
 from minmax.errors import UserError
 from minmax.training.sizes import batches_of_epoch
 
@@ -125,18 +126,10 @@ def use_what_is_asked_for(
             states[index] = optimizer.state_dict()
             lines.append(f"{old['class']} -> {type(optimizer).__name__}: it begins without a state")
         else:
-            correct_steps(states[index], share / old.get(SHARE, share))
+            take_more_steps(states[index]["param_groups"], share / old.get(SHARE, share))
             change_options(states[index], old["options"], optimizer)
     go_on_in_the_epoch(checkpoint, trainer)
     return lines
-
-
-def correct_steps(state: dict[str, Any], times: float) -> None:
-    """Correct an optimizer's state for a share of steps that has become `times` as large."""
-    for group in state["param_groups"]:
-        group["lr"] = group["lr"] * times
-        if "betas" in group:
-            group["betas"] = tuple(beta**times for beta in group["betas"])
 
 
 def change_options(state: dict[str, Any], before: dict[str, Any], optimizer: Optimizer) -> None:
