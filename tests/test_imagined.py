@@ -80,9 +80,10 @@ def test_a_term_of_the_generator_counts_the_turns():
 
 
 def test_what_a_dry_run_has_made_can_be_computed_with():
-    with FakeTensorMode():
+    with torch.inference_mode(), FakeTensorMode():
         matrix = upsampling(9, torch.float64, torch.device("cpu"))
     assert not isinstance(matrix, FakeTensor)
+    assert not matrix.is_inference()
     assert matrix.sum().item() == pytest.approx(17)
 
 

@@ -38,7 +38,7 @@ def trained(module: GANModule, batches: list[Batch], device: torch.device) -> Va
     driven = without_trainer(module).to(device)
     for layer in driven.modules():
         if type(layer) is Dropout:  # on a CPU it draws other numbers than on a GPU
-            layer.__class__ = nn.Dropout
+            layer.__class__ = nn.Dropout  # type: ignore[assignment]
     values: Values = {}
     for number, (images, classes) in enumerate(batches):
         torch.manual_seed(number)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import torch
 from torch import Tensor
@@ -24,4 +24,4 @@ def made_once(function: Callable[Given, Tensor]) -> Callable[Given, Tensor]:
         with torch.inference_mode(False), unset_fake_temporarily():
             return function(*args, **options)
 
-    return made
+    return cast(Callable[Given, Tensor], made)
