@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = given.only.split(",")
     if given.output is None or (unknown := set(chosen) - PARTS.keys()):
         options.error("give --output" if given.output is None else f"no part {sorted(unknown)}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     given.output = Path(given.output)
     given.output.mkdir(parents=True, exist_ok=True)
     end, failed = time.monotonic() + given.seconds, 0
