@@ -100,15 +100,19 @@ def to_grayscale(images: Tensor) -> Tensor:
     return luma.to(torch.uint8).unsqueeze(1)
 
 
+def antialiased(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize uint8 `[N, C, H, W]` to (height, width), bilinearly; on the CPU, since GPUs can't."""
+    resized = functional.interpolate(images.cpu(), size, mode="bilinear", antialias=True)
+    return resized.to(images.device)
+
+
 def resize(images: Tensor, size: Size) -> Tensor:
     """Resize uint8 `[N, C, H, W]` until it just covers `size` (antialiased) and crop the centre."""
     (height, width), (high, wide) = images.shape[-2:], sides(size)
     scale = max(high / height, wide / width)
     if scale != 1:
         height, width = max(high, round(height * scale)), max(wide, round(width * scale))
-        there = images.cpu()  # a GPU doesn't resize whole numbers so
-        there = functional.interpolate(there, (height, width), mode="bilinear", antialias=True)
-        images = there.to(images.device)
+        images = antialiased(images, (height, width))
     top, left = (height - high) // 2, (width - wide) // 2
     return images[..., top : top + high, left : left + wide]
 

@@ -40,6 +40,11 @@ def files_named() -> Iterator[None]:
         raise UserError(f"{error.filename}: {error.strerror}") from error
 
 
+def beginning_of(error: BaseException) -> str:
+    """The beginning of an error's text, in one line."""
+    return " ".join(str(error).split())[:200]
+
+
 def modules_of(error: BaseException) -> list[str]:
     """The modules in an exception's traceback, outermost first."""
     return [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from gan_modules.base import Batch, GANModule
 from gan_modules.precision import widened
-from minmax.errors import UserError
+from minmax.errors import UserError, beginning_of
 
 WARM = 3
 """Steps of a kind before it is captured."""
@@ -74,7 +74,7 @@ class CUDARecorder:
                 torch.rand(1, device=self.stream.device)
             except RuntimeError:
                 raise UserError(
-                    f"a step can't be captured as a CUDA graph ({one_line(error)}), and torch "
+                    f"a step can't be captured as a CUDA graph ({beginning_of(error)}), and torch "
                     f"{torch.__version__} can't go on after that: add --graph.enabled false"
                 ) from error
             raise
@@ -149,7 +149,7 @@ class CapturedStep:
             except UserError:
                 raise
             except Exception as error:
-                reason = f"{type(error).__name__}: {one_line(error)}"
+                reason = f"{type(error).__name__}: {beginning_of(error)}"
                 self.say(f"Trains without a CUDA graph: {reason}")
                 self.gave_up = True
                 self.kinds.clear()
@@ -296,11 +296,6 @@ class HeldRates:
     def constants(self) -> str:
         """The optimizers' other numbers, which a recording contains."""
         return str([(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")])
-
-
-def one_line(error: Exception) -> str:
-    """The beginning of an error's text."""
-    return " ".join(str(error).split())[:200]
 
 
 def form(batch: Batch) -> tuple[Any, ...]:

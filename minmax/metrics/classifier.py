@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from datamodules.images import antialiased
 from minmax.metrics.cache import Tensors, cached, fingerprint
 from minmax.metrics.features import FeatureNetwork
 from minmax.metrics.of_classes import class_match
@@ -66,9 +67,7 @@ class DomainClassifier(FeatureNetwork):
         """Images uint8 `[N, C, H, W]` to features `[N, 128]`, class logits `[N, K]`."""
         side = (self.image_size, self.image_size)
         if images.shape[-2:] != side:
-            # A GPU doesn't resize whole numbers so.
-            resized = F.interpolate(images.cpu(), side, mode="bilinear", antialias=True)
-            images = resized.to(images.device)
+            images = antialiased(images, side)
         features = self.layers(images.float() / 127.5 - 1)
         return features, self.head(features)
 

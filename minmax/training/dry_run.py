@@ -9,6 +9,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from minmax import lock
 from minmax.class_counts import class_line, refuse_few
+from minmax.errors import beginning_of
 from minmax.training.imagined import imagined_step
 from minmax.training.sizes import batches_of_epoch, parameters_of
 
@@ -50,7 +51,7 @@ def summary_of(
     try:
         step = imagined_step(trainer, model, next(iter(loader)))
     except RuntimeError as error:  # a user's own step may depend on numbers
-        work = f"not counted, nor are activations: {' '.join(str(error).split())[:200]}"
+        work = f"not counted, nor are activations: {beginning_of(error)}"
     else:
         needs["activations"] = step.kept
         work = f"{flop(step.flop / data.batch_size)} an image, {flop(step.flop * ranks)} a batch"
