@@ -173,18 +173,32 @@ class Bookkeeping(LightningModule):
     def log_batch(self) -> None:
         """Log what the batch's step has observed."""
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)
-        values: dict[str, Tensor | float] = {
+        values = {
             "step": float(self.images_seen),
             "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0]),
         }
         for name, optimizer in zip(NETWORKS, self.trainer.optimizers, strict=True):
             values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
+        observed = dict(self.observed)
         for part in self.parts():
-            values |= part.observed
-        for name, value in (values | self.observed).items():
-            value = value.detach() if isinstance(value, Tensor) else value
+            observed |= part.observed
+        values |= self.on_host(observed)
+        for name, value in values.items():
             in_progress_bar = name.startswith("loss/") or name == "time/images_per_second"
-            self.log(name, value, in_progress_bar, sync_dist=self.trainer.world_size > 1)
+            self.log(name, torch.tensor(value, dtype=torch.float64), in_progress_bar)
+
+    def on_host(self, scalars: dict[str, Tensor]) -> dict[str, float]:
+        """The means of scalars over all ranks, read at once.
+
+        Lightning reads the values of the progress bar again in every batch. On the host they don't
+        make a GPU finish all its work each time.
+        """
+        if not scalars:
+            return {}
+        stacked = torch.stack([value.detach().reshape(()) for value in scalars.values()])
+        if self.trainer.world_size > 1:
+            stacked = self.trainer.strategy.reduce(stacked, reduce_op="mean")
+        return dict(zip(scalars, stacked.tolist(), strict=True))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Unscale the gradients, note their norm, and clip them."""

@@ -6,13 +6,17 @@ From then on the recording is replayed, without the Python code, on new images. 
 as without: a replay draws from the seed that the device's generator has then.
 
 What changes from step to step has to be on the device: images, learning rates and the parts' 0-dim
-tensors are filled before each replay. All else that decides what a step does is its kind.
+tensors are filled before each replay. All else that decides what a step does is its kind. Of it the
+optimizers' other numbers, their betas say, may change with a schedule: then a step is captured at
+its second time with the same numbers, and the recordings with earlier ones are dropped.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +27,7 @@ from gan_modules.precision import widened
 from minmax.errors import UserError, beginning_of
 
 WARM = 3
-"""Steps of a kind before it is captured."""
+"""Steps of a kind before it is captured, the first time."""
 MOST_SCALARS = 256
 MOST_UNKNOWN = 64
 """Kinds that are kept though they were not captured."""
@@ -33,8 +37,8 @@ Step = Callable[[Batch, int], None]
 class Recorder(Protocol):
     """Runs and records functions on a device."""
 
-    def warm(self, step: Callable[[], None]) -> None:
-        """Run a function where it will be recorded."""
+    def warm(self, step: Callable[[], None], watch: bool) -> str | None:
+        """Run a function where it will be recorded; return what rules that out, if watched."""
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Record what a function does on the device, without doing it; return what does it."""
@@ -47,13 +51,15 @@ class CUDARecorder:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
 
-    def warm(self, step: Callable[[], None]) -> None:
-        """Run a function on the stream of the captures."""
+    def warm(self, step: Callable[[], None], watch: bool) -> str | None:
+        """Run a function on the stream of the captures; return where it waits for the device."""
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
+        watched: AbstractContextManager[list[str]] = waits() if watch else nullcontext([])
+        with torch.cuda.stream(self.stream), watched as where:
             step()
         current.wait_stream(self.stream)
+        return f"it waits for the device in {where[0]}" if where else None
 
     def record(self, step: Callable[[], None]) -> Callable[[], None]:
         """Capture a function.
@@ -80,6 +86,37 @@ class CUDARecorder:
             raise
         replay: Callable[[], None] = graph.replay
         return replay
+
+
+class Key(NamedTuple):
+    """Tells the kinds of steps apart; equal ones run the same operations with the same numbers.
+
+    Attributes:
+        apart: all but the numbers of the optimizers.
+        numbers: those, without learning rates.
+    """
+
+    apart: tuple[Any, ...]
+    numbers: str
+
+
+@contextmanager
+def waits() -> Iterator[list[str]]:
+    """Gather the places, `file:line`, where the host waits for the device."""
+    before = torch.cuda.get_sync_debug_mode()
+    where: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield where
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+            where += [
+                f"{Path(warning.filename).name}:{warning.lineno}"
+                for warning in caught
+                if "synchronizing CUDA operation" in str(warning.message)
+            ]
 
 
 @dataclass
@@ -123,6 +160,7 @@ class CapturedStep:
         self.module, self.step, self.recorder = module, step, recorder
         self.count, self.say = count, say
         self.kinds: dict[Any, Kind] = {}
+        self.warmed: set[Any] = set()
         self.shown: dict[Any, Batch] = {}
         self.captures = 0
         self.gave_up = self.told = False
@@ -135,13 +173,17 @@ class CapturedStep:
         if self.gave_up:
             self.step(batch, batch_idx)
             return
-        kind, shown = self._kind(batch), self._show(batch)
+        key = self._key(batch)
+        kind, shown = self._kind(key, widened(batch[0].dtype)), self._show(batch)
         self.rates.fill()
-        if kind.replay is None and kind.steps < WARM:
+        if kind.replay is None and kind.steps < (1 if key.apart in self.warmed else WARM):
             kind.steps += 1
+            watch = kind.steps == WARM  # the first ones also make what is kept
             with self._held(capturing=False):
-                self.recorder.warm(lambda: self.step(shown, batch_idx))
+                reason = self.recorder.warm(lambda: self.step(shown, batch_idx), watch)
             self._log()
+            if reason is not None:
+                self._give_up(reason)
             return
         if kind.replay is None:
             try:
@@ -149,12 +191,11 @@ class CapturedStep:
             except UserError:
                 raise
             except Exception as error:
-                reason = f"{type(error).__name__}: {beginning_of(error)}"
-                self.say(f"Trains without a CUDA graph: {reason}")
-                self.gave_up = True
-                self.kinds.clear()
+                self._give_up(f"{type(error).__name__}: {beginning_of(error)}")
                 self.step(batch, batch_idx)
                 return
+            self.warmed.add(key.apart)
+            self.kinds = {k: v for k, v in self.kinds.items() if k.numbers == key.numbers}
         else:
             self.count(kind.counted)
         assert kind.replay is not None
@@ -162,6 +203,11 @@ class CapturedStep:
         for holder, values in kind.observed:
             holder.observed = holder.observed | values
         self._log()
+
+    def _give_up(self, reason: str) -> None:
+        self.say(f"Trains without a CUDA graph: {reason}")
+        self.gave_up = True
+        self.kinds.clear()
 
     def _log(self) -> None:
         if self.module.logging_due:
@@ -177,12 +223,12 @@ class CapturedStep:
         finally:
             self.module.logs_later = False
 
-    def _kind(self, batch: Batch) -> Kind:
-        """The kind of the coming step; equal ones run the same operations with the same numbers."""
-        key = (self.module.kind_of_step(), self.rates.constants(), form(batch))
+    def _key(self, batch: Batch) -> Key:
+        return Key((self.module.kind_of_step(), form(batch)), self.rates.constants())
+
+    def _kind(self, key: Key, dtype: torch.dtype) -> Kind:
         if key not in self.kinds:
             self._drop_kinds_of_one_step()
-            dtype = widened(batch[0].dtype)
             scalars = torch.zeros(MOST_SCALARS, dtype=dtype, device=self.module.device)
             self.kinds[key] = Kind(scalars)
         return self.kinds[key]

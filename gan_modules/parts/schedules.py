@@ -150,8 +150,9 @@ class OptimizerSchedule:
 
     Args:
         lr: learning rate; none leaves it alone.
-        beta1: Adam's decay of the first moment; none leaves it alone.
-        beta2: Adam's decay of the second moment; none leaves it alone.
+        beta1: Adam's decay of the first moment; none leaves it alone. A schedule's 1 - beta1 is
+            rounded to two digits.
+        beta2: Adam's decay of the second moment; likewise.
     """
 
     def __init__(
@@ -205,9 +206,19 @@ class OptimizerSchedule:
             if "betas" in group:
                 scheduled = (self.beta1, self.beta2)
                 group["betas"] = tuple(
-                    held if new is None else value_of(new, images_seen) ** step_share
+                    held if new is None else beta_at(new, images_seen) ** step_share
                     for held, new in zip(group["betas"], scheduled, strict=True)
                 )
+
+
+def beta_at(value: float | Schedule, images_seen: int) -> float:
+    """A beta; a scheduled one moves in small steps, 0.9, 0.901, ..., 0.99, 0.9901, ... say.
+
+    A captured step (`captured.py`) holds its betas, so that each is worth a capture.
+    """
+    if not isinstance(value, Schedule):
+        return value
+    return 1 - float(f"{1 - value.at(images_seen):.2g}")
 
 
 def set_learning_rate(group: dict[str, Any], value: float) -> None:

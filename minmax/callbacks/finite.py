@@ -16,12 +16,15 @@ from minmax.checkpoints.finite_values import all_finite, first_not_finite, saved
 from minmax.errors import UserError
 from minmax.files import check_archive
 
+MOST_UNREAD = 1000
+"""Batches after which losses are read even if none was logged."""
+
 
 class Finite(GANCallback):
     """Stops when a loss is not finite, and names it and the batch; or returns to `last.ckpt`.
 
-    Losses are checked on the device in every batch, and read at every log and save: reading them in
-    each batch would make a GPU wait. Weights and optimizers' states are checked then, too.
+    Losses of all batches are read at every log and save: reading them in each batch would make a
+    GPU wait. Weights and optimizers' states are checked then, too.
     Checkpoints with such values are refused (`minmax/checkpoints/whole.py`), so the newest one is
     good. A run that may return is also saved before its first batch.
 
@@ -53,26 +56,23 @@ class Finite(GANCallback):
         self.returned = state_dict["returned"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget bad losses; if the run may return, have its initial state saved."""
-        self._first_bad: dict[str, Tensor] = {}
+        """Forget earlier losses; if the run may return, have its initial state saved."""
+        self._unread: list[tuple[int, list[str], Tensor]] = []
         self._lower_scheduled_rates(pl_module)
         if self.returns and (saver := saver_of(trainer)) is not None:
             saver.from_the_beginning = True
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Note the first bad batch of each loss; read the notes when a batch is logged."""
-        now = trainer.global_step
-        for name, loss in module.observed.items():
-            if name.startswith("loss"):
-                # 0: none yet. Nothing here waits for the device.
-                noted = self._first_bad.get(name, torch.zeros((), device=loss.device))
-                newly = now * (~loss.detach().isfinite()).float()
-                self._first_bad[name] = torch.where(noted > 0, noted, newly)
-        if module.logging_due or trainer.is_last_batch:
+        """Keep the losses; read those of all batches since the last time when a batch is logged."""
+        losses = {n: loss for n, loss in module.observed.items() if n.startswith("loss")}
+        if losses:  # a single operation, which doesn't wait for the device
+            kept = torch.stack([loss.detach() for loss in losses.values()])
+            self._unread.append((trainer.global_step, list(losses), kept))
+        if module.logging_due or trainer.is_last_batch or len(self._unread) == MOST_UNREAD:
             self._look(trainer, module)
 
     def before_save(self, trainer: Trainer, module: GANModule) -> None:
-        """Read the notes of batches that were not logged."""
+        """Read the losses of batches that were not logged."""
         self._look(trainer, module)
 
     def _look(self, trainer: Trainer, module: GANModule) -> None:
@@ -81,17 +81,21 @@ class Finite(GANCallback):
         The tensors that a checkpoint saves are checked too. A gradient whose square overflows makes
         an optimizer's state infinite: its weights then stand still, with finite losses.
         """
-        if not self._first_bad:
+        if not self._unread:
             return
+        losses = [(step, name) for step, names, _ in self._unread for name in names]
+        good = torch.cat([kept for *_, kept in self._unread]).isfinite()
+        self._unread.clear()
         tensors = saved_tensors(module.state_dict(), [o.state_dict() for o in trainer.optimizers])
-        notes = torch.stack([*self._first_bad.values(), (~all_finite(tensors)).to(module.device)])
+        bad = ~torch.cat([good, all_finite(tensors).to(module.device).reshape(1)])
         if trainer.world_size > 1:
-            notes = trainer.strategy.reduce(notes, reduce_op="max")
-        *batches, state_is_bad = notes.tolist()
-        steps = {n: int(step) for n, step in zip(self._first_bad, batches, strict=True) if step > 0}
-        if steps:
-            name = min(steps, key=lambda name: steps[name])
-            what = f"{name} is no longer finite since batch {steps[name]}: "
+            bad = trainer.strategy.reduce(bad.float(), reduce_op="max")
+        *bad_losses, state_is_bad = bad.tolist()
+        if any(bad_losses):
+            step, name = next(
+                loss for loss, is_bad in zip(losses, bad_losses, strict=True) if is_bad
+            )
+            what = f"{name} is no longer finite since batch {step}: "
         elif state_is_bad:
             what = f"{first_not_finite(tensors)} is not finite after batch {trainer.global_step}: "
         else:
@@ -128,7 +132,6 @@ class Finite(GANCallback):
             optimizer.load_state_dict(state)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
-        self._first_bad.clear()
         self.returned += 1
         self._lower_scheduled_rates(module)
         rank_zero_warn(

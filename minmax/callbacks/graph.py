@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -21,20 +22,20 @@ IN_STEPS = (
 class StepGraph(GANCallback):
     """Replays each kind of training step as a CUDA graph, which a GPU begins at once.
 
-    Losses, counts, callbacks, logs and checkpoints are those of a training without it. Where steps
-    can't be captured, a line says why, and they are trained as always.
+    Losses, counts, callbacks, logs and checkpoints are those of a training without it. Where the
+    steps of a GPU can't be captured, a line says why, and they are trained as always.
 
     Args:
         enabled: whether steps are captured.
     """
 
-    def __init__(self, enabled: bool = False) -> None:
+    def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the captured step in the step's place."""
         assert isinstance(pl_module, GANModule)
-        if not self.enabled:
+        if not self.enabled or not self.possible(pl_module.device):
             return
         if (reason := self.reason(trainer, pl_module)) is not None:
             rank_zero_info(f"Trains without a CUDA graph: {reason}")
@@ -47,8 +48,6 @@ class StepGraph(GANCallback):
 
     def reason(self, trainer: Trainer, module: GANModule) -> str | None:
         """Why the steps can't be captured; None if nothing is known against it."""
-        if module.device.type != "cuda":
-            return "there is no CUDA device"
         owners = [(type(module), GANModule), *((c, Callback) for c in trainer.callbacks)]  # type: ignore[attr-defined]
         for hook in IN_STEPS:
             for owner, base in owners:
@@ -56,6 +55,11 @@ class StepGraph(GANCallback):
                 if getattr(own, "__func__", own) is not getattr(base, hook):
                     return f"{own.__qualname__} has to run in each step"
         return why_eager(module)
+
+    @staticmethod
+    def possible(device: torch.device) -> bool:
+        """Whether this kind of device has graphs."""
+        return device.type == "cuda"
 
     @staticmethod
     def recorder() -> Recorder:
