@@ -18,7 +18,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-PARTS = {"tests": 100, "compare": 70, "replay": 50, "table": 120, "profile": 50, "train": 70}
+PARTS = {
+    "tests": 100,
+    "compare": 70,
+    "replay": 50,
+    "table": 80,
+    "fit": 40,
+    "profile": 30,
+    "levers": 30,
+    "train": 60,
+}
 """The parts and their seconds, of 480 in all with what starting them takes."""
 LEAST = 10.0
 """Seconds that a part has, even if no time is left."""
@@ -26,7 +35,9 @@ MODULES = {
     "compare": "comparing",
     "replay": "replaying",
     "table": "timing",
+    "fit": "fitting",
     "profile": "profiling",
+    "levers": "switching",
     "train": "training",
 }
 TESTS = ["tests/test_cuda.py", "-v", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore"]

@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_map
 class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Has every random operation inside the context draw on the CPU, and copies what it drew.
 
-    Memory format and order of the numbers are those of the CPU, too.
+    Memory format and order of the numbers are those of the CPU, too, and float64 has the numbers
+    of float32.
     """
 
     def __torch_dispatch__(
@@ -26,21 +27,28 @@ class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         given = args[0]
         device = next((v.device for v in args if isinstance(v, Tensor)), kwargs.get("device"))
+        dtype = next((v.dtype for v in args if isinstance(v, Tensor)), kwargs.get("dtype"))
         there = kwargs | ({"device": "cpu"} if "device" in kwargs else {})
+        there |= {"dtype": torch.float32} if kwargs.get("dtype") == torch.float64 else {}
+        args = tree_map(as_drawn, args)
         if name.endswith(("_", "_like")):  # of the first tensor only the form counts
-            args = (torch.empty_like(args[0], device="cpu"), *args[1:])
-        drawn = func(*tree_map(on_cpu, args), **tree_map(on_cpu, there))
+            args = (torch.empty_like(args[0]), *args[1:])
+        drawn = func(*args, **tree_map(as_drawn, there))
         if name.endswith("_"):
             return given.copy_(drawn)
+        if dtype == torch.float64 and drawn.is_floating_point():
+            drawn = drawn.double()
         return drawn if device is None else drawn.to(device)
 
     @staticmethod
     def _dropout(maps: Tensor, share: float, train: bool | None) -> tuple[Tensor, Tensor]:
         """What the CPU does, which has no operation of its own for it."""
-        kept = torch.empty_like(maps, device="cpu").bernoulli_(1 - share).to(maps.device)
+        kept = torch.empty_like(as_drawn(maps)).bernoulli_(1 - share).to(maps)
         return maps * (kept / (1 - share)), kept.bool()
 
 
-def on_cpu(value: Any) -> Any:
-    """A tensor on the CPU, in its memory format; anything else as it is."""
-    return value.cpu() if isinstance(value, Tensor) else value
+def as_drawn(value: Any) -> Any:
+    """A tensor on the CPU, with float32 for float64, in its memory format; else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.to("cpu", torch.float32 if value.dtype == torch.float64 else value.dtype)

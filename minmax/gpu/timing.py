@@ -4,17 +4,20 @@ import gc
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from minmax.benchmarks.driven import Driven
+from gan_modules.bookkeeping.captured import WARM
+from minmax.benchmarks.driven import Driven, NoTrainer
 from minmax.benchmarks.loops import LOOPS
 from minmax.benchmarks.machine import most_memory, synchronize
 from minmax.benchmarks.replayed import Replayed
 from minmax.gpu.systems import Options, System, build, write
 
 PRECISIONS = ("32-true", "TF32", "bf16-mixed")
+LAZY_STEPS = 16 * (WARM + 1) + 6
+"""In which a term of each 16th step is captured."""
 HEAD = (
     "Images a second of each system's own step, driven without a trainer (`limit`, and `graph` as a"
     " CUDA graph), and of a plain loop; medians of 3 turns."
@@ -48,9 +51,22 @@ def rate(loop: Driven, seconds: float, turns: int = 3) -> float:
 
 
 def warm_steps(loop: Driven) -> int:
-    """Steps before the speed is even: whole turns, in which those with lazy terms are captured."""
+    """Steps before the speed is even: whole turns, in which each kind of step is captured."""
     cycle = loop.module.discriminator_steps
-    return cycle * (-(-70 // cycle) if isinstance(loop, Replayed) else 5)
+    if isinstance(loop, Replayed) and has_lazy_terms(loop):
+        return cycle * -(-LAZY_STEPS // cycle)
+    return cycle * (WARM + 2)
+
+
+def has_lazy_terms(loop: Driven) -> bool:
+    """Whether some turns of the generator have other kinds of steps than the next one."""
+    trainer: NoTrainer = cast(Any, loop.module.trainer)
+    first, kinds = trainer.global_step, list[Any]()
+    for number in range(LAZY_STEPS):
+        trainer.global_step = first + number
+        kinds.append(loop.module.kind_of_step())
+    trainer.global_step = first
+    return set(kinds[: loop.module.discriminator_steps]) != set(kinds)
 
 
 def loops_of(system: System, bfloat16: bool) -> dict[str, Callable[[], Driven]]:

@@ -1,0 +1,94 @@
+"""What each lever gains in a step that is replayed as CUDA graphs, in bfloat16."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from datamodules.chunks import PixelFile
+from datamodules.loader import ResidentLoader
+from datamodules.mapping import mapped
+from datamodules.prefetching import PrefetchingLoader
+from minmax.benchmarks.driven import Driven, endless
+from minmax.benchmarks.levers import LEVERS
+from minmax.benchmarks.replayed import Replayed
+from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.timing import rate, use_precision
+
+SECONDS = 0.4
+HEAD = (
+    "The step of each system in bfloat16, replayed as CUDA graphs: images a second, and times as "
+    "fast with a lever switched (off, if the step has it). `host` has the images in main memory, "
+    "`mapped` in a mapped file, from which a thread reads them ahead into pinned memory and copies "
+    "them on a stream of its own."
+)
+
+
+def from_host(system: System, options: Options) -> ResidentLoader:
+    """The images in main memory, each batch copied when it is asked for."""
+    loader = copy.copy(system.loader)
+    loader._pixels, loader.labels = loader._pixels.cpu(), loader.labels.cpu()
+    return loader
+
+
+def from_file(system: System, options: Options) -> ResidentLoader:
+    """The images in a mapped file."""
+    held = from_host(system, options)
+    count, height, width, channels = held._pixels.shape
+    file = PixelFile(options.details / f"{system.name}.npy", (count, height, width, channels))
+    file.allocate()
+    images = mapped(file)
+    images.permute(0, 2, 3, 1).copy_(held._pixels)
+    return PrefetchingLoader(
+        file, images, held.labels, held.batch_size, held.sampler, held.device, mirror=held.mirror
+    )
+
+
+LOADERS = {"host": from_host, "mapped": from_file}
+
+
+def loops_of(system: System, options: Options) -> dict[str, Callable[[], Driven]]:
+    """How each loop of a system is made, by the name of what is switched."""
+    given = (system.module, system.loader, use_precision("bf16-mixed"))
+
+    def switched(lever: Callable[[Driven], None]) -> Driven:
+        loop = Replayed(*given)
+        lever(loop)
+        return loop
+
+    def fed(make: Callable[[System, Options], ResidentLoader]) -> Driven:
+        loop = Replayed(*given)
+        loop.batches = endless(make(system, options))
+        return loop
+
+    loops: dict[str, Callable[[], Driven]] = {"no graphs": lambda: Driven(*given)}
+    loops |= {name: partial(fed, make) for name, make in LOADERS.items()}
+    return loops | {name: partial(switched, lever) for name, lever in LEVERS.items()}
+
+
+def measured(make: Callable[[], Driven]) -> float | str:
+    """Images a second of a loop, or why it can't be timed."""
+    try:
+        return rate(make(), SECONDS)
+    except Exception as error:  # the others are wanted
+        return f"{type(error).__name__}: {error}".strip().splitlines()[0][:60]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the table."""
+    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
+    for name in options.systems:
+        system = build(name, options)
+        given = (system.module, system.loader, use_precision("bf16-mixed"))
+        row: dict[str, Any] = {"system": name, "images/s": measured(partial(Replayed, *given))}
+        rows.append(row)
+        loops = loops_of(system, options)
+        for lever in options.in_time(list(loops)):
+            value = measured(loops[lever])
+            numbers = isinstance(value, float) and isinstance(row["images/s"], float)
+            row[lever] = value / row["images/s"] if numbers else value
+            write(options, HEAD, rows)
+
+
+if __name__ == "__main__":
+    main()
