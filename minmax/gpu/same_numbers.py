@@ -29,11 +29,10 @@ class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
         device = next((v.device for v in args if isinstance(v, Tensor)), kwargs.get("device"))
         dtype = next((v.dtype for v in args if isinstance(v, Tensor)), kwargs.get("dtype"))
         there = kwargs | ({"device": "cpu"} if "device" in kwargs else {})
-        there |= {"dtype": torch.float32} if kwargs.get("dtype") == torch.float64 else {}
-        args = tree_map(as_drawn, args)
+        there |= {"dtype": type_drawn(kwargs["dtype"])} if kwargs.get("dtype") else {}
         if name.endswith(("_", "_like")):  # of the first tensor only the form counts
-            args = (torch.empty_like(args[0]), *args[1:])
-        drawn = func(*args, **tree_map(as_drawn, there))
+            args = (template(given), *args[1:])
+        drawn = func(*tree_map(as_drawn, args), **tree_map(as_drawn, there))
         if name.endswith("_"):
             return given.copy_(drawn)
         if dtype == torch.float64 and drawn.is_floating_point():
@@ -43,12 +42,20 @@ class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @staticmethod
     def _dropout(maps: Tensor, share: float, train: bool | None) -> tuple[Tensor, Tensor]:
         """What the CPU does, which has no operation of its own for it."""
-        kept = torch.empty_like(as_drawn(maps)).bernoulli_(1 - share).to(maps)
+        kept = template(maps).bernoulli_(1 - share).to(maps)
         return maps * (kept / (1 - share)), kept.bool()
 
 
+def type_drawn(dtype: torch.dtype) -> torch.dtype:
+    """The type in which random numbers of a type are drawn."""
+    return torch.float32 if dtype == torch.float64 else dtype
+
+
+def template(form: Tensor) -> Tensor:
+    """Where the numbers of a tensor are drawn."""
+    return torch.empty_like(form, device="cpu", dtype=type_drawn(form.dtype))
+
+
 def as_drawn(value: Any) -> Any:
-    """A tensor on the CPU, with float32 for float64, in its memory format; else as it is."""
-    if not isinstance(value, Tensor):
-        return value
-    return value.to("cpu", torch.float32 if value.dtype == torch.float64 else value.dtype)
+    """A tensor on the CPU, in its memory format and the type drawn; anything else as it is."""
+    return value.to("cpu", type_drawn(value.dtype)) if isinstance(value, Tensor) else value

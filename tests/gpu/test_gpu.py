@@ -1,6 +1,7 @@
 """The measurements of a GPU, as far as a CPU can try them."""
 
 import json
+import math
 import sys
 import tarfile
 import time
@@ -81,11 +82,11 @@ def test_each_part_is_a_module_with_these_options(part: str, tmp_path: Path) -> 
 
 
 def test_the_same_numbers_on_every_device() -> None:
-    def draws(device: str) -> list[torch.Tensor]:
+    def draws(device: str, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
         torch.manual_seed(3)
-        held = torch.zeros(4, device=device)
+        held = torch.zeros(4, device=device, dtype=dtype)
         return [
-            torch.randn(2, device=device),
+            torch.randn(2, device=device, dtype=dtype),
             held.uniform_(1, 2),
             torch.rand_like(held),
             torch.randint(5, (3,), device=device),
@@ -100,6 +101,10 @@ def test_the_same_numbers_on_every_device() -> None:
         elsewhere = draws("meta")
     assert {value.device.type for value in elsewhere} == {"meta"}
     assert torch.equal(torch.get_rng_state(), state), "another device draws from the CPU's numbers"
+    with SameNumbers():
+        wide = draws("cpu", torch.float64)
+    assert wide[0].dtype == wide[1].dtype == torch.float64
+    assert all(torch.equal(a.to(b.dtype), b) for a, b in zip(wide[:4], plain, strict=False))
 
 
 def test_differences_and_their_limit(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,10 +116,19 @@ def test_differences_and_their_limit(options: Options, monkeypatch: pytest.Monke
     row = comparing.compared(
         "ADA", lambda: comparing.of_part({"augment": ADA(0.5)}), options.device
     )
-    assert (row["difference"], row["passes"]) == (0, "yes")
-    monkeypatch.setattr(comparing, "difference", lambda *both: (0.1, "b"))
-    row = comparing.compared("GAN", lambda: comparing.of_part({}), options.device)
-    assert row["passes"] == "no"
+    assert (row["float64"], row["passes"]) == (0, "yes")
+    assert 0 < row["float32"] == row["the CPU's float32"] < 1e-3
+    for exact, short, of_cpu, passes in [
+        (1e-7, 1e-4, 1e-6, "yes"),
+        (1e-5, 1e-4, 1e-6, "no"),
+        (1e-7, 1e-2, 1e-4, "no"),
+        (1e-7, 1e-2, 1e-2, "yes"),
+        (1e-7, math.nan, 1e-2, "no"),
+    ]:
+        found = iter([(exact, "a"), (short, "b"), (of_cpu, "c")])
+        monkeypatch.setattr(comparing, "difference", lambda *both, found=found: next(found))
+        row = comparing.compared("GAN", lambda: comparing.of_part({}), options.device)
+        assert row["passes"] == passes
     assert comparing.compared("broken", lambda: 1 / 0, options.device)["passes"] == "no"
 
 
@@ -128,7 +142,7 @@ def test_dropout_draws_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> N
         "training_step",
         lambda self, *_: classes.append(type(self.generator.layers[-1])),
     )
-    comparing.trained(module, batches[:1], torch.device("cpu"))
+    comparing.trained(module, batches[:1], torch.device("cpu"), torch.float32)
     assert classes == [torch.nn.Dropout]
     assert type(module.generator.layers[-1]) is Dropout
 
