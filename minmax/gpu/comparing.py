@@ -7,6 +7,7 @@ by the norm of its difference over the norm of the CPU's in float64.
 
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -21,15 +22,12 @@ from minmax.benchmarks.driven import without_trainer
 from minmax.gpu.same_numbers import SameNumbers
 from minmax.gpu.systems import Options, build, write
 
-LIMITS = {torch.float64: 1e-6, torch.float32: 1e-3}
-TIMES = 10.0
-"""A GPU's float32 may be farther from float64 than the CPU's by this factor."""
+LIMIT = 1e-6
 STEPS, IMAGES = 3, 8
 HEAD = (
     f"Greatest relative difference from the CPU's float64 after {STEPS} steps of {IMAGES} images. "
-    f"A GPU passes with up to {LIMITS[torch.float64]:g} in float64, and in float32 (without TF32) "
-    f"with up to {LIMITS[torch.float32]:g}, or {TIMES:g} times what the CPU's float32 has: some "
-    "steps magnify any rounding."
+    f"Up to {LIMIT:g} in float64 passes. In float32 (without TF32) a rounding may turn a leaky ReLU "
+    "from one side to the other, on the CPU as well: then a gradient differs by percents."
 )
 CPU = torch.device("cpu")
 DESCENT = partial(torch.optim.SGD, lr=0.01)
@@ -83,19 +81,17 @@ def compared(name: str, make: Made, device: torch.device) -> dict[str, Any]:
         on_cpu, on_device = (partial(trained, module, batches, d) for d in (CPU, device))
         wanted = on_cpu(torch.float64)
         exact, where = difference(on_device(torch.float64), wanted)
-        short, where_short = difference(on_device(torch.float32), wanted)
+        short, _ = difference(on_device(torch.float32), wanted)
         of_cpu, _ = difference(on_cpu(torch.float32), wanted)
     except Exception as error:  # the others are wanted
         return {"case": name, "passes": "no", "where": f"{type(error).__name__}: {error}"[:120]}
-    good = exact <= LIMITS[torch.float64]
-    good &= short <= max(LIMITS[torch.float32], TIMES * of_cpu)
     return {
         "case": name,
         "float64": exact,
         "float32": short,
         "the CPU's float32": of_cpu,
-        "passes": "yes" if good else "no",
-        "where": where_short if exact <= LIMITS[torch.float64] else where,
+        "passes": "yes" if exact <= LIMIT and isfinite(short) else "no",
+        "where": where,
     }
 
 
