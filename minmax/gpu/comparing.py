@@ -26,7 +26,7 @@ LIMIT = 1e-6
 STEPS, IMAGES = 3, 8
 HEAD = (
     f"Greatest relative difference from the CPU's float64 after {STEPS} steps of {IMAGES} images. "
-    f"Up to {LIMIT:g} in float64 passes. In float32 (without TF32) a rounding may turn a leaky ReLU "
+    f"Up to {LIMIT:g} in float64 passes. In float32 (without TF32) rounding may turn a leaky ReLU "
     "from one side to the other, on the CPU as well: then a gradient differs by percents."
 )
 CPU = torch.device("cpu")
