@@ -174,25 +174,33 @@ class Bookkeeping(LightningModule):
         """Log what the batch's step has observed."""
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)
         values = {
-            "step": float(self.images_seen),
-            "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0]),
+            "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0])
         }
         for name, optimizer in zip(NETWORKS, self.trainer.optimizers, strict=True):
             values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
         observed = dict(self.observed)
         for part in self.parts():
             observed |= part.observed
-        values |= self.on_host(observed)
-        for name, value in values.items():
-            in_progress_bar = name.startswith("loss/") or name == "time/images_per_second"
-            self.log(name, torch.tensor(value, dtype=torch.float64), in_progress_bar)
+        self.hand_out(values | self.on_host(observed))
+        # The x axis of what callbacks log with Lightning's `log`.
+        self.log("step", torch.tensor(self.images_seen, dtype=torch.float64))
+
+    def hand_out(self, values: dict[str, float]) -> None:
+        """Give values to loggers, callbacks and progress bar.
+
+        Lightning's `log` does so too. But it takes a third of a millisecond for each, and reads
+        those of the progress bar from the device again in every batch.
+        """
+        trainer = self.trainer
+        for logger in trainer.loggers:
+            logger.log_metrics(values, self.images_seen)
+        trainer.callback_metrics.update({name: torch.tensor(v) for name, v in values.items()})
+        in_bar = ("loss/", "time/images_per_second")
+        shown = {name: v for name, v in values.items() if name.startswith(in_bar)}
+        trainer.progress_bar_metrics.update(shown)
 
     def on_host(self, scalars: dict[str, Tensor]) -> dict[str, float]:
-        """The means of scalars over all ranks, read at once.
-
-        Lightning reads the values of the progress bar again in every batch. On the host they don't
-        make a GPU finish all its work each time.
-        """
+        """The means of scalars over all ranks, read at once."""
         if not scalars:
             return {}
         stacked = torch.stack([value.detach().reshape(()) for value in scalars.values()])

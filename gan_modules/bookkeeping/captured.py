@@ -11,6 +11,7 @@ optimizers' other numbers, their betas say, may change with a schedule: then a s
 its second time with the same numbers, and the recordings with earlier ones are dropped.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -158,6 +159,7 @@ class CapturedStep:
         say: Callable[[str], None] = print,
     ) -> None:
         self.module, self.step, self.recorder = module, step, recorder
+        self.__signature__ = inspect.signature(step)  # Lightning asks for it in every batch
         self.count, self.say = count, say
         self.kinds: dict[Any, Kind] = {}
         self.warmed: set[Any] = set()

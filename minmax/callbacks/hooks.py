@@ -10,6 +10,8 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.base import Batch
 
+BATCH_HOOKS = {"before_batch": "on_train_batch_start", "after_batch": "on_train_batch_end"}
+
 
 class GANCallback(Callback):
     """A callback with simpler hooks.
@@ -17,6 +19,14 @@ class GANCallback(Callback):
     The order of these callbacks doesn't matter. A save comes after all of them have seen the
     batch, since Lightning calls its `Checkpoint` callbacks last.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have Lightning skip the batch hooks that a callback doesn't use: a GPU waits for each."""
+        super().__init_subclass__(**options)
+        for ours, theirs in BATCH_HOOKS.items():
+            if getattr(cls, theirs) in (None, getattr(GANCallback, theirs)):
+                unused = getattr(cls, ours) is getattr(GANCallback, ours)
+                setattr(cls, theirs, None if unused else getattr(GANCallback, theirs))
 
     @property
     def score_name(self) -> str | None:

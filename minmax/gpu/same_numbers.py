@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_map
 class SameNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Has every random operation inside the context draw on the CPU, and copies what it drew.
 
-    Memory format and order of the numbers are those of the CPU, too, and float64 has the numbers
-    of float32.
+    A number belongs to a place in the tensor, whatever its memory format is, which a GPU may choose
+    otherwise. float64 has the numbers of float32.
     """
 
     def __torch_dispatch__(
@@ -53,7 +53,7 @@ def type_drawn(dtype: torch.dtype) -> torch.dtype:
 
 def template(form: Tensor) -> Tensor:
     """Where the numbers of a tensor are drawn."""
-    return torch.empty_like(form, device="cpu", dtype=type_drawn(form.dtype))
+    return torch.empty(form.shape, dtype=type_drawn(form.dtype))
 
 
 def as_drawn(value: Any) -> Any:

@@ -197,7 +197,10 @@ class RecordingLogger(Logger):
         pass
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.records.append((step, dict(metrics)))
+        if self.records and self.records[-1][0] == step:
+            self.records[-1][1].update(metrics)
+        else:
+            self.records.append((step, dict(metrics)))
 
 
 class AfterBatch(Callback):
