@@ -155,6 +155,11 @@ class ResidentLoader:
         self._resume: dict[str, int] | None = None
 
     @property
+    def images(self) -> Tensor:
+        """All images as they are stored, `[N, C, H, W]`."""
+        return self._pixels.permute(0, 3, 1, 2)
+
+    @property
     def dataset_size(self) -> int:
         """Number of images of the order, over all ranks."""
         return self.sampler.size

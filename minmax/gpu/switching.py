@@ -1,6 +1,5 @@
 """What each lever gains in a step that is replayed as CUDA graphs, in bfloat16."""
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,22 +25,22 @@ HEAD = (
 
 def from_host(system: System, options: Options) -> ResidentLoader:
     """The images in main memory, each batch copied when it is asked for."""
-    loader = copy.copy(system.loader)
-    loader._pixels, loader.labels = loader._pixels.cpu(), loader.labels.cpu()
-    return loader
+    loader = system.loader
+    images, labels = loader.images.cpu(), loader.labels.cpu()
+    given = (loader.batch_size, loader.sampler, loader.device)
+    return ResidentLoader(images, labels, *given, mirror=loader.mirror, values=loader.values)
 
 
 def from_file(system: System, options: Options) -> ResidentLoader:
     """The images in a mapped file."""
     held = from_host(system, options)
-    count, height, width, channels = held._pixels.shape
+    count, channels, height, width = held.images.shape
     file = PixelFile(options.details / f"{system.name}.npy", (count, height, width, channels))
     file.allocate()
     images = mapped(file)
-    images.permute(0, 2, 3, 1).copy_(held._pixels)
-    return PrefetchingLoader(
-        file, images, held.labels, held.batch_size, held.sampler, held.device, mirror=held.mirror
-    )
+    images.copy_(held.images)
+    given = (held.batch_size, held.sampler, held.device)
+    return PrefetchingLoader(file, images, held.labels, *given, mirror=held.mirror)
 
 
 LOADERS = {"host": from_host, "mapped": from_file}

@@ -145,15 +145,41 @@ def test_logged_with_several_discriminator_updates(
 ) -> None:
     written: list[int] = []
 
-    def note(model: GANModule) -> None:  # the logger is served after this hook
+    def note(model: GANModule) -> None:
         written.append(len(model.logger.records))
 
     callback = AfterBatch(note)
     options = {"every": every, "epochs": 2, "discriminator_steps": steps}
     records = record(WGANGP, make_batches(6), [callback], **options)
     assert [step for step, _ in records] == [8 * batch for batch in logged]
-    assert written == [sum(at < batch for at in logged) for batch in range(1, 13)], "when due"
+    assert written == [sum(at <= batch for at in logged) for batch in range(1, 13)], "when due"
     assert all("loss/generator" in values for _, values in records)
+
+
+def test_logged_values_are_given_out_as_numbers_of_the_host() -> None:
+    """A batch that isn't logged then need not wait for those of the progress bar."""
+    given: list[Any] = []
+
+    def note(model: GANModule) -> None:
+        trainer = model.trainer
+        given.append((dict(trainer.progress_bar_metrics), dict(trainer.callback_metrics)))
+
+    records = record(GAN, make_batches(2), [AfterBatch(note)])
+    shown, known = given[-1]
+    assert shown.keys() == {"loss/discriminator", "loss/generator", "time/images_per_second"}
+    for name, value in records[-1][1].items():
+        assert type(value) is float
+        assert known[name].item() == pytest.approx(value)
+    for name, value in shown.items():
+        assert value == records[-1][1][name]
+
+
+def test_steps_of_billions_of_images_are_exact() -> None:
+    def count(model: GANModule) -> None:
+        model.images_seen = 2**40 + 8
+
+    records = record(GAN, make_batches(2), [AfterBatch(count)])
+    assert [step for step, _ in records] == [8, 2**40 + 16]
 
 
 def test_a_generator_that_leads_the_turn_has_its_gradient_logged() -> None:

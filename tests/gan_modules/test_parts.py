@@ -118,12 +118,16 @@ class Called(TorchFunctionMode):
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, variant: type[GANModule]) -> list[int]:
-    """Have each training step of a variant fail that waits; the steps that were made."""
+    """Have each training step of a variant fail that waits before its log; the steps made."""
     original, steps = variant.training_step, []
 
     def watched(self: GANModule, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.logs_later = True
         with Called(), Dispatched():
             original(self, batch, batch_idx)
+        self.logs_later = False
+        if self.logging_due:
+            self.log_batch()
         steps.append(batch_idx)
 
     monkeypatch.setattr(variant, "training_step", watched)
