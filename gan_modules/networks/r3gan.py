@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks.grouped import GroupedConv2d
+from gan_modules.networks.convolution import Conv2d
 from gan_modules.networks.layers import LeakyReLU
 from gan_modules.networks.network import Discriminator, Generator
 from gan_modules.networks.resampled import filtered_down, filtered_up
@@ -39,9 +39,9 @@ class R3GANBlock(nn.Module):
     def __init__(self, width: int, group: int) -> None:
         super().__init__()
         inner = 2 * width
-        self.first = nn.Conv2d(width, inner, 1)
-        self.second = GroupedConv2d(inner, inner, 3, padding=1, groups=inner // group)
-        self.third = nn.Conv2d(inner, width, 1, bias=False)
+        self.first = Conv2d(width, inner, 1)
+        self.second = Conv2d(inner, inner, 3, padding=1, groups=inner // group)
+        self.third = Conv2d(inner, width, 1, bias=False)
         self.activation = LeakyReLU(0.2)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def narrowing(width_in: int, width_out: int) -> nn.Module:
     """A 1x1 convolution where the width changes."""
     if width_in == width_out:
         return nn.Identity()
-    return nn.Conv2d(width_in, width_out, 1, bias=False)
+    return Conv2d(width_in, width_out, 1, bias=False)
 
 
 def widths_of(network: str, image_size: int, width: int, group: int) -> list[int]:
@@ -171,7 +171,7 @@ class R3GANGenerator(Generator):
         for width_in, width_out in pairwise(widths):
             self.narrowings.append(narrowing(width_in, width_out))
             self.stages.append(Stage(width_out, group))
-        self.last = nn.Conv2d(widths[-1], channels, 1, bias=False)
+        self.last = Conv2d(widths[-1], channels, 1, bias=False)
         initialize(self, self.embedding, 1.0)
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
@@ -216,13 +216,13 @@ class R3GANDiscriminator(Discriminator):
         self.check_positive(width=width, group=group)
         self.conditional = conditional
         widths = widths_of(type(self).__name__, image_size, width, group)[::-1]
-        self.first = nn.Conv2d(channels, widths[0], 1, bias=False)
+        self.first = Conv2d(channels, widths[0], 1, bias=False)
         self.narrowings, self.stages = nn.ModuleList(), nn.ModuleList()
         for width_in, width_out in pairwise(widths):
             self.stages.append(Stage(width_in, group))
             self.narrowings.append(narrowing(width_in, width_out))
         self.last = Stage(width, group)
-        self.pool = GroupedConv2d(width, width, SMALLEST, groups=width, bias=False)
+        self.pool = Conv2d(width, width, SMALLEST, groups=width, bias=False)
         self.embedding = nn.Embedding(num_classes, width) if conditional else None
         self.linear = nn.Linear(width, width if conditional else 1, bias=False)
         initialize(self, self.embedding, width**-0.5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
-from gan_modules.networks.grouped import grouped_convolution
+from gan_modules.networks.convolution import convolution
 from gan_modules.networks.spectral import SpectralConv2d
 from gan_modules.precision import wide, without_autocast
 
@@ -83,7 +83,7 @@ def filtered_down(maps: Tensor) -> Tensor:
     """
     with without_autocast(maps):
         maps = wide(maps)
-        return grouped_convolution(maps, depthwise(maps), None, 2, 1, groups=maps.shape[1])
+        return convolution(maps, depthwise(maps), None, 2, 1, groups=maps.shape[1])
 
 
 def filtered_up(maps: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def filtered_up(maps: Tensor) -> Tensor:
     """
     with without_autocast(maps):
         maps = wide(maps)
-        return grouped_convolution(maps, 4 * depthwise(maps), None, 2, 1, True, maps.shape[1])
+        return convolution(maps, 4 * depthwise(maps), None, 2, 1, True, maps.shape[1])
 
 
 def filtered(maps: Tensor, padding: int, gain: float = 1.0) -> Tensor:
@@ -106,9 +106,7 @@ def filtered(maps: Tensor, padding: int, gain: float = 1.0) -> Tensor:
     """
     with without_autocast(maps):
         maps = wide(maps)
-        return grouped_convolution(
-            maps, gain * depthwise(maps), None, 1, padding, groups=maps.shape[1]
-        )
+        return convolution(maps, gain * depthwise(maps), None, 1, padding, groups=maps.shape[1])
 
 
 def depthwise(maps: Tensor) -> Tensor:

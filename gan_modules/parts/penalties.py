@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from gan_modules.networks.grouped import no_weight_gradients
+from gan_modules.networks.convolution import no_weight_gradients
 from gan_modules.networks.spectral import Spectral
 from gan_modules.parallel import std_over_ranks
 from gan_modules.parts.batches import Judge

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_modules.networks.grouped import GroupedConv2d
+from gan_modules.networks.convolution import Conv2d
 from gan_modules.networks.layers import ConvTranspose2d, Dropout, LeakyReLU
 from gan_modules.networks.resampled import ConvPool2d, UpConv2d
 from gan_modules.networks.spectral import Spectral
@@ -58,7 +58,7 @@ def use_torchs_layers(*networks: nn.Module) -> int:
     """Replace the project's faster layers by torch's own; return how many there were."""
     changed = 0
     for layer in list(nn.ModuleList(networks).modules()):
-        for own in (ConvTranspose2d, Dropout, GroupedConv2d, LeakyReLU):
+        for own in (ConvTranspose2d, Dropout, Conv2d, LeakyReLU):
             if isinstance(layer, own):
                 layer.__class__ = own.__base__  # type: ignore[assignment]
                 changed += 1

@@ -1,7 +1,8 @@
-"""Grouped convolutions whose gradients are differentiated in one operation each.
+"""Convolutions whose gradients are differentiated by the operations of the first gradients.
 
-torch's own take the gradients of each group apart, also those of a fixed filter, which nobody
-wants: R1 of R3GAN's discriminator has 4,108 operations so, and here 339.
+torch's own differentiates the gradients of each group apart, also those of a fixed filter, which
+nobody wants: R1 of R3GAN's discriminator has 4,108 operations so. And a weight's second gradient is
+to torch a convolution whose kernel is a whole map, which processors and GPUs are slow at.
 """
 
 from collections.abc import Iterator
@@ -54,12 +55,16 @@ class _Convolution(_Linear):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         maps, weight = ctx.saved_tensors
+        mask = [n and (_Wanted.weights or not i) for i, n in enumerate(ctx.needs_input_grad[:3])]
+        if not torch.is_grad_enabled():  # nobody differentiates these: one operation for all
+            sizes, backward = [gradient.shape[1]], torch.ops.aten.convolution_backward
+            return *backward(gradient, maps, weight, sizes, *ctx.options, mask), None
         of_maps = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
+        if mask[0]:
             of_maps = _OfMaps.apply(gradient, weight, maps.detach(), ctx.options)
-        if ctx.needs_input_grad[1] and _Wanted.weights:
+        if mask[1]:
             of_weight = _OfWeight.apply(gradient, maps, weight.detach(), ctx.options)
-        if ctx.needs_input_grad[2] and _Wanted.weights:
+        if mask[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_maps, of_weight, of_bias, None
 
@@ -106,7 +111,7 @@ def _gradient(
     return found
 
 
-def grouped_convolution(
+def convolution(
     maps: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -131,10 +136,10 @@ def grouped_convolution(
     return convolved
 
 
-class GroupedConv2d(nn.Conv2d):
-    """torch's convolution in groups: the same function of the same parameters."""
+class Conv2d(nn.Conv2d):
+    """torch's convolution, the same function of the same parameters, for penalties on gradients."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         assert (self.dilation, self.padding_mode) == ((1, 1), "zeros"), "neither is passed on"
         stride, padding = self.stride[0], int(self.padding[0])
-        return grouped_convolution(input, weight, bias, stride, padding, groups=self.groups)
+        return convolution(input, weight, bias, stride, padding, groups=self.groups)
