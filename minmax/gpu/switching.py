@@ -4,10 +4,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
+from torch import nn
+
 from datamodules.chunks import PixelFile
 from datamodules.loader import ResidentLoader
 from datamodules.mapping import mapped
 from datamodules.prefetching import PrefetchingLoader
+from gan_modules.networks.convolution import Conv2d
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.replayed import Replayed
@@ -19,7 +23,8 @@ HEAD = (
     "The step of each system in bfloat16, replayed as CUDA graphs: images a second, and times as "
     "fast with a lever switched (off, if the step has it). `host` has the images in main memory, "
     "`mapped` in a mapped file, from which a thread reads them ahead into pinned memory and copies "
-    "them on a stream of its own."
+    "them on a stream of its own; with `cudnn.benchmark` cuDNN tries its kernels; `convolutions` "
+    "are the project's, whose second gradients are convolutions with small kernels, everywhere."
 )
 
 
@@ -46,6 +51,23 @@ def from_file(system: System, options: Options) -> ResidentLoader:
 LOADERS = {"host": from_host, "mapped": from_file}
 
 
+def trying_kernels(loop: Driven) -> None:
+    """Have cuDNN try its kernels and take the fastest; `measured` ends it."""
+    torch.backends.cudnn.benchmark = True
+
+
+def own_convolutions(loop: Driven) -> None:
+    """Replace torch's convolutions by the project's."""
+    torchs = [layer for layer in loop.module.modules() if type(layer) is nn.Conv2d]
+    if not torchs:
+        raise RuntimeError("the networks have none of torch's convolutions")
+    for layer in torchs:
+        layer.__class__ = Conv2d
+
+
+SWITCHES = {"cudnn.benchmark": trying_kernels, "convolutions": own_convolutions, **LEVERS}
+
+
 def loops_of(system: System, options: Options) -> dict[str, Callable[[], Driven]]:
     """How each loop of a system is made, by the name of what is switched."""
     given = (system.module, system.loader, use_precision("bf16-mixed"))
@@ -62,7 +84,7 @@ def loops_of(system: System, options: Options) -> dict[str, Callable[[], Driven]
 
     loops: dict[str, Callable[[], Driven]] = {"no graphs": lambda: Driven(*given)}
     loops |= {name: partial(fed, make) for name, make in LOADERS.items()}
-    return loops | {name: partial(switched, lever) for name, lever in LEVERS.items()}
+    return loops | {name: partial(switched, lever) for name, lever in SWITCHES.items()}
 
 
 def measured(make: Callable[[], Driven]) -> float | str:
@@ -71,6 +93,8 @@ def measured(make: Callable[[], Driven]) -> float | str:
         return rate(make(), SECONDS)
     except Exception as error:  # the others are wanted
         return f"{type(error).__name__}: {error}".strip().splitlines()[0][:60]
+    finally:
+        torch.backends.cudnn.benchmark = False
 
 
 def main(arguments: list[str] | None = None) -> None:

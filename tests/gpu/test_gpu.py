@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from gan_modules.bookkeeping.captured import CapturedStep
+from gan_modules.networks.convolution import Conv2d
 from gan_modules.networks.layers import Dropout
 from gan_modules.parts import ADA
 from minmax.benchmarks import replayed
 from minmax.gpu import __main__ as runner
-from minmax.gpu import comparing, profiling, replaying, systems, timing
+from minmax.gpu import comparing, fitting, profiling, replaying, switching, systems, timing
 from minmax.gpu.same_numbers import SameNumbers
 from minmax.gpu.systems import Options, System
 from tests.benchmarks.helpers import build, resident
@@ -171,7 +172,10 @@ def test_a_configuration_is_built_and_timed(
     assert len(profiling.row_of(system, timing.Driven)["longest"].split("; ")) == 5
 
 
-def test_replayed_steps_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are replayed on the CPU."""
+
     class Bound(CapturedStep):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
@@ -179,11 +183,40 @@ def test_replayed_steps_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(replayed, "CapturedStep", Bound)
     monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_replayed_steps_are_compared() -> None:
     model = build("GAN", generator_optimizer=FUSED, discriminator_optimizer=FUSED)
     row = replaying.row_of(System("tiny", model, resident()), 12)
     assert row["captures"] == 1
     assert row["passes"] == "yes"
     assert row["replays"] == row["repeats"] == 0
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_levers_are_switched_in_replayed_steps(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("GAN", generator_optimizer=FUSED, discriminator_optimizer=FUSED)
+    convolution = nn.Conv2d(1, 1, 1)
+    model.discriminator.register_module("more", convolution)
+    made = switching.loops_of(System("tiny", model, resident()), options)
+    assert {"no graphs", "host", "mapped", "cudnn.benchmark", "freeze"} <= made.keys()
+    batches = {name: next(made[name]().batches)[1] for name in ("no graphs", "host", "mapped")}
+    assert all(torch.equal(images, batches["host"][0]) for images, _ in batches.values())
+    assert type(made["convolutions"]().module.discriminator.more) is Conv2d
+    assert type(convolution) is nn.Conv2d
+    monkeypatch.setattr(switching, "SECONDS", 0.01)
+    assert switching.measured(made["cudnn.benchmark"]) > 0  # type: ignore[operator]
+    assert not torch.backends.cudnn.benchmark
+    assert switching.measured(lambda: 1 / 0) == "ZeroDivisionError: division by zero"  # type: ignore[arg-type, return-value]
+
+
+def test_fit_is_timed_beside_its_step(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    monkeypatch.setattr(fitting, "SECONDS", 1)
+    assert fitting.fit("ring", options.details / "run", options) > 0
 
 
 def test_what_is_left_out_for_want_of_time_is_said(options: Options, capsys: Any) -> None:
