@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, FastGAN, GANModule, InfoGAN, StyleGAN2
 from gan_modules.networks import Discriminator
+from minmax.callbacks import finite
+from minmax.errors import UserError
 from minmax.metrics.table import SCORES
 from tests.gan_modules.helpers import (
     VARIANTS,
@@ -172,6 +174,24 @@ def test_logged_values_are_given_out_as_numbers_of_the_host() -> None:
         assert known[name].item() == pytest.approx(value)
     for name, value in shown.items():
         assert value == records[-1][1][name]
+
+
+def test_losses_of_many_batches_without_a_log_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finite, "MOST_UNREAD", 3)
+
+    def spoil(model: GANModule) -> None:
+        if model.trainer.global_step == 2:
+            model.observed["loss/generator"] = torch.tensor(torch.inf)
+
+    seen: list[int] = []
+    callbacks = [
+        AfterBatch(spoil),
+        finite.Finite(),
+        AfterBatch(lambda m: seen.append(m.images_seen)),
+    ]
+    with pytest.raises(UserError, match="loss/generator is no longer finite since batch 2"):
+        record(GAN, make_batches(8), callbacks, every=1000)
+    assert seen == [8, 16]
 
 
 def test_steps_of_billions_of_images_are_exact() -> None:

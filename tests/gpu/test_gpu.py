@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from gan_modules.bookkeeping.captured import CapturedStep
+from gan_modules.bookkeeping.captured import WARM, CapturedStep
 from gan_modules.networks.convolution import Conv2d
 from gan_modules.networks.layers import Dropout
-from gan_modules.parts import ADA
+from gan_modules.parts import ADA, R1, LazyPenalty
 from minmax.benchmarks import replayed
 from minmax.gpu import __main__ as runner
 from minmax.gpu import comparing, fitting, profiling, replaying, switching, systems, timing
@@ -106,6 +106,33 @@ def test_the_same_numbers_on_every_device() -> None:
         wide = draws("cpu", torch.float64)
     assert wide[0].dtype == wide[1].dtype == torch.float64
     assert all(torch.equal(a.to(b.dtype), b) for a, b in zip(wide[:4], plain, strict=False))
+
+
+def test_a_number_belongs_to_a_place_whatever_the_memory_format() -> None:
+    held = [torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last)]
+    for draw in (
+        torch.Tensor.normal_,
+        torch.rand_like,
+        lambda maps: nn.functional.dropout(maps + 1),
+    ):
+        drawn = []
+        for maps in held:
+            torch.manual_seed(0)
+            with SameNumbers():
+                drawn.append(draw(maps.clone()))
+        assert torch.equal(*drawn)
+
+
+def test_lazy_terms_need_more_steps_to_be_captured() -> None:
+    fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
+    lazy = build("GAN", penalty=LazyPenalty(R1(), 16), **fused)
+    several = build("GAN", discriminator_steps=3, **fused)
+    loops = [timing.Driven(model, resident(), False) for model in (lazy, several)]
+    assert [timing.has_lazy_terms(loop) for loop in loops] == [True, False]
+    assert [loop.module.trainer.global_step for loop in loops] == [0, 0]
+    assert timing.warm_steps(loops[0]) == WARM + 2
+    loops[0].__class__ = replayed.Replayed
+    assert timing.warm_steps(loops[0]) >= 16 * WARM + 1
 
 
 def test_differences_and_their_limit(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
