@@ -98,6 +98,15 @@ def test_slopes_compute_no_gradient_of_the_weights():
     assert layer.weight.grad is not None, "afterwards they are"
 
 
+def test_gradients_that_nobody_differentiates_are_one_operation():
+    layer, images = Conv2d(4, 4, 3), torch.randn(1, 4, 5, 5, requires_grad=True)
+    outputs = layer(images)
+    with Work() as work:
+        outputs.sum().backward()
+    assert work.operations["aten.convolution_backward"] == 1
+    torch.testing.assert_close(layer.bias.grad, torch.full((4,), 9.0))
+
+
 def test_autocast_is_obeyed():
     layer = Conv2d(4, 4, 3, groups=2)
     images = torch.randn(1, 4, 5, 5)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -174,6 +175,17 @@ def test_logged_values_are_given_out_as_numbers_of_the_host() -> None:
         assert known[name].item() == pytest.approx(value)
     for name, value in shown.items():
         assert value == records[-1][1][name]
+
+
+def test_several_ranks_log_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reduce(values: Tensor, reduce_op: str) -> Tensor:
+        return (values + torch.tensor([3.0, 5.0])) / {"mean": 2}[reduce_op]
+
+    trainer = SimpleNamespace(world_size=2, strategy=SimpleNamespace(reduce=reduce))
+    model = make_model()
+    monkeypatch.setattr(type(model), "trainer", trainer)
+    scalars = {"a": torch.tensor(1.0), "b": torch.tensor([2.0])}
+    assert model.on_host(scalars) == {"a": 2.0, "b": 3.5}
 
 
 def test_losses_of_many_batches_without_a_log_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
