@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from time import perf_counter
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -173,17 +174,22 @@ class Bookkeeping(LightningModule):
     def log_batch(self) -> None:
         """Log what the batch's step has observed."""
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)
-        values = {
+        values: dict[str, Any] = {
             "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0])
         }
         for name, optimizer in zip(NETWORKS, self.trainer.optimizers, strict=True):
             values[f"learning_rate/{name}"] = optimizer.param_groups[0]["lr"]
-        observed = dict(self.observed)
         for part in self.parts():
-            observed |= part.observed
-        self.hand_out(values | self.on_host(observed))
-        # The x axis of what callbacks log with Lightning's `log`.
-        self.log("step", torch.tensor(self.images_seen, dtype=torch.float64))
+            values |= part.observed
+        self.hand_out(self.on_host(values | self.observed))
+
+    def log(self, name: str, *given: Any, **options: Any) -> None:
+        """Log as Lightning does, but over the images seen."""
+        super().log(name, *given, **options)
+        trainer = self.trainer
+        many = trainer.world_size > 1 and not trainer.training and "rank_zero_only" not in options
+        seen = torch.tensor(self.images_seen, dtype=torch.float64, device=self.device)
+        super().log("step", seen, sync_dist=many)  # equal on all ranks; avoids a warning
 
     def hand_out(self, values: dict[str, float]) -> None:
         """Give values to loggers, callbacks and progress bar.
@@ -194,19 +200,22 @@ class Bookkeeping(LightningModule):
         trainer = self.trainer
         for logger in trainer.loggers:
             logger.log_metrics(values, self.images_seen)
-        trainer.callback_metrics.update({name: torch.tensor(v) for name, v in values.items()})
+        tensors = {name: torch.tensor(value) for name, value in values.items()}
+        trainer.callback_metrics.update(tensors)
+        trainer.logged_metrics.update(tensors)
         in_bar = ("loss/", "time/images_per_second")
         shown = {name: v for name, v in values.items() if name.startswith(in_bar)}
         trainer.progress_bar_metrics.update(shown)
 
-    def on_host(self, scalars: dict[str, Tensor]) -> dict[str, float]:
-        """The means of scalars over all ranks, read at once."""
+    def on_host(self, values: dict[str, Any]) -> dict[str, float]:
+        """Numbers as they are, and of scalars, read at once, the means over all ranks."""
+        scalars = {n: v.detach() for n, v in values.items() if isinstance(v, Tensor)}
         if not scalars:
-            return {}
-        stacked = torch.stack([value.detach().reshape(()) for value in scalars.values()])
+            return values
+        stacked = torch.stack([value.to(self.device).reshape(()) for value in scalars.values()])
         if self.trainer.world_size > 1:
             stacked = self.trainer.strategy.reduce(stacked, reduce_op="mean")
-        return dict(zip(scalars, stacked.tolist(), strict=True))
+        return values | dict(zip(scalars, stacked.tolist(), strict=True))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Unscale the gradients, note their norm, and clip them."""

@@ -11,13 +11,13 @@ optimizers' other numbers, their betas say, may change with a schedule: then a s
 its second time with the same numbers, and the recordings with earlier ones are dropped.
 """
 
-import inspect
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ from gan_modules.base import Batch, GANModule
 from gan_modules.precision import widened
 from minmax.errors import UserError, beginning_of
 
+WAITS = "synchronizing CUDA operation"
+"""In torch's warning of an operation that waits for the device."""
 WARM = 3
 """Steps of a kind before it is captured, the first time."""
 MOST_SCALARS = 256
@@ -104,20 +106,24 @@ class Key(NamedTuple):
 @contextmanager
 def waits() -> Iterator[list[str]]:
     """Gather the places, `file:line`, where the host waits for the device."""
-    before = torch.cuda.get_sync_debug_mode()
+    before, thread = torch.cuda.get_sync_debug_mode(), threading.get_ident()
     where: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def note(message: Any, kind: Any, file: str, line: int, *more: Any, **named: Any) -> None:
+            if WAITS not in str(message):
+                show(message, kind, file, line, *more, **named)
+            elif threading.get_ident() == thread:  # a loader's thread may wait
+                where.append(f"{Path(file).name}:{line}")
+
+        warnings.showwarning = cast(Any, note)
+        warnings.filterwarnings("always", f".*{WAITS}")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             yield where
         finally:
             torch.cuda.set_sync_debug_mode(before)
-            where += [
-                f"{Path(warning.filename).name}:{warning.lineno}"
-                for warning in caught
-                if "synchronizing CUDA operation" in str(warning.message)
-            ]
 
 
 @dataclass
@@ -159,7 +165,6 @@ class CapturedStep:
         say: Callable[[str], None] = print,
     ) -> None:
         self.module, self.step, self.recorder = module, step, recorder
-        self.__signature__ = inspect.signature(step)  # Lightning asks for it in every batch
         self.count, self.say = count, say
         self.kinds: dict[Any, Kind] = {}
         self.warmed: set[Any] = set()
@@ -181,9 +186,14 @@ class CapturedStep:
         if kind.replay is None and kind.steps < (1 if key.apart in self.warmed else WARM):
             kind.steps += 1
             watch = kind.steps == WARM  # the first ones also make what is kept
-            with self._held(capturing=False):
+            held, logged = self._held_tensors(), list[str]()
+            with self._held(capturing=False), self._noting(logged):
                 reason = self.recorder.warm(lambda: self.step(shown, batch_idx), watch)
             self._log()
+            if watch and logged:
+                reason = f"the step logs {logged[0]} by `log`, and not by `observed`"
+            elif watch and held != self._held_tensors():
+                reason = "the step replaces a weight or buffer, and doesn't change it in place"
             if reason is not None:
                 self._give_up(reason)
             return
@@ -205,6 +215,26 @@ class CapturedStep:
         for holder, values in kind.observed:
             holder.observed = holder.observed | values
         self._log()
+
+    def _held_tensors(self) -> list[int]:
+        """Which tensors the module holds, by identity."""
+        module = self.module
+        return [id(tensor) for tensor in (*module.parameters(), *module.buffers())]
+
+    @contextmanager
+    def _noting(self, logged: list[str]) -> Iterator[None]:
+        """Note what the step logs by itself: a replay would not."""
+        log, attributes = self.module.log, vars(self.module)
+
+        def noted(name: str, *given: Any, **options: Any) -> None:
+            logged.append(name)
+            log(name, *given, **options)
+
+        attributes["log"] = noted
+        try:
+            yield
+        finally:
+            del attributes["log"]
 
     def _give_up(self, reason: str) -> None:
         self.say(f"Trains without a CUDA graph: {reason}")

@@ -150,8 +150,8 @@ class OptimizerSchedule:
 
     Args:
         lr: learning rate; none leaves it alone.
-        beta1: Adam's decay of the first moment; none leaves it alone. A schedule's 1 - beta1 is
-            rounded to two digits.
+        beta1: Adam's decay of the first moment; none leaves it alone. Between a schedule's ends
+            1 - beta1 is rounded to two digits.
         beta2: Adam's decay of the second moment; likewise.
     """
 
@@ -212,13 +212,12 @@ class OptimizerSchedule:
 
 
 def beta_at(value: float | Schedule, images_seen: int) -> float:
-    """A beta; a scheduled one moves in small steps, 0.9, 0.901, ..., 0.99, 0.9901, ... say.
+    """A beta; between its ends a scheduled one moves in small steps, 0.9, 0.901, ..., 0.989, 0.99.
 
     A captured step (`captured.py`) holds its betas, so that each is worth a capture.
     """
-    if not isinstance(value, Schedule):
-        return value
-    return 1 - float(f"{1 - value.at(images_seen):.2g}")
+    beta = value_of(value, images_seen)
+    return beta if beta in ends_of(value) else 1 - float(f"{1 - beta:.2g}")
 
 
 def set_learning_rate(group: dict[str, Any], value: float) -> None:

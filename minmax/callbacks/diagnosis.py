@@ -63,7 +63,7 @@ class Diagnosis(GANCallback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Look at the losses that ended the run, which are no longer logged."""
+        """Look at the losses that ended the run, in a batch that need not have been logged."""
         assert isinstance(pl_module, GANModule)
         if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {

@@ -1,6 +1,7 @@
 """Has the training steps of a run captured as CUDA graphs."""
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -22,8 +23,9 @@ IN_STEPS = (
 class StepGraph(GANCallback):
     """Replays each kind of training step as a CUDA graph, which a GPU begins at once.
 
-    Losses, counts, callbacks, logs and checkpoints are those of a training without it. Where the
-    steps of a GPU can't be captured, a line says why, and they are trained as always.
+    Losses, counts, callbacks, logs and checkpoints are those of a training without it. Where it is
+    known that steps can't be captured, a line says why, and they are trained as always. What a step
+    keeps in numbers of Python, and not in tensors that it changes in place, stands still.
 
     Args:
         enabled: whether steps are captured.
@@ -48,6 +50,8 @@ class StepGraph(GANCallback):
 
     def reason(self, trainer: Trainer, module: GANModule) -> str | None:
         """Why the steps can't be captured; None if nothing is known against it."""
+        if len(signature(module.training_step).parameters) != 2:
+            return f"{type(module).__name__}.training_step must take a batch and its number"
         owners = [(type(module), GANModule), *((c, Callback) for c in trainer.callbacks)]  # type: ignore[attr-defined]
         for hook in IN_STEPS:
             for owner, base in owners:

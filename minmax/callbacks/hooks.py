@@ -1,7 +1,7 @@
 """Shared by the callbacks: hooks with fewer arguments, and how callbacks find each other."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -10,7 +10,7 @@ from datamodules import ImageDataModule
 from gan_modules import GANModule
 from gan_modules.base import Batch
 
-BATCH_HOOKS = {"before_batch": "on_train_batch_start", "after_batch": "on_train_batch_end"}
+BATCH_HOOKS = [("before_batch", "on_train_batch_start"), ("after_batch", "on_train_batch_end")]
 
 
 class GANCallback(Callback):
@@ -20,13 +20,13 @@ class GANCallback(Callback):
     batch, since Lightning calls its `Checkpoint` callbacks last.
     """
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
         """Have Lightning skip the batch hooks that a callback doesn't use: a GPU waits for each."""
-        super().__init_subclass__(**options)
-        for ours, theirs in BATCH_HOOKS.items():
-            if getattr(cls, theirs) in (None, getattr(GANCallback, theirs)):
-                unused = getattr(cls, ours) is getattr(GANCallback, ours)
-                setattr(cls, theirs, None if unused else getattr(GANCallback, theirs))
+        self = super().__new__(cls)
+        for hooks in BATCH_HOOKS:
+            if all(getattr(cls, hook) is getattr(GANCallback, hook) for hook in hooks):
+                setattr(self, hooks[1], None)
+        return self
 
     @property
     def score_name(self) -> str | None:

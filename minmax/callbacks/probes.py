@@ -41,7 +41,7 @@ class Probes(GANCallback):
             if may_leak(pl_module):
                 values |= self._leaks(pl_module, data)
         many = trainer.world_size > 1
-        for name, value in (values | {"step": float(pl_module.images_seen)}).items():
+        for name, value in values.items():
             pl_module.log(name, value, sync_dist=many)
 
     def _stale(self, module: GANModule) -> dict[str, float]:

@@ -229,7 +229,6 @@ class Quality(GANCallback):
         for name, value in result.items():
             shown = f"metric/{name}" == self.score_name
             module.log(f"metric/{name}", value, prog_bar=shown, sync_dist=many)
-        module.log("step", float(module.images_seen), sync_dist=many)
 
     def _reported(
         self, trainer: Trainer, module: GANModule, real: Images, fake: Images

@@ -1,5 +1,7 @@
 """Captured steps, with a stand-in for CUDA graphs that records and replays on the CPU."""
 
+import threading
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -16,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from gan_modules import GAN, GANModule
 from gan_modules.bookkeeping import captured
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
-from gan_modules.parts import R1, LazyPenalty, LinearSchedule, OptimizerSchedule
+from gan_modules.parts import R1, CrossEntropy, LazyPenalty, LinearSchedule, OptimizerSchedule
 from minmax.callbacks import StepGraph
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
@@ -305,6 +307,87 @@ def test_a_step_that_waits_for_the_device_is_not_captured(caplog: Any) -> None:
     assert graph.captured.recorder.warmed == WARM, "the first steps may wait for what is kept"
     assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
     assert logged == wanted_logged
+
+
+class Logging(CrossEntropy):
+    """Logs in the step."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        MODELS[-1].log("own/mean", real.mean().detach())
+        return super().discriminator(real, fake)
+
+
+class Replacing(CrossEntropy):
+    """Has a new buffer after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        self.mean = self.mean.lerp(real.mean().detach(), 0.1)
+        return super().discriminator(real, fake)
+
+
+MODELS: list[GANModule] = []
+
+
+@pytest.mark.parametrize(
+    ("game", "why"),
+    [
+        (Logging, "the step logs own/mean by `log`, and not by `observed`"),
+        (Replacing, "the step replaces a weight or buffer, and doesn't change it in place"),
+    ],
+)
+def test_what_a_replay_would_leave_out_is_not_captured(
+    game: type[CrossEntropy], why: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setitem(OPTIONS, "chosen", (GAN, {"game": game()}))
+    graph = Recorded()
+    note = AfterBatch(lambda model: None)
+    note.on_train_start = lambda trainer, module: MODELS.append(module)  # type: ignore[method-assign, assignment]
+    with caplog.at_level("INFO"):
+        weights, logged, model = train("chosen", 12, graph, note)
+    wanted, wanted_logged, _ = train("chosen", 12, note)
+    assert caplog.text.count(f"without a CUDA graph: {why}") == 1
+    assert graph.captured.captures == 0
+    assert [n for n in wanted if not torch.equal(weights[n], wanted[n])] == []
+    assert logged == wanted_logged
+    assert "log" not in vars(model)
+
+
+def test_places_that_wait_are_those_of_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def wait() -> None:
+        warnings.warn("called a synchronizing CUDA operation (at CUDAFunctions.cpp)", stacklevel=1)
+
+    def elsewhere() -> list[str]:
+        with captured.waits() as where:
+            for _ in range(2):
+                wait()
+            thread = threading.Thread(target=wait)
+            thread.start()
+            thread.join()
+            warnings.warn("something else", stacklevel=1)
+        return where
+
+    with pytest.warns(UserWarning, match="something else") as others:
+        where = elsewhere()
+    assert len(where) == 2
+    assert where[0].startswith("test_captured.py:")
+    assert len(others) == 1
+    assert modes == ["warn", 0]
+
+
+def test_a_step_without_a_number_is_not_captured() -> None:
+    class Short(GAN):
+        def training_step(self, batch: Any) -> None:  # type: ignore[override]
+            super().training_step(batch, 0)
+
+    assert "Short.training_step must take" in str(StepGraph().reason(None, make_model(Short)))
 
 
 def test_a_cpu_has_no_graphs_and_nothing_is_said(caplog: Any) -> None:

@@ -184,8 +184,9 @@ def test_several_ranks_log_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = SimpleNamespace(world_size=2, strategy=SimpleNamespace(reduce=reduce))
     model = make_model()
     monkeypatch.setattr(type(model), "trainer", trainer)
-    scalars = {"a": torch.tensor(1.0), "b": torch.tensor([2.0])}
-    assert model.on_host(scalars) == {"a": 2.0, "b": 3.5}
+    scalars = {"a": torch.tensor(1.0), "rate": 0.5, "b": torch.tensor([2.0])}
+    assert model.on_host(scalars) == {"a": 2.0, "rate": 0.5, "b": 3.5}
+    assert model.on_host({"rate": 0.5}) == {"rate": 0.5}
 
 
 def test_losses_of_many_batches_without_a_log_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
