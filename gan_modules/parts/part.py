@@ -14,9 +14,9 @@ class Part(nn.Module):
     """A term of a training step: an object that a configuration names by its class.
 
     A part keeps in buffers, which it changes in place, what it remembers: then checkpoints, exact
-    resume, devices and ranks work. What changes between steps is a 0-dim tensor that `begin` sets. A step
-    itself reads nothing from the device, and its branches and shapes don't depend on data. A part
-    that is off is the identity.
+    resume, devices and ranks work. What changes between steps is a 0-dim tensor that `begin` sets.
+    A step itself reads nothing from the device, and its branches and shapes don't depend on data. A
+    part that is off is the identity.
 
     The constructor keeps each argument in the attribute of the same name.
 
