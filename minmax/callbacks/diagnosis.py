@@ -51,7 +51,7 @@ class Diagnosis(GANCallback):
             return
         distance = self._relative_distance(trainer, module, *batch)
         if distance is not None:
-            module.log("samples/pairwise_distance", distance, rank_zero_only=True)
+            module.hand_out({"samples/pairwise_distance": float(distance)})
         self._note(trainer, module, validated=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
