@@ -13,6 +13,7 @@ its second time with the same numbers, and the recordings with earlier ones are 
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from minmax.errors import UserError, beginning_of
 WAITS = "synchronizing CUDA operation"
 """In torch's warning of an operation that waits for the device."""
 WARM = 3
-"""Steps of a kind before it is captured, the first time."""
+"""Steps of a kind before it is captured, whatever their numbers."""
 MOST_SCALARS = 256
 MOST_UNKNOWN = 64
 """Kinds that are kept though they were not captured."""
@@ -167,7 +168,7 @@ class CapturedStep:
         self.module, self.step, self.recorder = module, step, recorder
         self.count, self.say = count, say
         self.kinds: dict[Any, Kind] = {}
-        self.warmed: set[Any] = set()
+        self.warmed: Counter[Any] = Counter()
         self.shown: dict[Any, Batch] = {}
         self.captures = 0
         self.gave_up = self.told = False
@@ -183,9 +184,10 @@ class CapturedStep:
         key = self._key(batch)
         kind, shown = self._kind(key, widened(batch[0].dtype)), self._show(batch)
         self.rates.fill()
-        if kind.replay is None and kind.steps < (1 if key.apart in self.warmed else WARM):
+        if kind.replay is None and (self.warmed[key.apart] < WARM or not kind.steps):
             kind.steps += 1
-            watch = kind.steps == WARM  # the first ones also make what is kept
+            self.warmed[key.apart] += 1
+            watch = self.warmed[key.apart] == WARM  # the first ones also make what is kept
             held, logged = self._held_tensors(), list[str]()
             with self._held(capturing=False), self._noting(logged):
                 reason = self.recorder.warm(lambda: self.step(shown, batch_idx), watch)
@@ -206,7 +208,6 @@ class CapturedStep:
                 self._give_up(f"{type(error).__name__}: {beginning_of(error)}")
                 self.step(batch, batch_idx)
                 return
-            self.warmed.add(key.apart)
             self.kinds = {k: v for k, v in self.kinds.items() if k.numbers == key.numbers}
         else:
             self.count(kind.counted)
