@@ -187,15 +187,16 @@ class Bookkeeping(LightningModule):
         """Log as Lightning does, but over the images seen."""
         super().log(name, *given, **options)
         trainer = self.trainer
-        many = trainer.world_size > 1 and not trainer.training and "rank_zero_only" not in options
+        # Equal on all ranks; avoids a warning.
+        synced = not (trainer.world_size == 1 or trainer.training or options.get("rank_zero_only"))
         seen = torch.tensor(self.images_seen, dtype=torch.float64, device=self.device)
-        super().log("step", seen, sync_dist=many)  # equal on all ranks; avoids a warning
+        super().log("step", seen, sync_dist=synced)
 
     def hand_out(self, values: dict[str, float]) -> None:
         """Give values to loggers, callbacks and progress bar.
 
-        Lightning's `log` does so too. But it takes a third of a millisecond for each, and reads
-        those of the progress bar from the device again in every batch.
+        Lightning's `log` does so too. But it takes its time for each, and reads those of the
+        progress bar from the device again in every batch.
         """
         trainer = self.trainer
         for logger in trainer.loggers:

@@ -66,7 +66,7 @@ class Finite(GANCallback):
         """Keep the losses; read those of all batches since the last time when a batch is logged."""
         losses = {n: loss for n, loss in module.observed.items() if n.startswith("loss")}
         if losses:  # a single operation, which doesn't wait for the device
-            kept = torch.stack([loss.detach() for loss in losses.values()])
+            kept = torch.stack([loss.detach().reshape(()) for loss in losses.values()])
             self._unread.append((trainer.global_step, list(losses), kept))
         if module.logging_due or trainer.is_last_batch or len(self._unread) == MOST_UNREAD:
             self._look(trainer, module)

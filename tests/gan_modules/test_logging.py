@@ -207,6 +207,12 @@ def test_losses_of_many_batches_without_a_log_are_read(monkeypatch: pytest.Monke
     assert seen == [8, 16]
 
 
+def test_what_a_callback_logs_lies_at_the_images_seen() -> None:
+    own = AfterBatch(lambda model: model.log("own/value", float(model.images_seen)))
+    records = record(GAN, make_batches(3), [own], every=2)
+    assert [(step, values["own/value"]) for step, values in records] == [(16, 16.0)]
+
+
 def test_steps_of_billions_of_images_are_exact() -> None:
     def count(model: GANModule) -> None:
         model.images_seen = 2**40 + 8
