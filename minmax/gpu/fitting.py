@@ -1,16 +1,15 @@
 """The speed of `cli.py fit` as users run it, beside that of its step alone."""
 
 import sys
-import traceback
-from pathlib import Path
+from functools import partial
 from statistics import median
 from typing import Any
 
-import cli
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.replayed import Replayed
-from minmax.gpu.systems import CONFIGS, Options, build, data_arguments, write
+from minmax.gpu.systems import Options, build, write
 from minmax.gpu.timing import rate, use_precision
+from minmax.gpu.training import fit, tried
 from minmax.scalars import read_scalars
 
 SECONDS = 6
@@ -21,19 +20,15 @@ HEAD = (
 )
 
 
-def fit(name: str, run: Path, options: Options) -> float:
-    """Train for some seconds; return images a second."""
-    cli.main(
-        [
-            *("fit", "--config", str(CONFIGS / f"{name}.yaml"), *data_arguments(name, options)),
-            *("--trainer.accelerator", "gpu" if options.device.type == "cuda" else "cpu"),
-            *("--trainer.precision", "bf16-mixed", "--trainer.limit_val_batches", "0"),
-            *("--trainer.max_time", f"00:00:00:{SECONDS:02}", "--trainer.max_epochs", "-1"),
-            *("--trainer.max_steps", "-1", "--trainer.default_root_dir", str(run)),
-        ]
-    )
+def figures(name: str, options: Options) -> dict[str, Any]:
+    """Images a second of a configuration's training, and of its step alone."""
+    run = fit(name, SECONDS, options, "--trainer.precision", "bf16-mixed")
     _, rates = read_scalars(run)["time/images_per_second"]
-    return median(rates[len(rates) // 2 :])
+    project = median(rates[len(rates) // 2 :])
+    system = build(name, options)
+    kind = Replayed if options.device.type == "cuda" else Driven
+    limit = rate(kind(system.module, system.loader, use_precision("bf16-mixed")), 1.0)
+    return {"fit": project, "limit": limit, "fit / limit": project / limit}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,16 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
     sys.argv[1:] = []
     for name in options.in_time(options.systems):
-        try:
-            project = fit(name, options.details / name, options)
-            system = build(name, options)
-            kind = Replayed if options.device.type == "cuda" else Driven
-            limit = rate(kind(system.module, system.loader, use_precision("bf16-mixed")), 1.0)
-            row: dict[str, Any] = {"fit": project, "limit": limit, "fit / limit": project / limit}
-        except (Exception, SystemExit) as error:  # the others are wanted
-            traceback.print_exc()
-            row = {"failed": f"{type(error).__name__}: {error}"[:120]}
-        rows.append({"system": name, **row})
+        rows.append({"system": name, **tried(partial(figures, name, options))})
         write(options, HEAD, rows)
 
 

@@ -4,7 +4,9 @@ import json
 import sys
 import time
 import traceback
-from datetime import timedelta
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cli
@@ -18,15 +20,13 @@ AFTER = 12.0
 HEAD = "Trainings by `cli.py fit`, then `cli.py test`; images a second: the median of those logged."
 
 
-def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
-    """Train, score and draw the curves; return the figures."""
-    run, start = options.details / name, time.monotonic()
-    data = data_arguments(name, options)
+def fit(name: str, seconds: float, options: Options, *more: str) -> Path:
+    """Train a configuration for some seconds without scores; return the run's folder."""
+    run, data = options.details / name, data_arguments(name, options)
     if options.images and "cifar10" in name:
         data = ["--data.init_args.root", options.images]
         data = ["--data=datamodules.ImageFolder", *data, "--data.init_args.image_size=32"]
-    limit = timedelta(seconds=round(max(3, seconds - AFTER)))
-    hours, rest = divmod(limit.seconds, 3600)
+    hours, rest = divmod(round(seconds), 3600)
     cli.main(
         [
             *("fit", "--config", str(CONFIGS / f"{name}.yaml"), *data),
@@ -34,9 +34,16 @@ def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
             f"--trainer.max_time=00:{hours:02}:{rest // 60:02}:{rest % 60:02}",
             *("--trainer.max_epochs", "-1", "--trainer.max_steps", "-1"),
             *("--trainer.limit_val_batches", "0"),
-            *("--trainer.default_root_dir", str(run)),
+            *("--trainer.default_root_dir", str(run), *more),
         ]
     )
+    return run
+
+
+def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
+    """Train, score and draw the curves; return the figures."""
+    start = time.monotonic()
+    run = fit(name, max(3, seconds - AFTER), options)
     trained = time.monotonic() - start
     cli.main(["test", "--config", str(run / "config.yaml")])
     cli.main(["curves", str(run), "--output", str(options.details / f"{name}_curves.png")])
@@ -51,6 +58,15 @@ def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
     }
 
 
+def tried(figures: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Figures, or why there are none: those of other systems are wanted."""
+    try:
+        return figures()
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"[:120]}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
     options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
@@ -58,12 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = RUNS if set(RUNS) <= set(options.systems) else options.systems
     for name in chosen:
         share = 1.0 if name == chosen[-1] else 0.4
-        try:
-            row = train(name, (options.until - time.monotonic()) * share, options)
-        except (Exception, SystemExit) as error:  # the others are wanted
-            traceback.print_exc()
-            row = {"failed": f"{type(error).__name__}: {error}"[:120]}
-        rows.append({"system": name, **row})
+        seconds = (options.until - time.monotonic()) * share
+        rows.append({"system": name, **tried(partial(train, name, seconds, options))})
         write(options, HEAD, rows)
 
 

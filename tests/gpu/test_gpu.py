@@ -243,7 +243,9 @@ def test_levers_are_switched_in_replayed_steps(
 def test_fit_is_timed_beside_its_step(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["gpu"])
     monkeypatch.setattr(fitting, "SECONDS", 1)
-    assert fitting.fit("ring", options.details / "run", options) > 0
+    row = fitting.figures("ring", options)
+    assert row["fit"] > 0
+    assert row["fit / limit"] == row["fit"] / row["limit"]
 
 
 def test_what_is_left_out_for_want_of_time_is_said(options: Options, capsys: Any) -> None:
