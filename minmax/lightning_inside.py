@@ -1,7 +1,7 @@
 """Lightning's private names that the project uses, since no public one does the same.
 
 All of them are here and in `gan_modules/bookkeeping/position.py`, except that subclasses of
-Lightning's classes override some private methods. Tried with Lightning 2.6.
+Lightning's classes override some private methods and one attribute. Tried with Lightning 2.6.
 `tests/test_lightning_inside.py` fails when one is gone, or is no longer needed.
 """
 

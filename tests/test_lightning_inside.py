@@ -9,6 +9,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.call import _call_lightning_module_hook
 
 import minmax
 from minmax.lightning_inside import (
@@ -16,6 +17,7 @@ from minmax.lightning_inside import (
     trains_in_copies,
     waits_for_all_gradients,
 )
+from tests.gan_modules.helpers import make_model
 
 OTHERS = {
     "os._exit",
@@ -65,6 +67,16 @@ def test_attributes_of_derived_classes_are_there() -> None:
     )
     bar = TQDMProgressBar()
     assert (bar._train_progress_bar, bar._val_progress_bar) == (None, None)
+
+
+def test_lightning_notes_each_hook_in_the_module() -> None:
+    assert "pl_module._current_fx_name = hook_name" in inspect.getsource(
+        _call_lightning_module_hook
+    )
+    model = make_model()
+    assert model._current_fx_name is None
+    model._current_fx_name = "setup"
+    assert vars(model)["_current_fx_name"] == "setup"
 
 
 def test_ranks_would_wait_for_each_other_in_every_batch() -> None:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -35,6 +35,8 @@ class Bookkeeping(LightningModule):
 
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
+        observers: what callbacks want observed in a logged step as well, by log name: scalars on
+            the device, which may not wait for it.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
         turn_logged: whether a batch of this turn of the generator is.
         logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
@@ -58,11 +60,22 @@ class Bookkeeping(LightningModule):
         self.images_seen = 0
         self.rates_times = 1.0
         self.observed: dict[str, Tensor] = {}
+        self.observers: dict[str, Callable[[], Tensor]] = {}
         self.logging_due = self.turn_logged = False
         self.logs_later = False
         self.game: Game = CrossEntropy()
         self._clock = (0.0, 0)
         self._parts: list[Part] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute as torch does, which looks for weights.
+
+        But not where Lightning notes which hook runs, 24 times a batch.
+        """
+        if name == "_current_fx_name":
+            vars(self)[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def average_generator(
         self, half_lives: Sequence[int | Schedule], widths: Sequence[float]
@@ -81,6 +94,7 @@ class Bookkeeping(LightningModule):
         self.other_averages = nn.ModuleDict({name: ema_copy(self.generator) for name in names})
         shares = torch.zeros(len(self.averages))
         self.register_buffer("ema_shares", shares, persistent=False)
+        self._shares: list[float] = []  # what was written there
 
     @property
     def averages(self) -> list[nn.Module]:
@@ -144,8 +158,10 @@ class Bookkeeping(LightningModule):
         seen = self.images_seen
         shares = [half_life_share(images, seen, half_life) for half_life in self._half_lives]
         shares += [power_share(images, seen, power) for power in self._powers]
-        for share, value in zip(self.ema_shares, shares, strict=True):
-            share.fill_(value)
+        if shares != self._shares:
+            self._shares = shares
+            for share, value in zip(self.ema_shares, shares, strict=True):
+                share.fill_(value)
 
     def parts(self) -> list[Part]:
         """The parts of this variant."""
@@ -165,6 +181,7 @@ class Bookkeeping(LightningModule):
             return
         self.observed |= {
             **self.game.accuracies(real_logits, fake_logits),
+            **{name: observe() for name, observe in self.observers.items()},
             "logits/real": real_logits.float().mean(),
             "logits/fake": fake_logits.float().mean(),
         }

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -173,6 +174,8 @@ class CapturedStep:
         self.captures = 0
         self.gave_up = self.told = False
         self.rates = HeldRates(module.trainer.optimizers, module.device)
+        # Lightning asks for it in every batch; to find out takes longer than all of a replay.
+        self.__signature__ = signature(type(self).__call__)
         for optimizer in module.trainer.optimizers:  # whose states are then other tensors
             optimizer.register_load_state_dict_post_hook(lambda _: self.kinds.clear())
 
@@ -344,6 +347,8 @@ class HeldRates:
         self.optimizers = optimizers
         self.tensors = [torch.zeros((), dtype=dtype, device=device) for _ in self.groups]
         self.filled: list[float | None] = [None] * len(self.groups)
+        self.named: list[tuple[str, Any]] = []
+        self.written = ""
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -374,7 +379,10 @@ class HeldRates:
 
     def constants(self) -> str:
         """The optimizers' other numbers, which a recording contains."""
-        return str([(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")])
+        named = [(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")]
+        if named != self.named:  # to write them takes longer
+            self.named, self.written = named, str(named)
+        return self.written
 
 
 def form(batch: Batch) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """Detects the classic failures of GANs during a run, and reports them."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -13,6 +14,7 @@ from gan_modules import GANModule
 from gan_modules.base import Batch
 from minmax.callbacks.hooks import GANCallback, boards
 from minmax.diagnosis import Diary, Finding
+from minmax.diagnosis.samples import DISTANCE
 from minmax.errors import UserError
 
 VALIDATED = ("metric/", "overfitting/", "leak/", "spectral/", "logits/train", "logits/held_out")
@@ -29,9 +31,10 @@ def pairwise_distance(images: Tensor, classes: Tensor) -> Tensor:
     pixels = images.detach().float().flatten(1)
     others = ~torch.eye(len(pixels), dtype=torch.bool, device=pixels.device)
     alike = others & (classes[:, None] == classes)
+    counted = torch.where(alike.any(), alike, others)
     # In float32, distances by matrix products are too coarse for nearly equal images.
     distances = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist")
-    return distances[alike if alike.any() else others].mean()
+    return (distances * counted).sum() / counted.sum()
 
 
 class Diagnosis(GANCallback):
@@ -45,14 +48,30 @@ class Diagnosis(GANCallback):
         self.diary = Diary()
         self._real_distance: float | None = None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for the first batch."""
+        vars(self).pop("on_train_batch_start", None)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the steps observe it no more."""
+        assert isinstance(pl_module, GANModule)
+        pl_module.observers.pop(DISTANCE, None)
+
+    def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        """At the first batch, have the logged steps observe how varied the images are."""
+        if self._real_distance is None:
+            real, classes = batch
+            classes = classes if module.conditional else torch.zeros_like(classes)
+            distance = pairwise_distance(real, classes)
+            self._real_distance = float(trainer.strategy.reduce(distance, reduce_op="mean"))
+        if self._real_distance > 0:
+            module.observers[DISTANCE] = self._relative_distance(module, self._real_distance)
+        vars(self)["on_train_batch_start"] = None  # so that Lightning calls it no more
+
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Look at the logged values."""
-        if not module.logging_due or not trainer.is_global_zero:
-            return
-        distance = self._relative_distance(trainer, module, *batch)
-        if distance is not None:
-            module.hand_out({"samples/pairwise_distance": float(distance)})
-        self._note(trainer, module, validated=False)
+        if module.logging_due and trainer.is_global_zero:
+            self._note(trainer, module, validated=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the scores."""
@@ -86,23 +105,13 @@ class Diagnosis(GANCallback):
         self.diary = Diary(state_dict["curves"], {finding.name: finding for finding in current})
         self._real_distance = state_dict["real_distance"]
 
-    def _relative_distance(
-        self, trainer: Trainer, module: GANModule, real: Tensor, real_classes: Tensor
-    ) -> Tensor | None:
-        """Pairwise distance of images from fixed latents, over that of the first real batch.
-
-        None if those real images are all the same.
-        """
-        if self._real_distance is None:
-            classes = real_classes if module.conditional else torch.zeros_like(real_classes)
-            self._real_distance = float(pairwise_distance(real, classes))
-        if not self._real_distance > 0:
-            return None
+    @staticmethod
+    def _relative_distance(module: GANModule, real_distance: float) -> Callable[[], Tensor]:
+        """Measures the pairwise distance of images from fixed latents, over that of real ones."""
+        latents = module.seeded_latents(LATENTS)
         classes = torch.arange(LATENTS, device=module.device)
         classes %= min(CLASSES, module.num_classes) if module.conditional else 1
-        with trainer.precision_plugin.forward_context():
-            fake = module.sample(module.seeded_latents(LATENTS), classes)
-        return pairwise_distance(fake, classes) / self._real_distance
+        return lambda: pairwise_distance(module.sample(latents, classes), classes) / real_distance
 
     def _note(self, trainer: Trainer, module: GANModule, validated: bool) -> None:
         values = {

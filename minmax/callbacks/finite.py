@@ -64,10 +64,11 @@ class Finite(GANCallback):
 
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
         """Keep the losses; read those of all batches since the last time when a batch is logged."""
-        losses = {n: loss for n, loss in module.observed.items() if n.startswith("loss")}
-        if losses:  # a single operation, which doesn't wait for the device
-            kept = torch.stack([loss.detach().reshape(()) for loss in losses.values()])
-            self._unread.append((trainer.global_step, list(losses), kept))
+        names = [name for name in module.observed if name.startswith("loss")]
+        if names:  # a single operation, which doesn't wait for the device
+            with torch.no_grad():
+                kept = torch.stack([module.observed[name].reshape(()) for name in names])
+            self._unread.append((trainer.global_step, names, kept))
         if module.logging_due or trainer.is_last_batch or len(self._unread) == MOST_UNREAD:
             self._look(trainer, module)
 

@@ -1,5 +1,7 @@
 """The progress bar of a run."""
 
+import sys
+from time import perf_counter
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -16,12 +18,21 @@ class Progress(TQDMProgressBar):
     """Losses and images per second beside the bar.
 
     Args:
-        refresh_rate: batches from one redraw to the next; redrawing after every batch costs
-            up to half a millisecond each.
+        refresh_rate: batches from one redraw to the next; 0 shows no bar. In a training it is
+            redrawn ten times a second at most, since each costs up to half a millisecond, and once
+            a second if it is written to a file.
     """
 
-    def __init__(self, refresh_rate: int = 20) -> None:
+    def __init__(self, refresh_rate: int = 1) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=False)
+        self._seconds = 0.1 if sys.stdout.isatty() else 1.0
+        self._next_redraw = 0.0
+
+    def on_train_batch_end(self, *given: Any) -> None:
+        """Redraw if it is time."""
+        if (now := perf_counter()) >= self._next_redraw:
+            self._next_redraw = now + self._seconds
+            super().on_train_batch_end(*given)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule

@@ -222,6 +222,14 @@ def test_training_is_left_alone(tmp_path: Path) -> None:
         assert equal(*ends)
 
 
+def test_a_diagnosis_serves_several_trainings() -> None:
+    diagnosis, model = Diagnosis(), make_model()
+    for _ in range(2):
+        trainer = fit(model, TinyImages(), [diagnosis], log_every_n_steps=1)
+        assert 0 < trainer.callback_metrics["samples/pairwise_distance"] < 2
+        assert not model.observers
+
+
 def test_distance_is_that_of_the_closed_form() -> None:
     images = torch.tensor([0.0, 3.0, 7.0, 8.0])[:, None, None, None]
     classes = torch.tensor([0, 1, 0, 1])

@@ -1,6 +1,9 @@
-"""The values beside the progress bar."""
+"""The progress bar and the values beside it."""
 
 from types import SimpleNamespace
+
+import pytest
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from minmax.callbacks import Progress
 
@@ -13,3 +16,18 @@ def test_names_are_short_and_speed_is_a_whole_number() -> None:
         "D loss": 0.5,
         "metric/fid_domain": 2.0,
     }
+
+
+@pytest.mark.parametrize(("terminal", "redrawn"), [(True, 5), (False, 1)])
+def test_it_is_redrawn_a_few_times_a_second(
+    terminal: bool, redrawn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 500 batches of a millisecond."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    bar, drawn, clock = Progress(), list[int](), iter(range(1000, 1500))
+    monkeypatch.setattr(TQDMProgressBar, "on_train_batch_end", lambda _, batch: drawn.append(batch))
+    monkeypatch.setattr("minmax.callbacks.progress.perf_counter", lambda: next(clock) / 1000)
+    for batch in range(500):
+        bar.on_train_batch_end(batch)
+    assert len(drawn) == redrawn
+    assert drawn[0] == 0

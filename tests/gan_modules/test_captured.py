@@ -19,13 +19,14 @@ from gan_modules import GAN, GANModule
 from gan_modules.bookkeeping import captured
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
 from gan_modules.parts import R1, CrossEntropy, LazyPenalty, LinearSchedule, OptimizerSchedule
-from minmax.callbacks import StepGraph
+from minmax.callbacks import Diagnosis, StepGraph
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     AfterBatch,
     RecordingLogger,
     TinyImages,
     copied,
+    equal,
     fit,
     make_batches,
     make_model,
@@ -172,6 +173,17 @@ def test_recorded_steps_are_those_of_a_training_without(name: str, count: int) -
     assert graph.stand_in.replays > count / 2
     assert graph.stand_in.replays + graph.stand_in.warmed == count
     assert "training_step" not in vars(model)
+
+
+def test_what_callbacks_observe_is_recorded_too() -> None:
+    graph = Recorded()
+    weights, logged, model = train("GAN", 36, graph, Diagnosis())
+    wanted, wanted_logged, _ = train("GAN", 36, Diagnosis())
+    assert equal(weights, wanted)
+    assert logged == wanted_logged
+    assert all("samples/pairwise_distance" in values for _, values in logged)
+    assert graph.stand_in.replays > 18
+    assert not model.observers, "they end with the training"
 
 
 def test_each_kind_is_captured_once() -> None:
