@@ -12,6 +12,7 @@ from datamodules.loader import ResidentLoader
 from datamodules.mapping import mapped
 from datamodules.prefetching import PrefetchingLoader
 from gan_modules.networks.convolution import Conv2d
+from gan_modules.parts import MixedBatch
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.replayed import Replayed
@@ -24,7 +25,8 @@ HEAD = (
     "fast with a lever switched (off, if the step has it). `host` has the images in main memory, "
     "`mapped` in a mapped file, from which a thread reads them ahead into pinned memory and copies "
     "them on a stream of its own; with `cudnn.benchmark` cuDNN tries its kernels; `convolutions` "
-    "are the project's, whose second gradients are convolutions with small kernels, everywhere."
+    "are the project's, whose second gradients are convolutions with small kernels, everywhere; "
+    "`MixedBatch` shows real and generated images in one pass (other numbers behind batch norm)."
 )
 
 
@@ -65,7 +67,18 @@ def own_convolutions(loop: Driven) -> None:
         layer.__class__ = Conv2d
 
 
-SWITCHES = {"cudnn.benchmark": trying_kernels, "convolutions": own_convolutions, **LEVERS}
+def mixed_batch(loop: Driven) -> None:
+    """Show real and generated images to the discriminator in one pass."""
+    loop.module.batches = MixedBatch()
+    loop.module.batches.check(loop.module.discriminator)
+
+
+SWITCHES = {
+    "cudnn.benchmark": trying_kernels,
+    "convolutions": own_convolutions,
+    "MixedBatch": mixed_batch,
+    **LEVERS,
+}
 
 
 def loops_of(system: System, options: Options) -> dict[str, Callable[[], Driven]]:

@@ -19,7 +19,9 @@ from minmax.callbacks.diagnosis import pairwise_distance
 from minmax.diagnosis import history
 from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
+    CLASSES,
     VARIANTS,
+    Batches,
     TinyConditionalGenerator,
     TinyDiscriminator,
     TinyGenerator,
@@ -27,6 +29,7 @@ from tests.gan_modules.helpers import (
     copied,
     equal,
     fit,
+    make_batches,
     make_model,
 )
 
@@ -222,12 +225,29 @@ def test_training_is_left_alone(tmp_path: Path) -> None:
         assert equal(*ends)
 
 
-def test_a_diagnosis_serves_several_trainings() -> None:
-    diagnosis, model = Diagnosis(), make_model()
-    for _ in range(2):
-        trainer = fit(model, TinyImages(), [diagnosis], log_every_n_steps=1)
-        assert 0 < trainer.callback_metrics["samples/pairwise_distance"] < 2
+@pytest.mark.parametrize("variant", [GAN, ACGAN])
+def test_the_logged_distance_is_relative_to_the_first_real_images(variant: type[GANModule]) -> None:
+    """Of each training: a diagnosis may serve several."""
+    diagnosis = Diagnosis()
+    for seed in range(2):
+        model, batches = make_model(variant, seed), make_batches(3)
+        real, classes = batches.batches[0]
+        asked = torch.arange(64) % (CLASSES if model.conditional else 1)
+        trainer = fit(model, batches, [diagnosis], log_every_n_steps=3)
+        fake = model.sample(model.seeded_latents(64), asked)
+        wanted = pairwise_distance(fake, asked) / pairwise_distance(
+            real, classes if model.conditional else torch.zeros(8)
+        )
+        logged = trainer.callback_metrics["samples/pairwise_distance"]
+        assert logged == pytest.approx(float(wanted), rel=1e-6)
         assert not model.observers
+
+
+def test_real_images_that_are_all_the_same_are_no_measure() -> None:
+    same = Batches([(torch.zeros_like(images), classes) for images, classes in make_batches(2)])
+    trainer = fit(make_model(), same, [Diagnosis()], log_every_n_steps=1)
+    assert "loss/generator" in trainer.callback_metrics
+    assert "samples/pairwise_distance" not in trainer.callback_metrics
 
 
 def test_distance_is_that_of_the_closed_form() -> None:

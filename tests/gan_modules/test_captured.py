@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from inspect import getfullargspec
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,7 @@ def test_what_callbacks_observe_is_recorded_too() -> None:
     assert all("samples/pairwise_distance" in values for _, values in logged)
     assert graph.stand_in.replays > 18
     assert not model.observers, "they end with the training"
+    assert getfullargspec(graph.captured).args == ["self", "batch", "batch_idx"], "to Lightning"
 
 
 def test_each_kind_is_captured_once() -> None:

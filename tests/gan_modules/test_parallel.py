@@ -28,7 +28,8 @@ from gan_modules.networks.network import one_hot
 from gan_modules.networks.resnet import FirstBlock, UpBlock, spectral
 from gan_modules.networks.spectral import SpectralLinear
 from gan_modules.parallel import REFUSED, JointBatchNorm
-from minmax.callbacks import Finite, LastCheckpoint, Signals
+from minmax.callbacks import Diagnosis, Finite, LastCheckpoint, Signals
+from minmax.callbacks.diagnosis import DISTANCE, pairwise_distance
 
 ROOT = Path(__file__).parents[2]
 if __name__ == "__main__":  # one of the two processes: an installed package may be called tests
@@ -313,12 +314,13 @@ def remembered(rank: int, folder: Path, shared: bool) -> dict[str, Any]:
     """Train with parts that remember, alike on all ranks or each for itself, and save."""
     game, augment = RememberingGame(shared), RememberingAugment(shared)
     model = make_model(game=game, augment=augment)
-    batches = Batches(list(make_batches(6))[rank::2])
-    trainer = fit(model, batches, devices=2, strategy=GANDDP())
+    batches, diagnosis = Batches(list(make_batches(6))[rank::2]), Diagnosis()
+    trainer = fit(model, batches, [diagnosis], devices=2, strategy=GANDDP(), log_every_n_steps=3)
     path = folder / f"remembered {shared}.ckpt"
     trainer.save_checkpoint(path)
     saved = torch.load(path, weights_only=False)["state_dict"]
-    return {"memory": memory_of(copied(model)), "saved": memory_of(saved)}
+    distances = diagnosis.state_dict()["real_distance"], dict(trainer.callback_metrics)[DISTANCE]
+    return {"memory": memory_of(copied(model)), "saved": memory_of(saved), "distances": distances}
 
 
 def work(port: int, folder: Path, rank: int) -> None:
@@ -499,6 +501,14 @@ def test_what_parts_remember_is_the_first_ranks(alike: bool, ranks: list[dict[st
     assert equal(one["memory"], other["memory"]) == alike
     assert equal(one["saved"], one["memory"])
     assert equal(other["saved"], one["memory"])
+
+
+def test_what_callbacks_observe_is_averaged_over_the_ranks(ranks: list[dict[str, Any]]) -> None:
+    real, relative = ranks[0]["remembered", True]["distances"]
+    assert ranks[1]["remembered", True]["distances"] == (real, relative)
+    firsts = [pairwise_distance(images, torch.zeros(8)) for images, _ in list(make_batches(2))]
+    assert real == pytest.approx(float(sum(firsts) / 2), rel=1e-6)
+    assert 0 < relative < 2
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
