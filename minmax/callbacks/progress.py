@@ -28,11 +28,14 @@ class Progress(TQDMProgressBar):
         self._seconds = 0.1 if sys.stdout.isatty() else 1.0
         self._next_redraw = 0.0
 
-    def on_train_batch_end(self, *given: Any) -> None:
-        """Redraw if it is time."""
-        if (now := perf_counter()) >= self._next_redraw:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Redraw if it is time, and at the end of an epoch."""
+        now = perf_counter()
+        if now >= self._next_redraw or trainer.is_last_batch:
             self._next_redraw = now + self._seconds
-            super().on_train_batch_end(*given)
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
