@@ -35,8 +35,8 @@ class Bookkeeping(LightningModule):
 
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
-        observers: what callbacks want observed in a logged step as well, by log name: scalars on
-            the device, which may not wait for it.
+        observers: functions by log name, set by callbacks: each gives a scalar on the device,
+            without waiting for it, at the end of a logged step.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
         turn_logged: whether a batch of this turn of the generator is.
         logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
@@ -68,9 +68,9 @@ class Bookkeeping(LightningModule):
         self._parts: list[Part] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute as torch does, which looks for weights.
+        """Set an attribute. Torch looks for weights in it.
 
-        But not where Lightning notes which hook runs, 24 times a batch.
+        Lightning's note of the hook that runs, 24 times a batch, is none.
         """
         if name == "_current_fx_name":
             vars(self)[name] = value
@@ -110,6 +110,7 @@ class Bookkeeping(LightningModule):
     def on_fit_start(self) -> None:
         """Read the seed; round the logging interval up to the generator's turns."""
         refuse_precision(str(self.trainer.precision))
+        self.observed, self._shares = {}, []
         turns = math.ceil(self.trainer.log_every_n_steps / self.discriminator_steps)  # type: ignore[attr-defined]
         self.trainer.log_every_n_steps = turns * self.discriminator_steps  # type: ignore[attr-defined]
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))

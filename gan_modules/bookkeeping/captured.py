@@ -174,7 +174,7 @@ class CapturedStep:
         self.captures = 0
         self.gave_up = self.told = False
         self.rates = HeldRates(module.trainer.optimizers, module.device)
-        # Lightning asks for it in every batch; to find out takes longer than all of a replay.
+        # Lightning asks for it in every batch, `self` included, and it takes long to find out.
         self.__signature__ = signature(type(self).__call__)
         for optimizer in module.trainer.optimizers:  # whose states are then other tensors
             optimizer.register_load_state_dict_post_hook(lambda _: self.kinds.clear())
@@ -380,7 +380,7 @@ class HeldRates:
     def constants(self) -> str:
         """The optimizers' other numbers, which a recording contains."""
         named = [(n, v) for g in self.groups for n, v in g.items() if n not in ("params", "lr")]
-        if named != self.named:  # to write them takes longer
+        if named != self.named:  # takes less time than to write them
             self.named, self.written = named, str(named)
         return self.written
 

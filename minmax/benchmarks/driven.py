@@ -77,6 +77,7 @@ def without_trainer(module: GANModule) -> GANModule:
                 memo[id(value)] = value
     driven = copy.deepcopy(module, memo)
     vars(driven).pop("training_step", None)
+    driven.observers = {}
     variant = type(module)
     driven.__class__ = type(f"Driven{variant.__name__}", (WithoutTrainer, variant), {})
     optimizers = cast(list[Optimizer], driven.configure_optimizers())

@@ -1,6 +1,5 @@
 """Detects the classic failures of GANs during a run, and reports them."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -34,7 +33,7 @@ def pairwise_distance(images: Tensor, classes: Tensor) -> Tensor:
     counted = torch.where(alike.any(), alike, others)
     # In float32, distances by matrix products are too coarse for nearly equal images.
     distances = torch.cdist(pixels, pixels, compute_mode="donot_use_mm_for_euclid_dist")
-    return (distances * counted).sum() / counted.sum()
+    return distances.masked_fill(~counted, 0).sum() / counted.sum()
 
 
 class Diagnosis(GANCallback):
@@ -49,29 +48,25 @@ class Diagnosis(GANCallback):
         self._real_distance: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for the first batch."""
-        vars(self).pop("on_train_batch_start", None)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the steps observe it no more."""
+        """Go on with a resumed run's distance of real images."""
         assert isinstance(pl_module, GANModule)
-        pl_module.observers.pop(DISTANCE, None)
+        self._observe(pl_module)
 
-    def before_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """At the first batch, have the logged steps observe how varied the images are."""
+    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
+        """Measure the first real images; look at the logged values."""
         if self._real_distance is None:
             real, classes = batch
             classes = classes if module.conditional else torch.zeros_like(classes)
             distance = pairwise_distance(real, classes)
             self._real_distance = float(trainer.strategy.reduce(distance, reduce_op="mean"))
-        if self._real_distance > 0:
-            module.observers[DISTANCE] = self._relative_distance(module, self._real_distance)
-        vars(self)["on_train_batch_start"] = None  # so that Lightning calls it no more
-
-    def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:
-        """Look at the logged values."""
+            self._observe(module)
         if module.logging_due and trainer.is_global_zero:
             self._note(trainer, module, validated=False)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Observe nothing more."""
+        assert isinstance(pl_module, GANModule)
+        pl_module.observers.pop(DISTANCE, None)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the scores."""
@@ -84,6 +79,7 @@ class Diagnosis(GANCallback):
     ) -> None:
         """Look at the losses that ended the run, in a batch that need not have been logged."""
         assert isinstance(pl_module, GANModule)
+        pl_module.observers.pop(DISTANCE, None)
         if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {
                 name: float(value.detach())
@@ -105,13 +101,19 @@ class Diagnosis(GANCallback):
         self.diary = Diary(state_dict["curves"], {finding.name: finding for finding in current})
         self._real_distance = state_dict["real_distance"]
 
-    @staticmethod
-    def _relative_distance(module: GANModule, real_distance: float) -> Callable[[], Tensor]:
-        """Measures the pairwise distance of images from fixed latents, over that of real ones."""
+    def _observe(self, module: GANModule) -> None:
+        """Have logged steps measure how far images from fixed latents are apart.
+
+        It is divided by the distance of real images; not if they are all the same.
+        """
+        if not (real_distance := self._real_distance or 0.0) > 0:
+            return
         latents = module.seeded_latents(LATENTS)
         classes = torch.arange(LATENTS, device=module.device)
         classes %= min(CLASSES, module.num_classes) if module.conditional else 1
-        return lambda: pairwise_distance(module.sample(latents, classes), classes) / real_distance
+        module.observers[DISTANCE] = lambda: (
+            pairwise_distance(module.sample(latents, classes), classes) / real_distance
+        )
 
     def _note(self, trainer: Trainer, module: GANModule, validated: bool) -> None:
         values = {

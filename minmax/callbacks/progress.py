@@ -18,9 +18,9 @@ class Progress(TQDMProgressBar):
     """Losses and images per second beside the bar.
 
     Args:
-        refresh_rate: batches from one redraw to the next; 0 shows no bar. In a training it is
-            redrawn ten times a second at most, since each costs up to half a millisecond, and once
-            a second if it is written to a file.
+        refresh_rate: batches from one redraw to the next; 0 shows no bar. There are ten redraws a
+            second at most, since each costs up to half a millisecond, and outside of a terminal
+            one, so that files of output stay short.
     """
 
     def __init__(self, refresh_rate: int = 1) -> None:
@@ -28,14 +28,18 @@ class Progress(TQDMProgressBar):
         self._seconds = 0.1 if sys.stdout.isatty() else 1.0
         self._next_redraw = 0.0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Redraw if it is time, and at the end of an epoch."""
+    def _should_update(self, current: int, total: int) -> bool:
+        due = super()._should_update(current, total)
         now = perf_counter()
-        if now >= self._next_redraw or trainer.is_last_batch:
-            self._next_redraw = now + self._seconds
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if not due or (now < self._next_redraw and current != total):
+            return False
+        self._next_redraw = now + self._seconds
+        return True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epoch's last batch, also where a training ends within it."""
+        self.train_progress_bar.n = trainer.fit_loop.batch_idx + 1
+        super().on_train_epoch_end(trainer, pl_module)
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule

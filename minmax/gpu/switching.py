@@ -11,6 +11,7 @@ from datamodules.chunks import PixelFile
 from datamodules.loader import ResidentLoader
 from datamodules.mapping import mapped
 from datamodules.prefetching import PrefetchingLoader
+from gan_modules import ACGAN, FastGAN, InfoGAN
 from gan_modules.networks.convolution import Conv2d
 from gan_modules.parts import MixedBatch
 from minmax.benchmarks.driven import Driven, endless
@@ -69,6 +70,8 @@ def own_convolutions(loop: Driven) -> None:
 
 def mixed_batch(loop: Driven) -> None:
     """Show real and generated images to the discriminator in one pass."""
+    if isinstance(loop.module, ACGAN | InfoGAN | FastGAN):
+        raise RuntimeError("the step shows them in two by itself")
     loop.module.batches = MixedBatch()
     loop.module.batches.check(loop.module.discriminator)
 

@@ -1,6 +1,7 @@
 """Trainings that fail on purpose report their failure; healthy trainings report nothing."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
     CLASSES,
     VARIANTS,
+    AfterBatch,
     Batches,
     TinyConditionalGenerator,
     TinyDiscriminator,
@@ -227,20 +229,33 @@ def test_training_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", [GAN, ACGAN])
 def test_the_logged_distance_is_relative_to_the_first_real_images(variant: type[GANModule]) -> None:
-    """Of each training: a diagnosis may serve several."""
-    diagnosis = Diagnosis()
-    for seed in range(2):
-        model, batches = make_model(variant, seed), make_batches(3)
-        real, classes = batches.batches[0]
+    """Of the first training, if a diagnosis serves several."""
+    diagnosis, batches = Diagnosis(), make_batches(3).batches
+    real, classes = batches[0]
+    for seed in (0, 1):
+        model = make_model(variant, seed)
         asked = torch.arange(64) % (CLASSES if model.conditional else 1)
-        trainer = fit(model, batches, [diagnosis], log_every_n_steps=3)
+        trainer = fit(model, Batches(batches[seed:][:2]), [diagnosis], log_every_n_steps=2)
         fake = model.sample(model.seeded_latents(64), asked)
         wanted = pairwise_distance(fake, asked) / pairwise_distance(
             real, classes if model.conditional else torch.zeros(8)
         )
         logged = trainer.callback_metrics["samples/pairwise_distance"]
         assert logged == pytest.approx(float(wanted), rel=1e-6)
-        assert not model.observers
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_it_is_observed_in_no_other_training(failing: bool) -> None:
+    def fail(model: GANModule) -> None:
+        if failing and model.trainer.global_step == 3:
+            raise ZeroDivisionError
+
+    model = make_model()
+    with pytest.raises(ZeroDivisionError) if failing else nullcontext():
+        fit(model, make_batches(4), [Diagnosis(), AfterBatch(fail)], log_every_n_steps=1)
+    trainer = fit(model, make_batches(2), log_every_n_steps=1)
+    assert "loss/generator" in trainer.callback_metrics
+    assert "samples/pairwise_distance" not in trainer.callback_metrics
 
 
 def test_real_images_that_are_all_the_same_are_no_measure() -> None:
@@ -256,6 +271,9 @@ def test_distance_is_that_of_the_closed_form() -> None:
     assert pairwise_distance(images, torch.zeros(4)) == pytest.approx((3 + 7 + 8 + 4 + 5 + 1) / 6)
     assert pairwise_distance(images, classes) == pytest.approx((7 + 5) / 2)
     assert pairwise_distance(images[:2], classes[:2]) == 3, "no two are of one class"
+    images[1] = torch.inf
+    assert pairwise_distance(images[::2], torch.zeros(2)) == 7
+    assert pairwise_distance(images, torch.tensor([0, 1, 0, 2])) == 7, "in no pair that counts"
     near = torch.full((2, 1, 32, 32), 100.0)
     near[1] += 1e-4
     assert pairwise_distance(near, torch.zeros(2)) == pytest.approx(32e-4, rel=0.05)

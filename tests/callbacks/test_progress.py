@@ -1,12 +1,12 @@
 """The progress bar and the values beside it."""
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning import Trainer
 
 from minmax.callbacks import Progress
+from tests.gan_modules.helpers import make_batches, make_model
 
 
 def test_names_are_short_and_speed_is_a_whole_number() -> None:
@@ -19,19 +19,27 @@ def test_names_are_short_and_speed_is_a_whole_number() -> None:
     }
 
 
-@pytest.mark.parametrize(("terminal", "redrawn"), [(True, 6), (False, 2)])
+@pytest.mark.parametrize(
+    ("terminal", "rate", "redrawn"), [(True, 1, 6), (False, 1, 2), (True, 30, 5)]
+)
 def test_it_is_redrawn_a_few_times_a_second(
-    terminal: bool, redrawn: int, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, rate: int, redrawn: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 500 batches of a millisecond, and at the end of their epoch."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
-    bar, drawn, clock = Progress(), list[int](), iter(range(1000, 1500))
-    monkeypatch.setattr(
-        TQDMProgressBar, "on_train_batch_end", lambda *given: drawn.append(given[-1])
-    )
+    bar, clock = Progress(rate), iter(range(1000, 1500))
     monkeypatch.setattr("minmax.callbacks.progress.perf_counter", lambda: next(clock) / 1000)
-    for batch in range(500):
-        trainer: Any = SimpleNamespace(is_last_batch=batch == 499)
-        bar.on_train_batch_end(trainer, trainer, None, None, batch)
-    assert len(drawn) == redrawn
-    assert (drawn[0], drawn[-1]) == (0, 499)
+    drawn = [batch for batch in range(1, 501) if bar._should_update(batch, 500)]
+    assert (len(drawn), drawn[0], drawn[-1]) == (redrawn, rate, 500)
+
+
+def test_it_ends_with_the_last_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a training that ends within an epoch, at once after a redraw."""
+    monkeypatch.setattr("minmax.callbacks.progress.perf_counter", lambda: 0.0)
+    bar = Progress()
+    trainer = Trainer(
+        **{"accelerator": "cpu", "callbacks": [bar], "max_steps": 3, "max_epochs": -1},
+        logger=False, enable_checkpointing=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(make_model(), make_batches(8))
+    assert bar.train_progress_bar.n == 3
