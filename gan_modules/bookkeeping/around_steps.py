@@ -110,7 +110,7 @@ class Bookkeeping(LightningModule):
     def on_fit_start(self) -> None:
         """Read the seed; round the logging interval up to the generator's turns."""
         refuse_precision(str(self.trainer.precision))
-        self.observed, self._shares = {}, []
+        self.observed = {}
         turns = math.ceil(self.trainer.log_every_n_steps / self.discriminator_steps)  # type: ignore[attr-defined]
         self.trainer.log_every_n_steps = turns * self.discriminator_steps  # type: ignore[attr-defined]
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))

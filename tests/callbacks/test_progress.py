@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from lightning import Trainer
 
+from gan_modules import GANModule
 from minmax.callbacks import Progress
-from tests.gan_modules.helpers import make_batches, make_model
+from tests.gan_modules.helpers import AfterBatch, make_batches, make_model
 
 
 def test_names_are_short_and_speed_is_a_whole_number() -> None:
@@ -35,10 +36,14 @@ def test_it_is_redrawn_a_few_times_a_second(
 
 def test_it_ends_with_the_last_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a training that ends within an epoch, at once after a redraw."""
+
+    def stop(model: GANModule) -> None:
+        model.trainer.should_stop = model.trainer.global_step == 3
+
     monkeypatch.setattr("minmax.callbacks.progress.perf_counter", lambda: 0.0)
     bar = Progress()
     trainer = Trainer(
-        **{"accelerator": "cpu", "callbacks": [bar], "max_steps": 3, "max_epochs": -1},
+        accelerator="cpu", callbacks=[bar, AfterBatch(stop)], max_epochs=1,
         logger=False, enable_checkpointing=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(make_model(), make_batches(8))

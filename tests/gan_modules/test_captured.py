@@ -188,6 +188,19 @@ def test_what_callbacks_observe_is_recorded_too() -> None:
     assert getfullargspec(graph.captured).args == ["self", "batch", "batch_idx"], "to Lightning"
 
 
+def test_an_observer_that_comes_late_is_another_kind() -> None:
+    def observe(model: GANModule) -> None:
+        if model.trainer.global_step == 26:  # the logged steps are captured by then
+            model.observers["samples/bias"] = lambda: model.sample(*model.grid(2, 2)).mean()
+
+    graph = Recorded()
+    _, logged, _ = train("GAN", 36, graph, AfterBatch(observe))
+    _, wanted, _ = train("GAN", 36, AfterBatch(observe))
+    assert logged == wanted
+    assert ["samples/bias" in values for _, values in logged] == [False] * 4 + [True] * 2
+    assert graph.captured.captures == 2
+
+
 def test_each_kind_is_captured_once() -> None:
     graph = Recorded()
     train("several", 30, graph)
