@@ -36,7 +36,7 @@ class Bookkeeping(LightningModule):
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
         observers: functions by log name, set by callbacks: each gives a scalar on the device,
-            without waiting for it, at the end of a logged step.
+            without waiting for it, at the end of a logged step; rank 0's is logged.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
         turn_logged: whether a batch of this turn of the generator is.
         logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
@@ -182,12 +182,22 @@ class Bookkeeping(LightningModule):
             return
         self.observed |= {
             **self.game.accuracies(real_logits, fake_logits),
-            **{name: observe() for name, observe in self.observers.items()},
+            **self.observed_by_callbacks(),
             "logits/real": real_logits.float().mean(),
             "logits/fake": fake_logits.float().mean(),
         }
         if not self.logs_later:
             self.log_batch()
+
+    def observed_by_callbacks(self) -> dict[str, Tensor]:
+        """What the observers give on rank 0, such that the mean over the ranks is that.
+
+        A checkpoint has that rank's running statistics: others have their own until they resume.
+        """
+        if self.global_rank:
+            return dict.fromkeys(self.observers, torch.zeros((), device=self.device))
+        ranks = self.trainer.world_size
+        return {name: observe() * ranks for name, observe in self.observers.items()}
 
     def log_batch(self) -> None:
         """Log what the batch's step has observed."""

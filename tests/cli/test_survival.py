@@ -139,8 +139,9 @@ def test_interrupted_again_and_again(tmp_path, monkeypatch):
     assert_same_end(folder, tmp_path / "whole")
 
 
-def test_one_of_two_ranks_is_killed(tmp_path):
+def test_one_of_two_ranks_is_killed(tmp_path, monkeypatch):
     """The other ends within seconds, with one line; both can resume, with identical results."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # Lightning's ranks would have it, and others not
     options = ["--trainer.devices", "2", "--trainer.max_epochs", "2"]
     whole, folder = start_ranks(tmp_path / "whole", *options), tmp_path / "run"
     process = start(folder, *options)
