@@ -35,8 +35,9 @@ class Bookkeeping(LightningModule):
 
     Attributes:
         observed: the step's newest scalars by log name, logged at the logging interval.
-        observers: functions by log name, set by callbacks: each gives a scalar on the device,
-            without waiting for it, at the end of a logged step; rank 0's is logged.
+        observers: functions by log name, set by callbacks in `on_train_start` or later, for one
+            training: each gives a scalar on the device, without waiting for it, at the end of a
+            logged step; rank 0's is logged.
         logging_due: whether this batch is logged. What only the log needs is computed if so.
         turn_logged: whether a batch of this turn of the generator is.
         logs_later: whether the caller of the step logs it, when it is done (`captured.py`).
@@ -110,10 +111,14 @@ class Bookkeeping(LightningModule):
     def on_fit_start(self) -> None:
         """Read the seed; round the logging interval up to the generator's turns."""
         refuse_precision(str(self.trainer.precision))
-        self.observed = {}
+        self.observed, self.observers = {}, {}
         turns = math.ceil(self.trainer.log_every_n_steps / self.discriminator_steps)  # type: ignore[attr-defined]
         self.trainer.log_every_n_steps = turns * self.discriminator_steps  # type: ignore[attr-defined]
         self._seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed() % 2**32))
+
+    def teardown(self, stage: str) -> None:
+        """Observe nothing more for this training's callbacks."""
+        self.observers = {}
 
     def on_train_start(self) -> None:
         """Start the clock of images per second."""

@@ -63,11 +63,6 @@ class Diagnosis(GANCallback):
         if module.logging_due and trainer.is_global_zero:
             self._note(trainer, module, validated=False)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Observe nothing more."""
-        assert isinstance(pl_module, GANModule)
-        pl_module.observers.pop(DISTANCE, None)
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the scores."""
         assert isinstance(pl_module, GANModule)
@@ -79,7 +74,6 @@ class Diagnosis(GANCallback):
     ) -> None:
         """Look at the losses that ended the run, in a batch that need not have been logged."""
         assert isinstance(pl_module, GANModule)
-        pl_module.observers.pop(DISTANCE, None)
         if isinstance(exception, UserError) and trainer.is_global_zero:
             losses = {
                 name: float(value.detach())
