@@ -7,6 +7,8 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from minmax.errors import UserError
+
 SHORT_NAMES = {
     "loss/generator": "G loss",
     "loss/discriminator": "D loss",
@@ -24,6 +26,8 @@ class Progress(TQDMProgressBar):
     """
 
     def __init__(self, refresh_rate: int = 1) -> None:
+        if refresh_rate < 0:
+            raise UserError(f"`Progress.refresh_rate` must be at least 0, got {refresh_rate}")
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self._seconds = 0.1 if sys.stdout.isatty() else 1.0
         self._next_redraw = 0.0
@@ -35,6 +39,14 @@ class Progress(TQDMProgressBar):
             return False
         self._next_redraw = now + self._seconds
         return True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning doesn't say that an epoch starts, where a resumed run goes on within it."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start(trainer, pl_module)
+            bar = self.train_progress_bar
+            bar.initial = bar.n = trainer.fit_loop.batch_idx + 1  # the rate counts from here on
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch's last batch, also where a training ends within it."""

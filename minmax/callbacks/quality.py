@@ -77,6 +77,8 @@ class Quality(GANCallback):
             raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
             raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
+        if abs(seed) >= 2**63:
+            raise UserError(f"`Quality.seed` must be below 2**63, got {seed}")
         self.features = features
         self.count = count
         self.every_images = every_images

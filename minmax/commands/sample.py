@@ -145,6 +145,10 @@ def check(options: argparse.Namespace, output: Path, kind: str) -> None:
         if value is not None and value < least:
             option = name.replace("_", "-")
             raise UserError(f"--{option} must be at least {least}, got {value}")
+    for name in ("seed", "mix_seed"):
+        value = getattr(options, name)
+        if value is not None and abs(value) >= 2**63:
+            raise UserError(f"--{name.replace('_', '-')} must be below 2**63, got {value}")
     if options.truncation is not None and not options.truncation > 0:
         raise UserError(f"--truncation must be above 0, got {options.truncation}")
     if options.psi is not None and not math.isfinite(options.psi):

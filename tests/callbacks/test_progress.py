@@ -1,5 +1,7 @@
 """The progress bar and the values beside it."""
 
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -48,3 +50,28 @@ def test_it_ends_with_the_last_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     trainer.fit(make_model(), make_batches(8))
     assert bar.train_progress_bar.n == 3
+
+
+def test_a_run_that_goes_on_within_an_epoch_shows_that_epoch(tmp_path: Path) -> None:
+    """Its batches so far don't count as trained in the seconds since."""
+    fitted = partial(
+        Trainer, accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+
+    def save(model: GANModule) -> None:
+        if model.trainer.fit_loop.total_batch_idx == 10:
+            model.trainer.save_checkpoint(tmp_path / "third.ckpt")
+
+    fitted(callbacks=[AfterBatch(save)]).fit(make_model(), make_batches(8))
+    shown: list[tuple[str, int, int, int]] = []
+
+    def look(model: GANModule) -> None:
+        tqdm = bar.train_progress_bar
+        shown.append((tqdm.desc, tqdm.initial, tqdm.n, tqdm.total))
+
+    bar = Progress()
+    fitted(callbacks=[bar, AfterBatch(look)]).fit(
+        make_model(), make_batches(8), ckpt_path=tmp_path / "third.ckpt", weights_only=True
+    )
+    assert shown[0] == ("Epoch 1: ", 3, 4, 8)

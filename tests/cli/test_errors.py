@@ -74,6 +74,8 @@ CASES = {
         ["fit", "--config", "acgan_mnist", f"{MODEL}.discriminator.init_args.dropout", "3"],
         "`dropout` of ACGAN32Discriminator must lie between 0 and 1, got 3",
     ),
+    "too long a seed": ([*DIGITS, "--quality.seed", str(2**63)], "--quality.seed must be below"),
+    "a bar's rate": ([*DIGITS, "--progress.refresh_rate", "-1"], "--progress.refresh_rate"),
     "no pictures": ([*DIGITS, "--pictures.every_images", "0"], "--pictures.every_images"),
     "no checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/no.ckpt"], "no checkpoint at"),
     "not a checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/broken.yaml"], "broken.yaml is refused"),
@@ -233,6 +235,10 @@ CASES = {
     "sample nothing": (
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--count", "0"],
         "--count must",
+    ),
+    "sample by too long a seed": (
+        ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--mix-seed", str(2**63)],
+        "--mix-seed must be below",
     ),
     "sample no batches": (
         ["sample", "--checkpoint", "x", "--output", "{tmp}/x.png", "--batch-size", "-3"],
