@@ -337,7 +337,8 @@ class GANModule(Bookkeeping, Kept):
         parts = (part.kind(update) for part in self.parts())
         # The generator's turn comes before the discriminator's update, or behind it.
         turns = ((update + behind) % self.discriminator_steps == 0 for behind in (False, True))
-        return (self.logging_due, *turns, *parts, *(self.observers if self.logging_due else ()))
+        observers = self.observers.items() if self.logging_due else ()
+        return (self.logging_due, *turns, *parts, *observers)
 
     def uncounted(self, optimizer: LightningOptimizer) -> UncountedOptimizer:
         """An optimizer whose next step isn't counted."""

@@ -11,6 +11,7 @@ optimizers' other numbers, their betas say, may change with a schedule: then a s
 its second time with the same numbers, and the recordings with earlier ones are dropped.
 """
 
+import gc
 import threading
 import warnings
 from collections import Counter
@@ -36,6 +37,8 @@ WARM = 3
 MOST_SCALARS = 256
 MOST_UNKNOWN = 64
 """Kinds that are kept though they were not captured."""
+MOST_RECORDED = 64
+"""Kinds with a recording; one more, and all are captured anew."""
 Step = Callable[[Batch, int], None]
 
 
@@ -45,8 +48,13 @@ class Recorder(Protocol):
     def warm(self, step: Callable[[], None], watch: bool) -> str | None:
         """Run a function where it will be recorded; return what rules that out, if watched."""
 
-    def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Record what a function does on the device, without doing it; return what does it."""
+    def record(self, step: Callable[[], None], first: bool) -> Callable[[], None]:
+        """Record what a function does on the device, without doing it; return what does it.
+
+        Args:
+            step: the function.
+            first: whether no earlier recording is left.
+        """
 
 
 class CUDARecorder:
@@ -54,7 +62,6 @@ class CUDARecorder:
 
     def __init__(self) -> None:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self.pool = torch.cuda.graph_pool_handle()
 
     def warm(self, step: Callable[[], None], watch: bool) -> str | None:
         """Run a function on the stream of the captures; return where it waits for the device."""
@@ -66,17 +73,22 @@ class CUDARecorder:
         current.wait_stream(self.stream)
         return f"it waits for the device in {where[0]}" if where else None
 
-    def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        """Capture a function.
+    def record(self, step: Callable[[], None], first: bool) -> Callable[[], None]:
+        """Capture a function, into memory that the recordings share.
 
         Raises:
             UserError: it can't be captured, and this version of torch can't go on after that.
         """
         graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        if first:
+            self.pool = torch.cuda.graph_pool_handle()
         try:
             # Other threads (of a loader, of a writer) may use the device meanwhile.
-            with torch.cuda.graph(
-                graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+            with (
+                uncollected(),
+                torch.cuda.graph(
+                    graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"
+                ),
             ):
                 step()
         except Exception as error:
@@ -103,6 +115,18 @@ class Key(NamedTuple):
 
     apart: tuple[Any, ...]
     numbers: str
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect no garbage meanwhile: graphs may be in it, and none may be destroyed in a capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -168,7 +192,7 @@ class CapturedStep:
     ) -> None:
         self.module, self.step, self.recorder = module, step, recorder
         self.count, self.say = count, say
-        self.kinds: dict[Any, Kind] = {}
+        self.kinds: dict[Key, Kind] = {}
         self.warmed: Counter[Any] = Counter()
         self.shown: dict[Any, Batch] = {}
         self.captures = 0
@@ -176,8 +200,10 @@ class CapturedStep:
         self.rates = HeldRates(module.trainer.optimizers, module.device)
         # Lightning asks for it in every batch, `self` included, and it takes long to find out.
         self.__signature__ = signature(type(self).__call__)
-        for optimizer in module.trainer.optimizers:  # whose states are then other tensors
+        self.hooks = [  # the states are then other tensors
             optimizer.register_load_state_dict_post_hook(lambda _: self.kinds.clear())
+            for optimizer in module.trainer.optimizers
+        ]
 
     def __call__(self, batch: Batch, batch_idx: int) -> None:
         """Train on a batch."""
@@ -191,7 +217,7 @@ class CapturedStep:
             kind.steps += 1
             self.warmed[key.apart] += 1
             watch = self.warmed[key.apart] == WARM  # the first ones also make what is kept
-            held, logged = self._held_tensors(), list[str]()
+            held, logged = self._held_tensors() if watch else [], list[str]()
             with self._held(capturing=False), self._noting(logged):
                 reason = self.recorder.warm(lambda: self.step(shown, batch_idx), watch)
             self._log()
@@ -203,6 +229,7 @@ class CapturedStep:
                 self._give_up(reason)
             return
         if kind.replay is None:
+            self._drop_recordings(key, kind)
             try:
                 self._capture(kind, shown, batch_idx)
             except UserError:
@@ -211,7 +238,6 @@ class CapturedStep:
                 self._give_up(f"{type(error).__name__}: {beginning_of(error)}")
                 self.step(batch, batch_idx)
                 return
-            self.kinds = {k: v for k, v in self.kinds.items() if k.numbers == key.numbers}
         else:
             self.count(kind.counted)
         assert kind.replay is not None
@@ -219,6 +245,17 @@ class CapturedStep:
         for holder, values in kind.observed:
             holder.observed = holder.observed | values
         self._log()
+
+    def close(self) -> None:
+        """Drop the recordings, and leave the optimizers alone."""
+        self.kinds.clear()
+        for hook in self.hooks:
+            hook.remove()
+
+    @property
+    def recorded(self) -> list[Key]:
+        """The kinds with a recording; all have the same numbers."""
+        return [key for key, kind in self.kinds.items() if kind.replay is not None]
 
     def _held_tensors(self) -> list[int]:
         """Which tensors the module holds, by identity."""
@@ -269,11 +306,26 @@ class CapturedStep:
             self.kinds[key] = Kind(scalars)
         return self.kinds[key]
 
+    def _drop_recordings(self, key: Key, kind: Kind) -> None:
+        """Drop those with other numbers than the next one, or all if they are too many.
+
+        This comes before the next one is made, and leaves none: with any graph of a stream torch
+        (from 2.12 on) frees cuBLAS's memory of that stream, which others have in use
+        (https://github.com/pytorch/pytorch/issues/193402).
+        """
+        recorded = self.recorded
+        if len(recorded) >= MOST_RECORDED:
+            self.kinds = {key: kind}
+        elif any(other.numbers != key.numbers for other in recorded):
+            self.kinds = {k: v for k, v in self.kinds.items() if k.numbers == key.numbers}
+
     def _drop_kinds_of_one_step(self) -> None:
         """Numbers that change with each step would fill the memory with kinds."""
+        if len(self.warmed) > MOST_UNKNOWN + MOST_RECORDED:
+            self.warmed.clear()
         if sum(kind.replay is None for kind in self.kinds.values()) <= MOST_UNKNOWN:
             return
-        self.kinds = {key: kind for key, kind in self.kinds.items() if kind.replay is not None}
+        self.kinds = {key: self.kinds[key] for key in self.recorded}
         if not self.captures and not self.told:
             self.told = True
             self.say(
@@ -308,7 +360,7 @@ class CapturedStep:
         module.zero_grad()
         try:
             with self._held(capturing=True):
-                kind.replay = self.recorder.record(step)
+                kind.replay = self.recorder.record(step, first=not self.recorded)
             kind.counted = module.trainer.global_step - counted
             self.captures += 1
         except Exception:
@@ -398,6 +450,8 @@ def why_eager(module: GANModule) -> str | None:
     if getattr(trainer.precision_plugin, "scaler", None) is not None:
         return "the scaler of 16-mixed waits for the device"
     for optimizer in trainer.optimizers:
+        if any(isinstance(group["lr"], Tensor) for group in optimizer.param_groups):
+            return f"{type(optimizer).__name__}'s learning rate is a tensor (give it as a number)"
         if not all(group.get("fused") for group in optimizer.param_groups):
             return f"{type(optimizer).__name__} isn't fused (give its init_args fused: true)"
     return None

@@ -12,12 +12,14 @@ from lightning.pytorch.utilities import rank_zero_info
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.base import Batch
+from gan_modules.bookkeeping.captured import CapturedStep
 from minmax import strict_json
 from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
-from minmax.benchmarks.levers import LEVERS, PARTS
+from minmax.benchmarks.levers import LEVERS, PARTS, Lever
 from minmax.benchmarks.loops import LOOPS, PILImages
 from minmax.benchmarks.machine import device_name, most_memory, peak, synchronize
+from minmax.benchmarks.replayed import Replayed, warm_steps
 from minmax.callbacks.hooks import GANCallback, data_of
 from minmax.errors import UserError
 from minmax.files import whole
@@ -94,6 +96,8 @@ class Rounds(GANCallback):
             self.flop["project"] = self.counting.flop / cycle / len(batch[0])
             self.result["memory_bytes"] = most_memory(module.device)
             self._build(trainer, module)
+            if self._captured(module):  # replays do what can't be counted
+                self.flop["project"] = self.flop["limit"]
             self._resume(module)
         elif (
             self.batches > 2 * cycle
@@ -122,19 +126,35 @@ class Rounds(GANCallback):
             images = PILImages(*originals, data.channels, data.image_size)
             self._warm("peers", by_hand(*given, images=images))
             self._warm("plain", by_hand(*given))
-        self._warm("limit", Driven(*given))
+        captured = self._captured(module)
+        self._limit("limit", given, captured, lambda loop: None)
         if self.each_lever and by_hand is not None:
             self._warm("plain, other reuse", by_hand(*given, reuse=True))
         levers = {f"other {name}": lever for name, lever in LEVERS.items()}
         chosen = (levers if self.each_lever else {}) | (PARTS if self.each_part else {})
         for name, lever in chosen.items():
-            limit = Driven(*given)
             try:
-                lever(limit)
-                self._warm(f"limit, {name}", limit)
+                self._limit(f"limit, {name}", given, captured, lever)
             except RuntimeError as error:
                 reason = str(error).strip().partition("\n")[0]
                 rank_zero_info(f"'limit, {name}' is not timed: {reason}")
+
+    @staticmethod
+    def _captured(module: GANModule) -> bool:
+        """Whether the training replays its steps as CUDA graphs."""
+        return isinstance(module.training_step, CapturedStep)
+
+    def _limit(self, name: str, given: tuple[Any, ...], captured: bool, lever: Lever) -> None:
+        """Keep the variant's own step with a lever switched, replayed if the training's are."""
+        driven = Driven(*given)
+        lever(driven)
+        self._warm(name, driven)
+        if captured:
+            replayed = Replayed(*given)
+            lever(replayed)
+            for _ in range(warm_steps(replayed)):
+                replayed.step()
+            self.loops[name] = replayed
 
     def _warm(self, name: str, loop: Driven) -> None:
         """Keep a loop, after some steps to warm it up and to count its work.

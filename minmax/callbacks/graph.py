@@ -71,11 +71,13 @@ class StepGraph(GANCallback):
         return CUDARecorder()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put the variant's own step back."""
-        vars(pl_module).pop("training_step", None)
+        """Put the variant's own step back, and free the graphs' memory."""
+        captured = vars(pl_module).pop("training_step", None)
+        if isinstance(captured, CapturedStep):
+            captured.close()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Put the variant's own step back."""
-        vars(pl_module).pop("training_step", None)
+        """Do so here, too: after an exception Lightning calls no `teardown`."""
+        self.teardown(trainer, pl_module, "fit")

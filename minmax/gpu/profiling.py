@@ -9,15 +9,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.machine import synchronize
-from minmax.benchmarks.replayed import Replayed
+from minmax.benchmarks.replayed import Replayed, period, warm_steps
 from minmax.gpu.systems import Options, System, build, write
-from minmax.gpu.timing import use_precision, warm_steps
+from minmax.gpu.timing import use_precision
 
 HEAD = (
     "A step of each system in bfloat16, driven without a trainer and replayed as CUDA graphs; the "
-    "mean of whole turns of the generator. Busy is the share of the time from the first kernel to "
-    "the end of the last one in which a kernel ran; the longest kernels are those with the most "
-    "time together."
+    "mean of three turns of the generator, or more with lazy terms. Busy is the share of the time "
+    "from the first kernel to the end of the last one in which a kernel ran; the longest kernels "
+    "are those with the most time together."
 )
 Kernel = tuple[str, float, float]
 """Name, begin and end in microseconds."""
@@ -94,10 +94,10 @@ def row_of(system: System, kind: type[Driven]) -> dict[str, Any]:
     """The figures of a system's step, driven or replayed."""
     try:
         loop = kind(system.module, system.loader, use_precision("bf16-mixed"))
-        cycle = system.module.discriminator_steps
+        steps = period(loop) * -(-3 * system.module.discriminator_steps // period(loop))
         for _ in range(warm_steps(loop)):
             loop.step()
-        return summary(kernels_of(loop, 3 * cycle), 3 * cycle)
+        return summary(kernels_of(loop, steps), steps)
     except Exception as error:  # the others are wanted
         return {"longest": f"{type(error).__name__}: {error}"[:120]}
 

@@ -4,20 +4,17 @@ import gc
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from gan_modules.bookkeeping.captured import WARM
-from minmax.benchmarks.driven import Driven, NoTrainer
+from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.loops import LOOPS
 from minmax.benchmarks.machine import most_memory, synchronize
-from minmax.benchmarks.replayed import Replayed
+from minmax.benchmarks.replayed import Replayed, period, warm_steps
 from minmax.gpu.systems import Options, System, build, write
 
 PRECISIONS = ("32-true", "TF32", "bf16-mixed")
-LAZY_STEPS = 16 * (WARM + 1) + 6
-"""In which a term of each 16th step is captured."""
 HEAD = (
     "Images a second of each system's own step, driven without a trainer (`limit`, and `graph` as a"
     " CUDA graph), and of a plain loop; medians of 3 turns."
@@ -25,16 +22,18 @@ HEAD = (
 
 
 def use_precision(name: str) -> bool:
-    """Set how float32 is multiplied; return whether forward passes are in bfloat16."""
-    tf32 = name == "TF32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    """Set how float32 is multiplied; return whether forward passes are in bfloat16.
+
+    Beside bfloat16 it is multiplied as by default, and as in a training: convolutions in TF32.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = name == "TF32"
+    torch.backends.cudnn.allow_tf32 = name != "32-true"
     return name == "bf16-mixed"
 
 
 def rate(loop: Driven, seconds: float, turns: int = 3) -> float:
-    """Images a second of a loop, over whole turns of its generator."""
-    cycle, device = loop.module.discriminator_steps, loop.module.device
+    """Images a second of a loop, over as many steps as it takes until their kinds repeat."""
+    steps, device = period(loop), loop.module.device
 
     def timed(count: int) -> tuple[float, int]:
         synchronize(device)
@@ -44,29 +43,10 @@ def rate(loop: Driven, seconds: float, turns: int = 3) -> float:
         return time.perf_counter() - start, images
 
     timed(warm_steps(loop))
-    taken, _ = timed(cycle)
-    count = cycle * max(1, round(seconds / turns / max(taken, 1e-6)))
+    taken, _ = timed(steps)
+    count = steps * max(1, round(seconds / turns / max(taken, 1e-6)))
     measured = [timed(count) for _ in range(turns)]
     return median(images / taken for taken, images in measured)
-
-
-def warm_steps(loop: Driven) -> int:
-    """Steps before the speed is even: whole turns, in which each kind of step is captured."""
-    cycle = loop.module.discriminator_steps
-    if isinstance(loop, Replayed) and has_lazy_terms(loop):
-        return cycle * -(-LAZY_STEPS // cycle)
-    return cycle * (WARM + 2)
-
-
-def has_lazy_terms(loop: Driven) -> bool:
-    """Whether some turns of the generator have other kinds of steps than the next one."""
-    trainer: NoTrainer = cast(Any, loop.module.trainer)
-    first, kinds = trainer.global_step, list[Any]()
-    for number in range(LAZY_STEPS):
-        trainer.global_step = first + number
-        kinds.append(loop.module.kind_of_step())
-    trainer.global_step = first
-    return set(kinds[: loop.module.discriminator_steps]) != set(kinds)
 
 
 def loops_of(system: System, bfloat16: bool) -> dict[str, Callable[[], Driven]]:

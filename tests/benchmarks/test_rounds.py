@@ -10,8 +10,9 @@ import torch
 
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GAN, GANModule
+from gan_modules.bookkeeping.captured import CapturedStep
 from gan_modules.networks.layers import LeakyReLU
-from minmax.benchmarks import rounds
+from minmax.benchmarks import replayed, rounds
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.rounds import Rounds
 from tests.gan_modules.helpers import (
@@ -22,6 +23,8 @@ from tests.gan_modules.helpers import (
     fit,
     make_model,
 )
+from tests.gan_modules.test_captured import Recorded, StandIn
+from tests.gan_modules.test_parts import FUSED
 
 
 class OtherGAN(GAN):
@@ -85,3 +88,22 @@ def test_a_variant_with_a_plain_loop_has_it_in_three_forms(tmp_path: Path, said:
     assert work["limit"] < work["limit, other freeze"] == work["plain, other reuse"]
     assert len(said) == 1
     assert said[0].startswith("'limit, other compiled discriminator' is not timed: element 0")
+
+
+def test_a_training_that_replays_its_steps_is_beside_replayed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bound(CapturedStep):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.recorder.captured = self  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(replayed, "CapturedStep", Bound)
+    monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
+    model = make_model(GAN, generator_optimizer=FUSED, discriminator_optimizer=FUSED)
+    timed = Rounds(str(tmp_path / "a.json"), time.time(), 1, 0.02, each_lever=True)
+    fit(model, TinyImages(), [Recorded(), timed], max_epochs=-1)
+    assert isinstance(timed.loops["limit"], replayed.Replayed)
+    assert isinstance(timed.loops["limit, other freeze"], replayed.Replayed)
+    assert timed.flop["project"] == timed.flop["limit"] > 0
+    assert timed.loops["limit"].captured.captures == 1

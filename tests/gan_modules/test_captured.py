@@ -1,8 +1,10 @@
 """Captured steps, with a stand-in for CUDA graphs that records and replays on the CPU."""
 
+import gc
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
 from inspect import getfullargspec
@@ -19,7 +21,14 @@ from torch.utils._pytree import tree_leaves
 from gan_modules import GAN, GANModule
 from gan_modules.bookkeeping import captured
 from gan_modules.bookkeeping.captured import WARM, CapturedStep
-from gan_modules.parts import R1, CrossEntropy, LazyPenalty, LinearSchedule, OptimizerSchedule
+from gan_modules.parts import (
+    R1,
+    CrossEntropy,
+    LazyPenalty,
+    LinearSchedule,
+    OptimizerSchedule,
+    TopK,
+)
 from minmax.callbacks import Diagnosis, StepGraph
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
@@ -64,6 +73,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.warmed = self.replays = 0
+        self.firsts: list[bool] = []
 
     @property
     def model(self) -> GANModule:
@@ -79,7 +89,9 @@ class StandIn:
         states = [v for state in optimizers for s in state.values() for v in s.values()]
         return [*self.model.state_dict(keep_vars=True).values(), *self.model.buffers(), *states]
 
-    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+    def record(self, step: Callable[[], None], first: bool) -> Callable[[], None]:
+        assert first == (not self.captured.recorded)
+        self.firsts.append(first)
         tensors = self.state()
         before, random = [t.detach().clone() for t in tensors], torch.get_rng_state()
         recorded = Operations()
@@ -135,6 +147,10 @@ class Recorded(StepGraph):
         super().on_train_start(trainer, pl_module)
         self.captured: Any = pl_module.training_step
         self.captured.recorder.captured = self.captured
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        self.kinds = dict(self.captured.kinds)  # before they are dropped
+        super().teardown(trainer, pl_module, stage)
 
 
 def train(
@@ -201,14 +217,80 @@ def test_an_observer_that_comes_late_is_another_kind() -> None:
     assert graph.captured.captures == 2
 
 
+def test_another_observer_of_the_same_name_is_another_kind() -> None:
+    """The recording has the first one's tensors, which may be gone."""
+
+    def observe(model: GANModule) -> None:
+        if model.trainer.global_step in (1, 26):
+            bias = torch.tensor(float(model.trainer.global_step))
+            model.observers["samples/bias"] = lambda: bias + 1
+
+    graph = Recorded()
+    _, logged, _ = train("GAN", 36, graph, AfterBatch(observe))
+    assert [values["samples/bias"] for _, values in logged] == [2.0] * 4 + [27.0] * 2
+    assert graph.captured.captures == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_recordings_end_with_the_training(fails: bool) -> None:
+    """Or they would keep their memory, and could be destroyed within another capture."""
+
+    def fail(model: GANModule) -> None:
+        if fails and model.trainer.global_step == 20:
+            raise RuntimeError("stopped")
+
+    graph = Recorded()
+    models: list[GANModule] = []
+    with nullcontext() if not fails else pytest.raises(RuntimeError, match="stopped"):
+        train("GAN", 24, graph, AfterBatch(models.append), AfterBatch(fail))
+    optimizers = models[0].trainer.optimizers
+    assert "training_step" not in vars(models[0])
+    assert len(graph.kinds) == 2
+    assert graph.captured.kinds == {}
+    assert [len(o._optimizer_load_state_dict_post_hooks) for o in optimizers] == [0, 0]
+
+
+def test_too_many_recordings_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them: none may be destroyed beside others."""
+    monkeypatch.setattr(captured, "MOST_RECORDED", 2)
+    graph = Recorded()
+    weights, logged, _ = train("several", 30, graph)
+    wanted, wanted_logged, _ = train("several", 30)
+    assert equal(weights, wanted)
+    assert logged == wanted_logged
+    assert graph.stand_in.firsts[:3] == [True, False, True]
+
+
+def test_what_was_warmed_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share that moves with each step makes kinds without end."""
+    monkeypatch.setattr(captured, "MOST_UNKNOWN", 4)
+    monkeypatch.setattr(captured, "MOST_RECORDED", 4)
+    game = TopK(CrossEntropy(), LinearSchedule(1.0, 0.5, 10_000))
+    monkeypatch.setitem(OPTIONS, "chosen", (GAN, {"game": game}))
+    graph = Recorded()
+    train("chosen", 30, graph)
+    assert graph.captured.captures == 0
+    assert max(len(graph.captured.warmed), len(graph.kinds)) < 12
+
+
+def test_nothing_is_collected_in_a_capture() -> None:
+    with captured.uncollected():
+        assert not gc.isenabled()
+        with captured.uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
 def test_each_kind_is_captured_once() -> None:
     graph = Recorded()
     train("several", 30, graph)
-    kinds = graph.captured.kinds
+    kinds = graph.kinds
     # The generator's turn or not, and logged, which falls on the latter here.
     turns = [(False, False, True), (False, True, False), (True, False, True)]
     assert sorted(key.apart[0][:3] for key in kinds) == turns
     assert graph.captured.captures == 3
+    assert graph.stand_in.firsts == [True, False, False]
     assert all(kind.steps == WARM and kind.counted == 1 for kind in kinds.values())
 
 
@@ -258,8 +340,9 @@ def test_scheduled_betas_that_hold_for_some_steps_are_captured(
     graph, different = replayed_and_not({"discriminator_schedule": beta}, 28, monkeypatch)
     assert different == []
     assert graph.captured.captures == 7
-    assert len(graph.captured.kinds) == 1
+    assert len(graph.kinds) == 1
     assert graph.stand_in.warmed == 2 + 7
+    assert graph.stand_in.firsts == [True] * 7, "earlier ones are dropped before"
 
 
 def test_it_goes_on_exactly_and_checkpoints_are_those_without(tmp_path: Path) -> None:
@@ -295,7 +378,7 @@ def test_loaded_states_of_optimizers_are_captured_anew() -> None:
 
 def test_what_cannot_be_captured_trains_on_and_is_said(capsys: Any, caplog: Any) -> None:
     class Refusing(StandIn):
-        def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        def record(self, step: Callable[[], None], first: bool) -> Callable[[], None]:
             step_of = self.model.trainer.optimizers
             assert step_of[0].param_groups[0]["capturable"]
             self.captured.count(1)  # as if it failed behind the discriminator's update
@@ -427,7 +510,7 @@ def test_a_cpu_has_no_graphs_and_nothing_is_said(caplog: Any) -> None:
 
 def test_an_older_torch_that_cannot_go_on_names_the_option() -> None:
     class Poisoned(StandIn):
-        def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        def record(self, step: Callable[[], None], first: bool) -> Callable[[], None]:
             raise UserError("add --graph.enabled false")
 
     class Failing(Recorded):
@@ -451,6 +534,7 @@ class Looking(Callback):
         (None, FUSED, None),
         (Looking(), FUSED, "Looking.on_after_backward has to run in each step"),
         (None, partial(torch.optim.Adam, lr=0.1), "Adam isn't fused"),
+        (None, partial(FUSED, lr=torch.tensor(0.1)), "Adam's learning rate is a tensor"),
     ],
 )
 def test_what_is_known_against_it(

@@ -123,16 +123,41 @@ def test_a_number_belongs_to_a_place_whatever_the_memory_format() -> None:
         assert torch.equal(*drawn)
 
 
-def test_lazy_terms_need_more_steps_to_be_captured() -> None:
+def test_steps_until_their_kinds_repeat() -> None:
     fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
+    plain = build("GAN", **fused)
     lazy = build("GAN", penalty=LazyPenalty(R1(), 16), **fused)
-    several = build("GAN", discriminator_steps=3, **fused)
-    loops = [timing.Driven(model, resident(), False) for model in (lazy, several)]
-    assert [timing.has_lazy_terms(loop) for loop in loops] == [True, False]
-    assert [loop.module.trainer.global_step for loop in loops] == [0, 0]
-    assert timing.warm_steps(loops[0]) == WARM + 2
-    loops[0].__class__ = replayed.Replayed
-    assert timing.warm_steps(loops[0]) >= 16 * WARM + 1
+    several = build("GAN", discriminator_steps=3, penalty=LazyPenalty(R1(), 4), **fused)
+    loops = [timing.Driven(model, resident(), False) for model in (plain, lazy, several)]
+    assert [replayed.period(loop) for loop in loops] == [1, 16, 12]
+    assert [loop.module.trainer.global_step for loop in loops] == [0, 0, 0]
+    assert [replayed.warm_steps(loop) for loop in loops] == [WARM + 2, 16, 3 * (WARM + 2)]
+    loops[1].__class__ = replayed.Replayed
+    assert replayed.warm_steps(loops[1]) == 16 * (WARM + 2)
+
+
+def test_whole_periods_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = timing.Driven(build("GAN", penalty=LazyPenalty(R1(), 4)), resident(), False)
+    timing.rate(loop, 0.01)
+    assert loop.module.trainer.global_step % 4 == replayed.warm_steps(loop) % 4
+
+
+def test_precisions_of_float32() -> None:
+    held = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    found = {}
+    for name in timing.PRECISIONS:
+        bfloat16 = timing.use_precision(name)
+        found[name] = (
+            bfloat16,
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.backends.cudnn.allow_tf32,
+        )
+    assert found == {
+        "32-true": (False, False, False),
+        "TF32": (False, True, True),
+        "bf16-mixed": (True, *held),  # as in a training, which sets neither
+    }
+    assert held == (False, True)
 
 
 def test_differences_and_their_limit(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +267,7 @@ def test_levers_are_switched_in_replayed_steps(
 
 def test_fit_is_timed_beside_its_step(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["gpu"])
-    monkeypatch.setattr(fitting, "SECONDS", 1)
+    monkeypatch.setattr(fitting, "SECONDS", 2)
     row = fitting.figures("ring", options)
     assert row["fit"] > 0
     assert row["fit / limit"] == row["fit"] / row["limit"]
