@@ -75,6 +75,22 @@ def test_each_variant_trains_as_cuda_graphs_and_goes_on(
         assert not value.is_floating_point() or value.isfinite().all()
 
 
+def test_recordings_follow_scheduled_betas(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of earlier betas are dropped; what others have in use stays."""
+    given = [
+        f"--model.init_args.{network}_schedule.init_args.beta2.init_args.images=6000"
+        for network in ("generator", "discriminator")
+    ]
+    with caplog.at_level("INFO"):
+        saved = replayed("r3gan_tiny_cifar10", tmp_path / "run", 300, *given)
+    assert "Trains without a CUDA graph" not in caplog.text
+    assert saved["optimizer_states"][1]["param_groups"][0]["betas"][1] == pytest.approx(0.99)
+    for value in saved["state_dict"].values():
+        assert not value.is_floating_point() or value.isfinite().all()
+
+
 def test_batches_of_a_mapped_file_come_by_a_stream_of_their_own(tmp_path: Path) -> None:
     """They are those from memory, while the training's own stream is busy."""
     file, device = PixelFile(tmp_path / "images.npy", (300, 8, 8, 3)), torch.device("cuda")
