@@ -46,6 +46,7 @@ class GAN(GANModule):
         self.augment = augment or Unchanged()
         self.batches = batches or SeparateBatches()
         self.penalty.check(self.discriminator)
+        self.penalty.check_generator(self.generator)
         self.batches.check(self.discriminator)
         self.augment.check(self.game)
         self.step_share = self.penalty.step_share

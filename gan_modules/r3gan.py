@@ -41,6 +41,7 @@ class R3GAN(GANModule):
         self.penalty = penalty or SumOfPenalties([R1(1.0), R2(1.0)])
         self.augment = augment or Unchanged()
         self.penalty.check(self.discriminator)
+        self.penalty.check_generator(self.generator)
         self.augment.check(self.game)
         self.step_share = self.penalty.step_share
 

@@ -87,6 +87,7 @@ class StyleGAN2(GANModule):
         self.mixing = mixing
         self.augment = augment or Unchanged()
         self.penalty.check(self.discriminator)
+        self.penalty.check_generator(self.generator)
         self.augment.check(self.game)
         self.step_share = self.penalty.step_share
         self.generator_step_share = self.path_length.step_share

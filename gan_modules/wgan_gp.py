@@ -30,6 +30,7 @@ class WGANGP(GANModule):
         self.game = Wasserstein()
         self.penalty = penalty or GradientPenalty()
         self.penalty.check(self.discriminator)
+        self.penalty.check_generator(self.generator)
         self.step_share = self.penalty.step_share
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gan_modules.networks.noise import ScalarNoise
 from gan_modules.parts.augment import Augment, picked
 from gan_modules.parts.penalty import Penalty
 from gan_modules.parts.schedules import Schedule
@@ -119,6 +120,17 @@ class LatentConsistency(Penalty):
         self.std = std
         self.changing("weight_now", weight)
         self.changing("generator_weight_now", generator_weight)
+
+    def check_generator(self, generator: nn.Module) -> None:
+        """Refuse noise and dropout, by which the two images would differ besides."""
+        for layer in generator.modules():
+            drops = isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
+            if drops or isinstance(layer, ScalarNoise):
+                drawn, way = ("dropout", "set its `dropout` to 0, or ") if drops else ("noise", "")
+                raise UserError(
+                    f"`generator` {type(generator).__name__} has {drawn}, which LatentConsistency "
+                    f"would take for a difference of latents: {way}choose another `penalty`"
+                )
 
     def near(self, latent: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` a small step away."""

@@ -209,7 +209,7 @@ class ApproximateR1(SlopePenalty):
     and no second derivatives. The mean over e is R1's term to first order, for lambda = gamma / 2.
     The noise is added behind the augmentation, so that both passes have the same draw. Under
     autocast both passes are made again in float32: in bfloat16 the difference is lost. Logs
-    the mean of the squared difference / sigma^2 as `penalty/r1`.
+    the squared difference / sigma^2 of an image as `penalty/r1`.
 
     Args:
         gamma: weight of half the squared norm, as R1's.
@@ -273,7 +273,8 @@ class ApproximateR1(SlopePenalty):
             if again:
                 logits = turn.discriminator(images, classes)
             moved = turn.discriminator(images + self.std * torch.randn_like(images), classes)
-            squares = ((moved - logits) / self.std).square().mean()
+            # Of an image, as R1's: a pack's logit moves by the slopes at all its images.
+            squares = ((moved - logits) / self.std).square().sum() / len(images)
             self.observed = {f"penalty/{self.name}": squares.detach()}
             return self.gamma_now / 2 * squares
 

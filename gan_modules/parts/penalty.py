@@ -66,6 +66,13 @@ class Penalty(Part, ABC):
             UserError: the penalty has no meaning for it.
         """
 
+    def check_generator(self, generator: nn.Module) -> None:
+        """Refuse a generator for which the penalty has no meaning.
+
+        Raises:
+            UserError: the penalty has no meaning for it.
+        """
+
 
 class NoPenalty(Penalty):
     """No term."""
@@ -128,6 +135,11 @@ class SumOfPenalties(Penalty):
         """Let each penalty refuse the discriminator."""
         for penalty in self._each():
             penalty.check(discriminator)
+
+    def check_generator(self, generator: nn.Module) -> None:
+        """Let each penalty refuse the generator."""
+        for penalty in self._each():
+            penalty.check_generator(generator)
 
     def _each(self) -> Iterator[Penalty]:
         return iter(cast(Iterable[Penalty], self.penalties))
@@ -194,3 +206,7 @@ class LazyPenalty(Penalty):
     def check(self, discriminator: nn.Module) -> None:
         """Let the penalty refuse the discriminator."""
         self.penalty.check(discriminator)
+
+    def check_generator(self, generator: nn.Module) -> None:
+        """Let the penalty refuse the generator."""
+        self.penalty.check_generator(generator)

@@ -395,6 +395,27 @@ def test_a_share_of_packed_images_is_one_of_packs(share: float) -> None:
     assert 1 < term.item() < 1000
 
 
+@pytest.mark.parametrize(("exact", "approximate"), [(R1, ApproximateR1), (R2, ApproximateR2)])
+@pytest.mark.parametrize("pack", [1, 2, 4])
+def test_approximate_penalties_of_packs_are_those_of_their_images(
+    exact: type[R1], approximate: type[ApproximateR1], pack: int
+) -> None:
+    """A linear logit's slope at each image is its weights there, and of length 1."""
+    torch.manual_seed(0)
+    images, none = torch.randn(2000, 1, 2, 3), torch.zeros(2000, dtype=torch.int64)
+    weight = torch.randn(pack, 6)
+    weight /= weight.norm(dim=1, keepdim=True)
+
+    def packed(images: Tensor, classes: Tensor) -> Tensor:
+        logits: Tensor = images.reshape(-1, pack * 6) @ weight.flatten()
+        return logits
+
+    for penalty, error in ((exact(2.0), 1e-6), (approximate(2.0, 1e-2), 0.1)):
+        turn = penalty.watch(Turn(packed, nn.Identity(), images, none, images, images, none))
+        turn.judge()
+        assert penalty(turn).item() == pytest.approx(1.0, rel=error)
+
+
 @pytest.mark.parametrize("penalty", [R1(1.0), R2(1.0)])
 def test_r1_has_second_derivatives_in_float64(penalty: R1) -> None:
     """Against a difference quotient of the weights."""

@@ -1,5 +1,7 @@
 """LeCam, consistency, clipping, orthogonality, sums and lazy penalties against closed forms."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -7,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_modules import GAN, R3GAN, WGANGP, GANModule, StyleGAN2
+from gan_modules.networks.noise import ScalarNoise
 from gan_modules.parts import (
     ADA,
     R1,
@@ -27,7 +31,13 @@ from gan_modules.parts import (
     WeightClipping,
 )
 from minmax.errors import UserError
-from tests.gan_modules.helpers import AfterBatch, fit, make_batches, make_model
+from tests.gan_modules.helpers import (
+    AfterBatch,
+    TinyStyledGenerator,
+    fit,
+    make_batches,
+    make_model,
+)
 
 CLASSES = torch.zeros(4, dtype=torch.int64)
 
@@ -195,6 +205,33 @@ def test_latent_consistency_teaches_each_network_its_own_term() -> None:
     assert critic.weight.grad is None
     penalty(turn)  # StyleGAN2's generator comes first
     assert penalty.observed.keys() == {"penalty/latent_consistency", "penalty/latent_difference"}
+
+
+class Drawing(TinyStyledGenerator):
+    """Draws noise, or drops some of its inputs."""
+
+    def __init__(self, *sizes: int, layer: Callable[[], nn.Module]) -> None:
+        super().__init__(*sizes)
+        self.drawn = layer()
+
+
+@pytest.mark.parametrize("variant", [GAN, WGANGP, R3GAN, StyleGAN2])
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (partial(ScalarNoise, 4), "has noise, which LatentConsistency.*latents: choose another"),
+        (partial(nn.Dropout, 0.1), "has dropout, which .*: set its `dropout` to 0, or choose"),
+        (partial(nn.Dropout, 0.0), None),
+    ],
+)
+def test_latent_consistency_refuses_what_a_generator_draws_besides(
+    variant: type[GANModule], layer: Any, message: str | None
+) -> None:
+    penalty = SumOfPenalties([R1(), LazyPenalty(LatentConsistency())])
+    generator = partial(Drawing, layer=layer)
+    refused = pytest.raises(UserError, match=message) if message else nullcontext()
+    with refused:
+        make_model(variant, generator=generator, penalty=penalty)
 
 
 def test_clipping_bounds_parameters_and_leaves_buffers() -> None:
