@@ -63,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {line}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning ends with 1
+            sys.exit(128 + signal.SIGINT)
+        raise
 
 
 def run(given: list[str], of_process: bool) -> None:

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Literal, get_args
 
 import numpy
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, ImageOps
 
 from datamodules.budget import Budget
 from datamodules.kinds import FORMATS
@@ -175,8 +175,10 @@ def _read(
         whole = file.width * file.height
         # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
         if crop != "none":
-            height, width = sides(size)
-            file.draft(None, (2 * width, 2 * height))
+            stored = sides(size)
+            if file.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
+                stored = stored[::-1]
+            file.draft(None, (2 * stored[1], 2 * stored[0]))
         pixels = whole if file.info.get("progressive") else file.width * file.height
         if pixels > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{pixels:,} pixels")
@@ -213,7 +215,10 @@ def flatten(image: Image.Image, background: str) -> Image.Image:
         if levels.min() < 0 or levels.max() > 65535:
             raise ValueError("32-bit pixels beyond 0 to 65535")
         # Pillow's own conversion clips at 255, which makes such images all white.
-        return Image.fromarray(((levels.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
+        transparent = image.info.get("transparency")
+        image = Image.fromarray(((levels.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
+        if transparent is not None:
+            image.putalpha(Image.fromarray(levels != transparent).convert("L"))
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:

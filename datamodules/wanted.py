@@ -16,7 +16,7 @@ from datamodules.sources import Source
 from minmax.errors import UserError
 from minmax.paths import cache_folder, expanded
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same options decode to other pixels."""
 
 

@@ -48,7 +48,8 @@ class Bytes:
 
     def noise(self, like: Tensor, count: int, random: torch.Generator) -> Tensor:
         """Bytes, each equally often."""
-        return torch.randint(256, (count, *like.shape[1:]), generator=random).byte()
+        shape = (count, *like.shape[1:])
+        return torch.randint(256, shape, generator=random, dtype=torch.uint8)
 
 
 class Coordinates:

@@ -57,6 +57,6 @@ class Lsun(Store):
 
     def source(self, paths: Sequence[str]) -> SourceOfKeys:
         """Return the images of these keys."""
-        cut = [path.rpartition("/") for path in paths]
-        files = [self.places[above + slash] for above, slash, _ in cut]
-        return SourceOfKeys(self.stamps, files, [key for _, _, key in cut])
+        places = [next(filter(path.startswith, self.places)) for path in paths]
+        keys = [path.removeprefix(place) for path, place in zip(paths, places, strict=True)]
+        return SourceOfKeys(self.stamps, [self.places[place] for place in places], keys)

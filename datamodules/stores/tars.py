@@ -28,7 +28,7 @@ _USUAL = ("cls", "label", "class")
 class Tars(Archives):
     """Tar files: one of them, or the shards of a set.
 
-    If a path is in several shards, the paths of all images begin with the name of their shard.
+    If a path is in several shards, the names of all images are preceded by that of their shard.
 
     Args:
         path: what messages call them.
@@ -59,8 +59,8 @@ class Tars(Archives):
         twice = len({path for _, path, _ in found}) < len(found)
         for number, path, member in found:
             if twice:
-                split, shard = self.pieces[number].split, self.pieces[number].path.stem
-                path = f"{split}{shard}/{path.removeprefix(split)}"
+                folder, slash, name = path.rpartition("/")  # which may be the class
+                path = f"{folder}{slash}{self.pieces[number].path.stem}/{name}"
             self.members[path] = member
         yield from sorted(folders) if not twice else ()
         yield from (path for path in self.members if not path.endswith(".cls"))

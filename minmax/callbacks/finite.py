@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -23,8 +24,8 @@ MOST_UNREAD = 1000
 class Finite(GANCallback):
     """Stops when a loss is not finite, and names it and the batch; or returns to `last.ckpt`.
 
-    Losses of all batches are read at every log and save: reading them in each batch would make a
-    GPU wait. Weights and optimizers' states are checked then, too.
+    Losses of all batches are read at every log, save and validation: reading them in each batch
+    would make a GPU wait. Weights and optimizers' states are checked then, too.
     Checkpoints with such values are refused (`minmax/checkpoints/whole.py`), so the newest one is
     good. A run that may return is also saved before its first batch.
 
@@ -75,6 +76,12 @@ class Finite(GANCallback):
     def before_save(self, trainer: Trainer, module: GANModule) -> None:
         """Read the losses of batches that were not logged."""
         self._look(trainer, module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read them before scores are computed, which may be saved as the best."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            assert isinstance(pl_module, GANModule)
+            self._look(trainer, pl_module)
 
     def _look(self, trainer: Trainer, module: GANModule) -> None:
         """End or return if a batch was bad on any rank; a collective operation.

@@ -77,8 +77,8 @@ class Quality(GANCallback):
             raise UserError(f"`Quality.count` must be at least 10 images, got {count}")
         if every_images is not None and every_images < 1:
             raise UserError(f"`Quality.every_images` must be at least 1, got {every_images}")
-        if abs(seed) >= 2**63:
-            raise UserError(f"`Quality.seed` must be below 2**63, got {seed}")
+        if abs(seed) >= 2**53:
+            raise UserError(f"`Quality.seed` must be below 2**53, got {seed}")
         self.features = features
         self.count = count
         self.every_images = every_images
@@ -91,6 +91,8 @@ class Quality(GANCallback):
         self._weights: Path | None = None
         self._scorer: Scorer | None = None
         self._usual: float | None = None
+        self._data: ImageDataModule | None = None
+        self._interval: int | None = None
 
     def save_neighbours(self, file: Path) -> bool:
         """Save a test's pairs of a generated and its nearest training image, four in a row.
@@ -129,7 +131,11 @@ class Quality(GANCallback):
             )
         if self.features == "inception" and trainer.is_global_zero and self._weights is None:
             self._weights = inception_weights(self.inception_weights, self.allow_download)
-        if stage == "fit" and self.every_images is not None:
+        by_us = (trainer.check_val_every_n_epoch, trainer.val_check_interval) == (
+            None,
+            self._interval,
+        )
+        if stage == "fit" and self.every_images is not None and not by_us:
             for name, default in (("check_val_every_n_epoch", 1), ("val_check_interval", 1.0)):
                 if (given := getattr(trainer, name)) != default:
                     raise UserError(
@@ -155,7 +161,8 @@ class Quality(GANCallback):
         if stage == "fit" and self.every_images is not None:
             images_a_batch = data.batch_size * trainer.world_size
             trainer.check_val_every_n_epoch = None
-            trainer.val_check_interval = max(1, round(self.every_images / images_a_batch))
+            self._interval = max(1, round(self.every_images / images_a_batch))
+            trainer.val_check_interval = self._interval
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the networks and the real images' features now, so that failures come early."""
@@ -167,9 +174,10 @@ class Quality(GANCallback):
                     scorer.real(data_of(trainer), train, self._count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
-        """The scorer, made once on rank 0 and sent to all ranks."""
-        if self._scorer is None:
-            refuse_few(data_of(trainer))
+        """The scorer of these data, made once on rank 0 and sent to all ranks."""
+        if self._scorer is None or self._data is not data_of(trainer):
+            self._data, self._usual = data_of(trainer), None
+            refuse_few(self._data)
             # The statistics need float64, which Apple's GPUs don't have.
             device = torch.device("cpu") if module.device.type == "mps" else module.device
             scorer, name = None, str(self.features)

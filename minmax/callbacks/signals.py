@@ -36,8 +36,9 @@ class Signals(GANCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handlers; Lightning's teardown restores the previous ones."""
-        if trainer.received_sigterm:  # while the data were read
-            self.received = signal.SIGTERM
+        # A SIGTERM came while the data were read.
+        self.received = signal.SIGTERM if trainer.received_sigterm else 0
+        self._saved = False
         ask_no_rank_for_sigterm(trainer)
         if threading.current_thread() is not threading.main_thread():
             rank_zero_warn(

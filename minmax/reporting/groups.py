@@ -1,5 +1,6 @@
 """Groups runs that differ only in their seed: of one configuration, or of a study's variant."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ import yaml
 
 from minmax import documents
 from minmax.errors import UserError
-from minmax.reporting.metrics_file import FILE, reports_of
+from minmax.reporting.metrics_file import is_of_earlier, reports_of
 from minmax.run_config import config_of, read_run_config
 
+FAILED = "failed.txt"
+"""In the folder of a study's run: why it failed."""
 SEED = "seed_everything"
 NOT_COMPARED = (SEED, "ckpt_path", "resume", "dry_run", "progress", "trainer.default_root_dir")
 """Options in which runs of one configuration differ, and all that begin with them."""
@@ -37,7 +40,15 @@ class Group:
     def reports(self, checkpoint: str = "last") -> dict[Path, dict[str, Any]]:
         """The reports of a checkpoint, one for each tested run."""
         tested = {run: reports_of(run, "its scores are left out") for run in self.runs}
-        return {run: of[checkpoint] for run, of in tested.items() if checkpoint in of}
+        found = {run: of[checkpoint] for run, of in tested.items() if checkpoint in of}
+        for run, report in found.items():
+            if is_of_earlier(run, checkpoint, report):
+                warnings.warn(
+                    f"{run}: its scores are those of an earlier {checkpoint}.ckpt. Test it again "
+                    f"with `python cli.py test --config {run}/config.yaml`",
+                    stacklevel=2,
+                )
+        return found
 
     def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
         """The scores of a checkpoint, one dictionary for each tested run."""
@@ -90,11 +101,29 @@ def groups_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Group]]:
     found = []
     for variant in study["variants"]:
         places = [studies[0] / variant / f"seed_{seed}" for seed in study["seeds"]]
-        failed = {p: (p / "failed.txt") for p in places if (p / "failed.txt").is_file()}
-        done = [place for place in places if (place / FILE).is_file() and place not in failed]
-        words = {place: file.read_text(errors="replace").strip() for place, file in failed.items()}
-        found.append(Group(variant, done, words, len(places) - len(done) - len(failed)))
+        states = {place: state_of(place, "its scores are left out") for place in places}
+        done = [place for place, state in states.items() if state == "done"]
+        failed = {
+            place: (place / FAILED).read_text(errors="replace").strip()
+            for place, state in states.items()
+            if state == "failed"
+        }
+        found.append(Group(variant, done, failed, len(places) - len(done) - len(failed)))
     return study, found
+
+
+def state_of(run: Path, consequence: str) -> str:
+    """`done`, `failed`, `begun` or `waiting`: the state of a study's run.
+
+    Args:
+        run: its folder.
+        consequence: of a damaged `metrics.json`, which a warning says.
+    """
+    if (run / FAILED).is_file():
+        return "failed"
+    if "last" in reports_of(run, consequence):
+        return "done"
+    return "begun" if (run / "config.yaml").is_file() else "waiting"
 
 
 def of_one_configuration(runs: Sequence[Path]) -> list[list[Path]]:

@@ -1,6 +1,8 @@
 """A run's `metrics.json`: the reports of its checkpoints."""
 
 import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from minmax.metrics.table import score_of
 from minmax.run_config import run_folder
 
 FILE = "metrics.json"
+CHECKSUM = "checkpoint_crc32"
+"""Key of the checkpoint's checksum in its report."""
 
 
 def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
@@ -29,10 +33,26 @@ def write_report(checkpoint: Path, report: Mapping[str, Any]) -> Path:
     file = folder / FILE
     with locked(folder / ".metrics.lock", wait=True):  # another process may be adding one
         others = reports_of(folder, "reports of other checkpoints are lost: test them again")
-        reports = {**others, checkpoint.stem: report}
+        reports = {**others, checkpoint.stem: {**report, CHECKSUM: checksum(checkpoint)}}
         with whole(file) as part:
             part.write_text(strict_json.dumps(reports, indent=2) + "\n")
     return file
+
+
+def checksum(checkpoint: Path) -> int | None:
+    """One number for the checksums that a checkpoint's archive holds; None if it is no archive."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            parts = [f"{part.filename} {part.CRC}" for part in archive.infolist()]
+    except (OSError, zipfile.BadZipFile):
+        return None
+    return zlib.crc32("\n".join(parts).encode())
+
+
+def is_of_earlier(run: Path, name: str, report: Mapping[str, Any]) -> bool:
+    """Whether the run's checkpoint was saved anew since it was scored, as far as is known."""
+    now, then = checksum(run / "checkpoints" / f"{name}.ckpt"), report.get(CHECKSUM)
+    return None not in (now, then) and now != then
 
 
 def read_reports(run: Path) -> dict[str, dict[str, Any]]:

@@ -15,9 +15,9 @@ SURE = 0.05
 def verdict(found: Sequence[Group]) -> str:
     """A sentence on the first score of the last checkpoints.
 
-    A variant of which a run has failed is never the one to take. "Sure" is the probability of so
-    large a gap between the best two if both were the same: Welch's t-test, one-sided. It doesn't
-    count how many variants there were.
+    A variant of which a run has failed, or has no score, is never the one to take. "Sure" is the
+    probability of so large a gap between the best two if both were the same: Welch's t-test,
+    one-sided. It doesn't count how many variants there were.
 
     Args:
         found: the variants in the plan's order; empty text if fewer than two were scored.
@@ -26,10 +26,8 @@ def verdict(found: Sequence[Group]) -> str:
     names = [name for runs in scores.values() for run in runs for name in run]
     if not names:
         return ""
-    values = {
-        variant: [value for run in runs if (value := run.get(names[0])) is not None]
-        for variant, runs in scores.items()
-    }
+    found_by = {v: [run.get(names[0]) for run in runs] for v, runs in scores.items()}
+    values = {v: [x for x in by if x is not None] for v, by in found_by.items() if None not in by}
     order = score_of(names[0]).order
     ranked = sorted((v for v in values if values[v]), key=lambda v: mean(map(order, values[v])))
     if len(ranked) < 2:
@@ -42,7 +40,7 @@ def verdict(found: Sequence[Group]) -> str:
     ]
     if best in ends_of_sweep([group.name for group in found]):
         said.append(f"{best} is at an end of the sweep: try further values.")
-    failed = [group.name for group in found if group.failed]
+    failed = [group.name for group in found if group.name not in values]
     said += [f"Left out, as runs of it failed: {', '.join(failed)}."] if failed else []
     waiting = sum(group.waiting for group in found)
     said += [f"{waiting} runs are not done yet."] if waiting else []

@@ -13,6 +13,7 @@ from statistics import mean
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import NAME, InOtherHandsError, Lock, locked
+from minmax.reporting.groups import FAILED
 from minmax.studying.runs import Run, kept_arguments
 
 CLI = Path(__file__).parents[2] / "cli.py"
@@ -79,42 +80,47 @@ def carry_out(run: Run, lock: Lock, alone: bool) -> None:
     Raises:
         UserError: it is refused before it begins, and alone: its options are wrong, most likely.
     """
-    (run.folder / "failed.txt").unlink(missing_ok=True)
+    (run.folder / FAILED).unlink(missing_ok=True)
     for command in (
         ["fit", *run.arguments, "--resume=true"],
         ["test", "--config", str(run.folder / "config.yaml")],
     ):
-        code, words = follow([sys.executable, str(CLI), *command], lock)
-        if code in STOPS:
+        code, words, heard = follow([sys.executable, str(CLI), *command], lock)
+        if heard or code in STOPS:
             print(f"The study was stopped in {run}; the same command goes on.", flush=True)
-            sys.exit(code if code > 0 else 128 - code)
+            sys.exit(128 + heard if heard else code if code > 0 else 128 - code)
         if code > 0 and alone and run.state == "waiting":
             raise UserError(
                 f"the first training, {run}, was refused, and so would be the others: {words}"
             )
         if code:
-            with whole(run.folder / "failed.txt") as part:
+            with whole(run.folder / FAILED) as part:
                 part.write_text(f"{command[0]}: {words}\n")
             print(f"{run} has failed; the study goes on. {words}", flush=True)
             return
 
 
-def follow(command: Sequence[str], lock: Lock) -> tuple[int, str]:
+def follow(command: Sequence[str], lock: Lock) -> tuple[int, str, int]:
     """Run a command and show its output.
 
-    SIGTERM and SIGUSR1 are passed on to it (Ctrl+C reaches it anyway). It holds the lock too, since
-    it goes on if this process is killed.
+    SIGTERM and SIGUSR1 are passed on to it (Ctrl+C reaches it anyway), to `test` as Ctrl+C, the
+    only one that it ends at. It holds the lock too, since it goes on if this process is killed.
 
     Returns:
-        Its exit code, and the last line of its errors.
+        Its exit code, the last line of its errors, and the signal that this process received
+        meanwhile, or 0.
     """
+    heard = 0
+
+    def pass_on(number: int, _: object) -> None:
+        nonlocal heard
+        heard = number
+        if number != signal.SIGINT:
+            process.send_signal(signal.SIGINT if "test" in command else number)
+
     with subprocess.Popen(command, stderr=subprocess.PIPE, **lock.handed_on()) as process:
         lock.note(process.pid)
-        before = {
-            number: signal.signal(number, lambda number, _: process.send_signal(number))
-            for number in (signal.SIGTERM, signal.SIGUSR1)
-        }
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+        before = {number: signal.signal(number, pass_on) for number in SIGNALS}
         try:
             assert process.stderr is not None
             kept = b""
@@ -127,5 +133,5 @@ def follow(command: Sequence[str], lock: Lock) -> tuple[int, str]:
                 signal.signal(number, handler)
     lines = kept.decode(errors="replace").strip().splitlines()
     if code < 0:
-        return code, f"killed by signal {-code} ({signal.strsignal(-code)})"
-    return code, lines[-1].strip() if lines else f"exit code {code}"
+        return code, f"killed by signal {-code} ({signal.strsignal(-code)})", heard
+    return code, lines[-1].strip() if lines else f"exit code {code}", heard

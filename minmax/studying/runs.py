@@ -12,7 +12,7 @@ from minmax import documents
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.lock import NAME, owner
-from minmax.reporting.metrics_file import reports_of
+from minmax.reporting.groups import FAILED, state_of
 from minmax.reporting.tables import aligned
 from minmax.studying.plan_file import Plan
 
@@ -29,11 +29,7 @@ class Run:
     @property
     def state(self) -> str:
         """`done`, `failed`, `begun` or `waiting`."""
-        if "last" in reports_of(self.folder, "the run is tested again"):
-            return "done"
-        if (self.folder / "failed.txt").is_file():
-            return "failed"
-        return "begun" if (self.folder / "config.yaml").is_file() else "waiting"
+        return state_of(self.folder, "the run is tested again")
 
     @property
     def lock(self) -> Path:
@@ -80,7 +76,7 @@ def keep_plan(plan: Plan, form: str, folder: Path, runs: Sequence[Run]) -> None:
                 f"--folder {folder} holds a run ({run}) with other options: choose another "
                 "folder, or delete that run"
             )
-        (run.folder / "failed.txt").unlink(missing_ok=True)
+        (run.folder / FAILED).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     content = asdict(plan) | {"form": form, "arguments": arguments}
     with whole(file) as part:

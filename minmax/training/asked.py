@@ -62,7 +62,10 @@ class Asked:
         """
         if self.file is not None:
             return [self.file]
-        return [] if self.command == "fit" else to_score(self.folder, self.command)
+        if self.command == "fit":
+            return []
+        found = to_score(self.folder, self.command)
+        return [file for file in found if self.ckpt_path in (None, Path(file).stem)] or found
 
     @property
     def goes_on(self) -> bool:

@@ -11,6 +11,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from gan_modules import GANModule
 from minmax.callbacks.hooks import boards
+from minmax.checkpoints.weighing import check_options
+from minmax.errors import UserError
 from minmax.files import whole
 from minmax.run_config import FILE
 from minmax.training.changes import KEY, settings, use_what_is_asked_for
@@ -47,6 +49,12 @@ class KeepConfig(Callback, ABC):
         """Let the command's options override the checkpoint's states; print each change."""
         assert isinstance(pl_module, GANModule)
         self._settings = settings(self.options(trainer, pl_module), trainer)
+        try:
+            check_options(self._settings, "settings")
+        except ValueError as error:
+            raise UserError(
+                f"no command would read a checkpoint of this run, since {error}"
+            ) from error
         checkpoint, self._goes_on_from = self._goes_on_from, None
         if checkpoint is not None:
             lines = use_what_is_asked_for(checkpoint, self._settings, trainer, pl_module)

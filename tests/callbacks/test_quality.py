@@ -239,6 +239,28 @@ def test_a_schedule_in_images(every: int, steps: Any) -> None:
     assert [step for step, _ in logger.records] == list(steps)
 
 
+def test_other_data_are_scored_by_their_own_images() -> None:
+    quality, model = pixels(), make_model(GrayGAN)
+    first, second = Grays(100, 20, 30), Grays(140, 10, 30)
+    run(model, quality, first, "validate")
+    wanted = [run(model, pixels(), data, "validate")[NAME] for data in (second, first)]
+    assert [run(model, quality, data, "validate")[NAME] for data in (second, first)] == wanted
+    run(model, quality, second, "test")
+    held_out = quality.report["protocol"]["held_out_sha256"]
+    run(model, quality, first, "test")
+    assert quality.report["protocol"]["held_out_sha256"] != held_out
+
+
+def test_a_trainer_with_a_schedule_in_images_trains_again() -> None:
+    trainer = make_trainer(callbacks=[pixels(every_images=16)], limit_val_batches=1.0)
+    for epochs in (1, 2):
+        trainer.fit_loop.max_epochs = epochs
+        trainer.fit(make_model(), TinyImages())
+    trainer.val_check_interval = 3
+    with pytest.raises(ValueError, match="both say when to score"):
+        trainer.fit(make_model(), TinyImages())
+
+
 def test_they_do_not_disturb_the_training() -> None:
     results = []
     for callbacks in ([], [pixels()], [Quality(count=20)]):

@@ -4,14 +4,19 @@ import csv
 import json
 import os
 import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import cli
+from minmax.reporting.groups import Group
+from minmax.training.asked import Asked
 from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +59,30 @@ def test_the_nearest_training_images_are_shown(scored: Path) -> None:
     for name in ("best", "last"):
         image = Image.open(scored / "pictures" / f"nearest_{name}.png")
         assert image.size == (8 * 34 + 2, 8 * 34 + 2)
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_a_checkpoint_is_chosen_by_its_name(scored: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for file in ("best.ckpt", "last.ckpt"):
+        shutil.copy(scored / "checkpoints" / file, tmp_path / "checkpoints")
+    asked = Asked("test", tmp_path, name, "gan_modules.GAN", False, False, False)
+    assert asked.files == [str(tmp_path / "checkpoints" / f"{name}.ckpt")]
+    assert len(replace(asked, ckpt_path=None).files) == 2
+
+
+def test_scores_of_an_earlier_checkpoint_are_said(scored: Path, tmp_path: Path) -> None:
+    """A copy of a run keeps its scores."""
+    run = tmp_path / "run"
+    shutil.copytree(scored, run)
+    (run / "checkpoints" / "last.ckpt").touch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Group("a", [run]).scores()) == 1
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save(saved | {"images_seen": 3264}, run / "checkpoints" / "last.ckpt")
+    with pytest.warns(UserWarning, match=r"those of an earlier last\.ckpt\. Test it again with"):
+        assert len(Group("a", [run]).scores()) == 1
 
 
 def test_one_checkpoint_is_tested_and_the_others_reports_stay(

@@ -14,6 +14,7 @@ import yaml
 
 import cli
 from minmax.lock import locked
+from minmax.reporting.groups import groups_of
 from minmax.studying import carrying_out
 from minmax.studying.plan_file import read_plan
 from minmax.studying.runs import keep_plan, runs_of
@@ -250,6 +251,52 @@ def test_a_training_that_is_killed_has_failed(tmp_path, log, capsys):
         run(tmp_path, seeds=[0])
     assert capsys.readouterr().out.count("has failed; the study goes on. killed by signal 9") == 2
     assert (folder / "base" / "seed_0" / "failed.txt").read_text().startswith("fit: killed by")
+
+
+HEARING = """
+import os, signal, sys, time
+
+def hear(number, frame):
+    print("error: stopped", file=sys.stderr, flush=True)
+    os._exit(1)  # as Lightning's commands end at Ctrl+C
+
+signal.signal(signal.SIGINT, hear)
+signal.signal(signal.SIGTERM, lambda *_: None)  # as `test` does
+if sys.argv[1] == WHEN:
+    os.kill(os.getppid(), NUMBER)
+    if NUMBER == signal.SIGINT:
+        os.kill(os.getpid(), NUMBER)  # a terminal sends it to both
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize(("when", "number"), [("fit", 2), ("test", 2), ("test", 15)])
+def test_a_signal_stops_the_study_whatever_its_run_ends_with(
+    when, number, tmp_path, log, monkeypatch, capsys
+):
+    file = log.parent / "stand_in.py"
+    file.write_text(f"WHEN, NUMBER = {when!r}, {number}\n{HEARING}\n{file.read_text()}")
+    start = time.monotonic()
+    with pytest.raises(SystemExit, match=str(128 + number)):
+        run(tmp_path)
+    assert time.monotonic() - start < 15
+    assert "The study was stopped in base, seed 0" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("failed.txt"))
+    assert [call[0] for call in asked(log)] == ([] if when == "fit" else ["fit"])
+
+
+def test_a_failure_beside_scores_is_one_everywhere(tmp_path, log, capsys):
+    """In the list, in the table, and for --retry."""
+    folder = run(tmp_path)
+    (folder / "base" / "seed_0" / "failed.txt").write_text("test: no room left")
+    (folder / "base" / "seed_7" / "metrics.json").write_text("{}")
+    _, groups = groups_of([folder])
+    assert [len(group.failed) for group in groups] == [1, 0]
+    assert [group.waiting for group in groups] == [1, 0]
+    assert [len(group.runs) for group in groups] == [0, 2]
+    log.unlink()
+    run(tmp_path, "--retry")
+    assert len(asked(log)) == 4
 
 
 def test_two_studies_that_begin_at_once(tmp_path, log):

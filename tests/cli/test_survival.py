@@ -286,6 +286,16 @@ class TestDivergence:
         with pytest.warns(UserWarning, match="again those after 40 images"):
             fit("dcgan_digits", *options, "--trainer.max_steps", "12")
 
+    def test_a_validation_between_logs_looks_first(self, fit, monkeypatch):
+        """Or the best checkpoint would be refused, and the run ended."""
+        poison(monkeypatch, 7)
+        options = [*self.OPTIONS, "--trainer.log_every_n_steps", "50", "--finite.returns", "1"]
+        options += ["--trainer.limit_val_batches", "1", "--trainer.check_val_every_n_epoch", "null"]
+        options += ["--trainer.val_check_interval", "8", "--checkpoint_last.every_images", "40"]
+        options += ["--quality.features", "pixels", "--quality.count", "20"]
+        with pytest.warns(UserWarning, match="again those after 40 images"):
+            fit("dcgan_digits", *options, "--trainer.max_steps", "9")
+
     def test_it_returns_to_its_beginning(self, fit, monkeypatch, tmp_path):
         """Also where that is another run's checkpoint."""
         poison(monkeypatch, 2)

@@ -48,6 +48,10 @@ def test_failed_and_missing_runs_are_said() -> None:
     said = verdict([failed, Scored("b", 1, 2), Scored("c", 3, 4, waiting=2), Scored("d")])
     assert said.startswith("By fid_domain take b")
     assert said.endswith("Left out, as runs of it failed: a. 2 runs are not done yet.")
+    unscored = Scored("e", 0.1, None)
+    said = verdict([unscored, Scored("b", 1, 2), Scored("c", 3, 4)])
+    assert said.startswith("By fid_domain take b")
+    assert said.endswith("Left out, as runs of it failed: e.")
     assert verdict([failed, Scored("b", 1)]) == verdict([Scored("b")]) == ""
 
 

@@ -8,7 +8,7 @@ from zlib import compress, crc32
 import numpy
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageFilter
 
 from datamodules import ImageFolder
 from datamodules.decode import UnreadableError, decode
@@ -116,6 +116,29 @@ def test_animations_give_their_first_frame(tmp_path: Path, name: str) -> None:
 def test_the_content_counts_and_not_the_extension(tmp_path: Path) -> None:
     save(tmp_path / "a.png").rename(tmp_path / "a.jpg")
     assert pixel(tmp_path / "a.jpg") == [10, 20, 30]
+
+
+def test_a_rotated_photo_is_decoded_at_twice_its_final_size(tmp_path: Path) -> None:
+    """Long sides of the photo and of the image are compared, whichever way it lies."""
+    upright = Image.fromarray(numpy.random.default_rng(0).integers(0, 256, (2048, 512), "uint8"))
+    upright = upright.resize((512, 2048)).filter(ImageFilter.BoxBlur(3))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.save(tmp_path / "upright.jpg", quality=95)
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lies.jpg", exif=exif, quality=95)
+    one, other = (
+        decode(str(tmp_path / f"{name}.jpg"), (256, 64), 1, "white").astype(float)
+        for name in ("upright", "lies")
+    )
+    assert abs(one - other).mean() < 1.5
+
+
+def test_a_transparent_level_of_16_bits_shows_the_background(tmp_path: Path) -> None:
+    levels = numpy.array([[0, 1000], [1000, 65535]], dtype=numpy.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png", transparency=1000)
+    pixels = decode(str(tmp_path / "a.png"), 2, 1, "white")[..., 0]
+    assert pixels.tolist() == [[0, 255], [255, 255]]
+    assert decode(str(tmp_path / "a.png"), 2, 3, "red")[0, 1].tolist() == [255, 0, 0]
 
 
 def test_rotated_photos_stand_upright(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def in_lmdb(tree: Path, out: Path) -> Path:
                 database.begin(write=True) as transaction,
             ):
                 for number, (_, _, data) in enumerate(mine):
-                    transaction.put(b"%04d" % number, data)
+                    transaction.put(b"%02d/%02d" % divmod(number, 2), data)
     return out
 
 
@@ -211,6 +211,18 @@ def test_shards_that_count_from_zero_each(tree: Path, tmp_path: Path) -> None:
     assert data.labels_of(True) == [1] * 12 + [0] * 12
     assert data.train_files[0][0] == "set-00/0.png"
     assert data.source(True).read(12) == files(tree)[12][2]
+
+
+def test_shards_of_folders_that_count_from_zero_each(tree: Path, tmp_path: Path) -> None:
+    """The folders stay the classes."""
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"set-{shard:02}.tar", "w") as file:
+            for number, (_, _, data) in enumerate(files(tree)[4 * shard : 4 * shard + 4]):
+                add(file, f"{CLASSES[number % 2]}/more/{number // 2}.png", data)
+    data = ImageFolder(str(tmp_path / "set-{00..01}.tar"), 4, val_fraction=0)
+    assert data.class_names == sorted(CLASSES[:2])
+    assert sorted(data.labels_of(True)) == [0] * 4 + [1] * 4
+    assert data.train_files[0][0] == f"{min(CLASSES[:2])}/more/set-00/0.png"
 
 
 def stylegan(tree: Path, out: Path, labels: Any = "classes") -> Path:
