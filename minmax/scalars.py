@@ -40,7 +40,12 @@ def read_scalars(run: Path) -> dict[str, tuple[list[int], list[float]]]:
             held.setdefault(name, {}).update(values)
     series = {name: sorted(values.items()) for name, values in held.items() if values}
     if not series:
-        raise UserError(f"{run} holds no scalars of TensorBoard: give the folder of a run")
+        why = (
+            "nothing was logged yet, as it is at each --trainer.log_every_n_steps batches"
+            if files
+            else "give the folder of a run"
+        )
+        raise UserError(f"{run} holds no scalars of TensorBoard: {why}")
     return {name: ([s for s, _ in pairs], [v for _, v in pairs]) for name, pairs in series.items()}
 
 

@@ -1,6 +1,7 @@
 """Reads checkpoints safely, with errors that say what to do."""
 
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def model_of(
 ) -> tuple[GANModule, list[str]]:
     """As `load_model`, of a checkpoint that was read from a path."""
     class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
-    options = {**checkpoint["hyper_parameters"]}
+    options = deepcopy(checkpoint["hyper_parameters"])  # parsing changes lists in place
     del options["_class_path"]
     if options.get("_undescribed"):
         raise UserError(

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_option(options)
     chosen = options.parse_args(arguments)
+    if chosen.directions < 1:
+        raise UserError(f"--directions must be at least 1, got {chosen.directions}")
     try:
         import nicegui  # noqa: F401
     except ImportError as error:
@@ -45,12 +47,14 @@ def main(arguments: Sequence[str]) -> None:
             raise UserError(
                 f"--port {chosen.port} can't be used ({error}): choose another"
             ) from error
-        from minmax.generation.explorer import Explorer
-        from minmax.generation.explorer_page import page_of
         from minmax.generation.serving import addresses_of, serve
 
         port = place.getsockname()[1]
         addresses = addresses_of(port, chosen.address)
+        # These imports take seconds, so wrong options are refused first.
+        from minmax.generation.explorer import Explorer
+        from minmax.generation.explorer_page import page_of
+
         page = page_of(Explorer(chosen.checkpoint, chosen.directions))
         address = f"http://{LOOPBACK}:{port}"
         print(f"The page is at {address}; Ctrl+C ends it.", flush=True)

@@ -136,7 +136,7 @@ def drawn(
             else:
                 images = styled(model, latents, labels, job.styling.part(part))
             yield start, to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
-            bar.update(len(images) * ranks)
+            bar.update(min(len(images) * ranks, len(job.latents) - bar.n))
 
 
 def all_drawn(model: GANModule, job: Job) -> Pixels:

@@ -18,8 +18,8 @@ from minmax.generation.model_card import model_card
 from minmax.image_sizes import size_of
 
 TOLERANCE = 1e-4
-"""Largest allowed difference of a pixel in [-1, 1]: other runtimes sum in another order."""
-PIXELS = " in [-1, 1]; to bytes: round((x + 1) * 127.5), cut to 0 and 255"
+"""Largest allowed difference of a pixel, black -1, white 1: other runtimes sum in another order."""
+PIXELS = "; -1 is black, 1 white; to bytes: round((x + 1) * 127.5), cut to 0 and 255"
 COORDINATES = ", coordinates of points"
 COUNTS = (1, 2, 7)
 """Batch sizes of the check: a file must accept any."""

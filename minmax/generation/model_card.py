@@ -28,9 +28,9 @@ def model_card(
     title = f"{contract['variant']} after {contract['images_seen']:,} images"
     return f"""# {title}
 
-{plain(file.name)} draws images from latents. Largest difference from the checkpoint, of a pixel in
-[-1, 1]: {largest:.2g}. A copy of it that is whole has the SHA-256 (`sha256sum`)
-`{hashlib.sha256(file.read_bytes()).hexdigest()}`.
+{plain(file.name)} draws images from latents. Largest difference from the checkpoint, of a pixel
+between -1 (black) and 1 (white): {largest:.2g}. A copy of it that is whole has the SHA-256
+(`sha256sum`) `{hashlib.sha256(file.read_bytes()).hexdigest()}`.
 
 {as_yaml(contract)}
 

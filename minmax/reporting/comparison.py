@@ -9,7 +9,7 @@ from typing import Any
 from minmax.errors import UserError
 from minmax.metrics.table import score_of
 from minmax.reporting.groups import Group, of_one_configuration
-from minmax.reporting.metrics_file import read_reports
+from minmax.reporting.metrics_file import read_reports, say_of_earlier
 from minmax.reporting.tables import headed, shown
 
 # Keys of the protocol that must be equal for scores to be compared.
@@ -31,6 +31,8 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
         UserError: a run was not tested, or with another protocol than the first.
     """
     reports = {run: read_reports(run) for run in {run.resolve(): run for run in runs}.values()}
+    for run, of_run in reports.items():
+        say_of_earlier(run, of_run)
     first = next(iter(next(iter(reports.values())).values()))
     for run, checkpoints in reports.items():
         for name, report in checkpoints.items():

@@ -1,6 +1,5 @@
 """Groups runs that differ only in their seed: of one configuration, or of a study's variant."""
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import yaml
 
 from minmax import documents
 from minmax.errors import UserError
-from minmax.reporting.metrics_file import is_of_earlier, reports_of
+from minmax.reporting.metrics_file import reports_of, say_of_earlier
 from minmax.run_config import config_of, read_run_config
 
 FAILED = "failed.txt"
@@ -42,12 +41,7 @@ class Group:
         tested = {run: reports_of(run, "its scores are left out") for run in self.runs}
         found = {run: of[checkpoint] for run, of in tested.items() if checkpoint in of}
         for run, report in found.items():
-            if is_of_earlier(run, checkpoint, report):
-                warnings.warn(
-                    f"{run}: its scores are those of an earlier {checkpoint}.ckpt. Test it again "
-                    f"with `python cli.py test --config {run}/config.yaml`",
-                    stacklevel=2,
-                )
+            say_of_earlier(run, {checkpoint: report})
         return found
 
     def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:

@@ -49,10 +49,16 @@ def checksum(checkpoint: Path) -> int | None:
     return zlib.crc32("\n".join(parts).encode())
 
 
-def is_of_earlier(run: Path, name: str, report: Mapping[str, Any]) -> bool:
-    """Whether the run's checkpoint was saved anew since it was scored, as far as is known."""
-    now, then = checksum(run / "checkpoints" / f"{name}.ckpt"), report.get(CHECKSUM)
-    return None not in (now, then) and now != then
+def say_of_earlier(run: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Warn of each checkpoint that was saved anew since it was scored, as far as is known."""
+    for name, report in reports.items():
+        now, then = checksum(run / "checkpoints" / f"{name}.ckpt"), report.get(CHECKSUM)
+        if None not in (now, then) and now != then:
+            warnings.warn(
+                f"{run}: its scores are those of an earlier {name}.ckpt. Test it again with "
+                f"`python cli.py test --config {run}/config.yaml`",
+                stacklevel=2,
+            )
 
 
 def read_reports(run: Path) -> dict[str, dict[str, Any]]:
@@ -76,6 +82,8 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
                 report["protocol"]["checkpoint"] = str(file)
             report["protocol"].keys()
     except FileNotFoundError as error:
+        if not run.is_dir():
+            raise UserError(f"{run} is no folder: give the folder of a run") from error
         raise UserError(
             f"{run} has no {FILE}: make it with `python cli.py test --config {run}/config.yaml`"
         ) from error

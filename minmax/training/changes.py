@@ -22,8 +22,8 @@ from minmax.training.sizes import batches_of_epoch
 KEY = "settings"
 """Key of a checkpoint's settings: plain values."""
 OF_A_START = ("ckpt_path", "resume", "dry_run", "progress", "trainer")
-"""Options that concern one start of a training; `TRAINERS` lists the trainer's exceptions."""
-TRAINERS = ("limit_train_batches", "sync_batchnorm", "accumulate_grad_batches")
+"""Options that concern one start of a training; `TRAINERS` has the trainer's exceptions."""
+TRAINERS = {"limit_train_batches": None, "sync_batchnorm": False, "accumulate_grad_batches": 1}
 SHARE = "step_share"
 """In the settings of an optimizer: how it was corrected for lazy terms (`Penalty.step_share`)."""
 Change = tuple[str, Any, Any]
@@ -42,7 +42,7 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
         for optimizer, share in zip(trainer.optimizers, step_shares(trainer), strict=True)
     ]
     kept = {name: value for name, value in config.items() if name not in OF_A_START}
-    kept["trainer"] = {name: config["trainer"].get(name) for name in TRAINERS}
+    kept["trainer"] = {name: config["trainer"].get(name, TRAINERS[name]) for name in TRAINERS}
     facts = {
         "precision": str(trainer.precision),
         "processes": trainer.world_size,

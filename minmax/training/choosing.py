@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
@@ -25,6 +25,9 @@ def to_go_on_from(folder: Path, ckpt_path: str | None, resume: bool) -> str | No
         return ckpt_path
     newest = newest_checkpoint(folder)
     if newest is not None:
+        given = Path(ckpt_path or newest)
+        if ckpt_path != "last" and not (given.exists() and os.path.samefile(given, newest)):
+            rank_zero_info(f"--ckpt_path {ckpt_path} began this run, or would; now it goes on")
         return str(newest)
     if ckpt_path == "last":
         raise UserError(

@@ -131,7 +131,8 @@ class RunTrainer(Trainer):
         file = self._chosen(None if ckpt_path is None else str(ckpt_path))
         asked = Asked("fit", self.run_folder, file, "", self.resume, False, is_trial(self))
         held = [] if asked.file is None else [self._checked(asked.file, model, data)]
-        given = {"model": model, "datamodule": data, "ckpt_path": file}
+        given: dict[str, Any] = {"model": model, "datamodule": data, "ckpt_path": file}
+        given["weights_only"] = weights_only is not False
         if not self.is_global_zero:
             fitting.fit(asked, held, self, **given)
             return

@@ -12,12 +12,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
+from torch.utils.tensorboard import SummaryWriter
 
 from gan_modules import ACGAN, GAN, WGANGP, GANModule
 from gan_modules.parts import GradientPenalty
 from minmax.callbacks import Diagnosis, Finite, Quality
 from minmax.callbacks.diagnosis import pairwise_distance
 from minmax.diagnosis import history
+from minmax.errors import UserError
 from minmax.scalars import read_scalars
 from tests.gan_modules.helpers import (
     CLASSES,
@@ -166,6 +168,14 @@ def test_copies_of_training_images(tmp_path: Path) -> None:
     options["max_epochs"] = 3
     assert diagnosed(tmp_path, make_model(Copying), **options) == {"memorising": 32}
     assert read_scalars(tmp_path)["metric/nearest_pixels"] == ([32, 64, 96], [0.0] * 3)
+
+
+def test_a_run_without_values_and_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no scalars of TensorBoard: give the folder of a run"):
+        read_scalars(tmp_path)
+    SummaryWriter(str(tmp_path)).close()
+    with pytest.raises(UserError, match=r"nothing was logged yet, .* --trainer\.log_every_n_steps"):
+        read_scalars(tmp_path)
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])

@@ -140,13 +140,18 @@ def test_intervals_below_one_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short run of the digits that keeps averages of two widths in 20 files."""
+    """A short run of the digits that keeps averages of two widths in 20 files.
+
+    It has a list of parts, as R3GAN's configurations have.
+    """
     folder = tmp_path_factory.mktemp("average") / "kept"
     cli.main(
         [
             *("fit", "--config", str(CONFIGS / "dcgan_digits.yaml"), *SMALL),
             *("--model.init_args.ema_widths", "[0.05, 0.1]", "--trainer.accelerator", "cpu"),
             *("--quality.features", "pixels", "--trainer.default_root_dir", str(folder)),
+            *("--model.init_args.penalty", "gan_modules.parts.SumOfPenalties"),
+            "--model.init_args.penalty.init_args.penalties=[{class_path: gan_modules.parts.LeCam}]",
         ]
     )
     return folder

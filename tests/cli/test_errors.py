@@ -103,6 +103,7 @@ CASES = {
         ],
         "weights.pth: there is no such file; give the path of weights-inception",
     ),
+    "compare what is not there": (["compare", "{tmp}/nothing"], "nothing is no folder"),
     "compare what was never tested": (["compare", "{tmp}/plain"], "plain has no metrics.json"),
     "test without a run": (
         ["test", "--config", "dcgan_digits", "--trainer.default_root_dir", "{tmp}/plain"],

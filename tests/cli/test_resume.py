@@ -17,6 +17,7 @@ import cli
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GANModule
 from minmax.training.changes import KEY
+from minmax.training.choosing import to_go_on_from
 
 MODEL = "--model.init_args"
 SHORT = ("--trainer.limit_val_batches", "0", "--data.init_args.image_size", "32")
@@ -413,3 +414,20 @@ class TestClasses:
             'classes ["cat", "dog"], but the data has ["dog", "tabby"]' in capsys.readouterr().out
         )
         assert last(run)["class_names"] == ["dog", "tabby"]
+
+
+def test_a_checkpoint_that_is_not_resumed_is_said(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run's own comes first, wherever it began."""
+    shutil.copytree(trained, tmp_path / "run")
+    own = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    with caplog.at_level("INFO"):
+        assert to_go_on_from(tmp_path / "run", own, resume=True) == own
+        assert to_go_on_from(tmp_path / "run", None, resume=True) == own
+        assert to_go_on_from(tmp_path / "run", "last", resume=True) == own
+    assert not caplog.text
+    for other in (str(trained / "checkpoints" / "last.ckpt"), "nowhere.ckpt"):
+        with caplog.at_level("INFO"):
+            assert to_go_on_from(tmp_path / "run", other, resume=True) == own
+        assert f"--ckpt_path {other} began this run, or would; now it goes on" in caplog.text
