@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import cli
-from minmax.lock import locked
+from minmax.lock import NAME, locked
 from minmax.reporting.groups import groups_of
 from minmax.studying import carrying_out
 from minmax.studying.plan_file import read_plan
@@ -238,6 +238,8 @@ def test_an_orphan_is_not_trained_over(tmp_path, log, capsys):
             run(tmp_path, "--run", "1", "--data.init_args.root", "DATA", forms=long)
     finally:
         os.kill(orphan, signal.SIGKILL)
+    with locked(folder / "base" / "seed_0" / NAME, wait=True):
+        pass  # it takes a while to end
     (folder / "base" / "seed_0" / "config.yaml").unlink()
     run(tmp_path, "--run", "1")
     assert [call[0] for call in asked(log)] == ["fit", "test"]

@@ -18,7 +18,16 @@ from gan_modules.networks.layers import Dropout
 from gan_modules.parts import ADA, R1, LazyPenalty
 from minmax.benchmarks import replayed
 from minmax.gpu import __main__ as runner
-from minmax.gpu import comparing, fitting, profiling, replaying, switching, systems, timing
+from minmax.gpu import (
+    comparing,
+    fitting,
+    profiling,
+    replaying,
+    switching,
+    systems,
+    timing,
+    training,
+)
 from minmax.gpu.same_numbers import SameNumbers
 from minmax.gpu.systems import Options, System
 from tests.benchmarks.helpers import build, resident
@@ -268,6 +277,8 @@ def test_levers_are_switched_in_replayed_steps(
 def test_fit_is_timed_beside_its_step(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["gpu"])
     monkeypatch.setattr(fitting, "SECONDS", 2)
+    often = ("--trainer.log_every_n_steps", "5")
+    monkeypatch.setattr(fitting, "fit", lambda *given: training.fit(*given, *often))
     row = fitting.figures("ring", options)
     assert row["fit"] > 0
     assert row["fit / limit"] == row["fit"] / row["limit"]
