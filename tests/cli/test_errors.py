@@ -75,6 +75,10 @@ CASES = {
         "`dropout` of ACGAN32Discriminator must lie between 0 and 1, got 3",
     ),
     "too long a seed": ([*DIGITS, "--quality.seed", str(2**63)], "--quality.seed must be below"),
+    "a seed that no checkpoint keeps": (
+        ["fit", "--config", "ring", "--data.init_args.seed", str(2**60)],
+        "checkpoint of this run, since its settings.options.data.init_args.seed is more than",
+    ),
     "a bar's rate": ([*DIGITS, "--progress.refresh_rate", "-1"], "--progress.refresh_rate"),
     "no pictures": ([*DIGITS, "--pictures.every_images", "0"], "--pictures.every_images"),
     "no checkpoint": ([*DIGITS, "--ckpt_path", "{tmp}/no.ckpt"], "no checkpoint at"),
