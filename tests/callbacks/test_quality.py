@@ -243,8 +243,8 @@ def test_other_data_are_scored_by_their_own_images() -> None:
     quality, model = pixels(), make_model(GrayGAN)
     first, second = Grays(100, 20, 30), Grays(140, 10, 30)
     run(model, quality, first, "validate")
-    wanted = [run(model, pixels(), data, "validate")[NAME] for data in (second, first)]
-    assert [run(model, quality, data, "validate")[NAME] for data in (second, first)] == wanted
+    wanted = [run(model, pixels(), data, "validate") for data in (second, first)]
+    assert [run(model, quality, data, "validate") for data in (second, first)] == wanted
     run(model, quality, second, "test")
     held_out = quality.report["protocol"]["held_out_sha256"]
     run(model, quality, first, "test")
