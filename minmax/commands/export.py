@@ -32,5 +32,5 @@ def main(arguments: Sequence[str]) -> None:
     from minmax.generation.exporting import export
 
     largest = export(Path(chosen.checkpoint), chosen.format, output, card)
-    print(f"Largest difference of a pixel, black -1 and white 1, from the checkpoint's: {largest:.2g}")
+    print(f"Largest difference from the checkpoint's pixels (-1 to 1): {largest:.2g}")
     print(f"The generator is in {output}, its model card in {card}")
