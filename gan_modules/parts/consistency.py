@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gan_modules.networks.noise import ScalarNoise
 from gan_modules.parts.augment import Augment, picked
-from gan_modules.parts.penalty import Penalty
+from gan_modules.parts.penalty import Penalty, drops
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import Turn
 from gan_modules.precision import wide
@@ -124,9 +124,9 @@ class LatentConsistency(Penalty):
     def check_generator(self, generator: nn.Module) -> None:
         """Refuse noise and dropout, by which the two images would differ besides."""
         for layer in generator.modules():
-            drops = isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
-            if drops or isinstance(layer, ScalarNoise):
-                drawn, way = ("dropout", "set its `dropout` to 0, or ") if drops else ("noise", "")
+            if drops(layer) or isinstance(layer, ScalarNoise):
+                dropout = ("dropout", "set its `dropout` to 0, or ")
+                drawn, way = dropout if drops(layer) else ("noise", "")
                 raise UserError(
                     f"`generator` {type(generator).__name__} has {drawn}, which LatentConsistency "
                     f"would take for a difference of latents: {way}choose another `penalty`"

@@ -15,7 +15,7 @@ from gan_modules.networks.convolution import no_weight_gradients
 from gan_modules.networks.spectral import Spectral
 from gan_modules.parallel import std_over_ranks
 from gan_modules.parts.batches import Judge
-from gan_modules.parts.penalty import Penalty
+from gan_modules.parts.penalty import Penalty, drops
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import FAKE, REAL, Turn
 from gan_modules.precision import wide
@@ -248,7 +248,7 @@ class ApproximateR1(SlopePenalty):
                 f"is another in each of the two passes whose difference {type(self).__name__} "
                 f"takes: choose {exact}, or a discriminator without it"
             )
-        if any(isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p for layer in layers):
+        if any(map(drops, layers)):
             raise UserError(
                 f"`discriminator` {type(discriminator).__name__} has dropout, which differs between"
                 f" the two passes whose difference {type(self).__name__} takes: set `dropout` of "

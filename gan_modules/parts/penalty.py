@@ -74,6 +74,11 @@ class Penalty(Part, ABC):
         """
 
 
+def drops(layer: nn.Module) -> bool:
+    """Whether a layer is dropout with a rate above 0."""
+    return isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0
+
+
 class NoPenalty(Penalty):
     """No term."""
 

@@ -88,7 +88,7 @@ def carry_out(run: Run, lock: Lock, alone: bool) -> None:
         code, words, heard = follow([sys.executable, str(CLI), *command], lock)
         if heard or code in STOPS:
             print(f"The study was stopped in {run}; the same command goes on.", flush=True)
-            sys.exit(128 + heard if heard else code if code > 0 else 128 - code)
+            sys.exit(128 + (heard or abs(code) % 128))
         if code > 0 and alone and run.state == "waiting":
             raise UserError(
                 f"the first training, {run}, was refused, and so would be the others: {words}"

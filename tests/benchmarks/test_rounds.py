@@ -10,7 +10,6 @@ import torch
 
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GAN, GANModule
-from gan_modules.bookkeeping.captured import CapturedStep
 from gan_modules.networks.layers import LeakyReLU
 from minmax.benchmarks import replayed, rounds
 from minmax.benchmarks.counting import Work
@@ -24,7 +23,7 @@ from tests.gan_modules.helpers import (
     fit,
     make_model,
 )
-from tests.gan_modules.test_captured import Recorded, StandIn
+from tests.gan_modules.test_captured import Recorded, replay_on_the_cpu
 from tests.gan_modules.test_parts import FUSED
 
 
@@ -94,13 +93,7 @@ def test_a_variant_with_a_plain_loop_has_it_in_three_forms(tmp_path: Path, said:
 def test_a_training_that_replays_its_steps_is_beside_replayed_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Bound(CapturedStep):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.recorder.captured = self  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(replayed, "CapturedStep", Bound)
-    monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
+    replay_on_the_cpu(monkeypatch)
 
     class Blind(Work):
         """Sees no operation of a replay."""

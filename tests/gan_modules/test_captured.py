@@ -29,6 +29,7 @@ from gan_modules.parts import (
     OptimizerSchedule,
     TopK,
 )
+from minmax.benchmarks import replayed
 from minmax.callbacks import Diagnosis, StepGraph
 from minmax.errors import UserError
 from tests.gan_modules.helpers import (
@@ -124,6 +125,20 @@ class StandIn:
             assert again.ran == recorded.ran, "a replay would do something else"
 
         return replay
+
+
+class Bound(CapturedStep):
+    """Tells its stand-in whose steps it records."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.recorder.captured = self  # type: ignore[attr-defined]
+
+
+def replay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the loops of benchmarks replayed by stand-ins."""
+    monkeypatch.setattr(replayed, "CapturedStep", Bound)
+    monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
 
 
 class Recorded(StepGraph):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_modules.bookkeeping.captured import WARM, CapturedStep
+from gan_modules.bookkeeping.captured import WARM
 from gan_modules.networks.convolution import Conv2d
 from gan_modules.networks.layers import Dropout
 from gan_modules.parts import ADA, R1, LazyPenalty
@@ -31,7 +31,7 @@ from minmax.gpu import (
 from minmax.gpu.same_numbers import SameNumbers
 from minmax.gpu.systems import Options, System
 from tests.benchmarks.helpers import build, resident
-from tests.gan_modules.test_captured import StandIn
+from tests.gan_modules.test_captured import replay_on_the_cpu
 from tests.gan_modules.test_parts import FUSED
 
 
@@ -236,14 +236,7 @@ def test_a_configuration_is_built_and_timed(
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are replayed on the CPU."""
-
-    class Bound(CapturedStep):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            self.recorder.captured = self  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(replayed, "CapturedStep", Bound)
-    monkeypatch.setattr(replayed, "CUDARecorder", StandIn)
+    replay_on_the_cpu(monkeypatch)
 
 
 @pytest.mark.usefixtures("stand_in")
