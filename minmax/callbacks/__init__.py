@@ -3,6 +3,7 @@
 from minmax.callbacks.amounts import Amounts
 from minmax.callbacks.averages import Averages
 from minmax.callbacks.best_checkpoint import BestCheckpoint
+from minmax.callbacks.compiled import Compiled
 from minmax.callbacks.diagnosis import Diagnosis
 from minmax.callbacks.finite import Finite
 from minmax.callbacks.graph import StepGraph
@@ -19,6 +20,7 @@ __all__ = [
     "Amounts",
     "Averages",
     "BestCheckpoint",
+    "Compiled",
     "Diagnosis",
     "Finite",
     "GANCallback",

@@ -9,6 +9,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from minmax import callbacks, events, lock
+from minmax.callbacks.compiled import compiling_explained
 from minmax.errors import UserError
 from minmax.files import discard
 from minmax.run_config import RUN_FILES, holds_run
@@ -74,7 +75,7 @@ def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: 
         say_what_begins(folder, checkpoints, trainer, given["model"])
     before = set(folder.iterdir())
     try:
-        with ranks_end_together(trainer), events.written_in(folder):
+        with ranks_end_together(trainer), events.written_in(folder), compiling_explained():
             Trainer.fit(trainer, **given)  # a subclass's `fit` calls this function
     finally:
         trained = trainer.global_step > batches_before

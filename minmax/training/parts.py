@@ -26,6 +26,7 @@ WITH_OPTIONS: dict[str, type[Callback]] = {
     "progress": callbacks.Progress,
     "finite": callbacks.Finite,
     "averages": callbacks.Averages,
+    "compile": callbacks.Compiled,
     "graph": callbacks.StepGraph,
     "checkpoint_best": callbacks.BestCheckpoint,
     "checkpoint_last": callbacks.LastCheckpoint,
