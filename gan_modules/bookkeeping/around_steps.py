@@ -66,6 +66,7 @@ class Bookkeeping(LightningModule):
         self.logs_later = False
         self.game: Game = CrossEntropy()
         self._clock = (0.0, 0)
+        self._stepped = set[int]()
         self._parts: list[Part] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -140,6 +141,9 @@ class Bookkeeping(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Count the batch, prepare all parts, and seed the random numbers."""
+        if self.logging_due:  # what was logged then isn't the next log's: a lazy term may be old
+            for part in self.parts():
+                part.observed = {}
         self.begin_batch(len(batch[0]) * self.trainer.world_size)
         reseed(self._seed, self.images_seen, self.global_rank, self.device)
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -155,6 +159,7 @@ class Bookkeeping(LightningModule):
             images: number of images of the batch, over all ranks.
         """
         self.images_seen += images
+        self._stepped.clear()
         for part in self.parts():
             part.begin(self.images_seen)
         step_shares = self.generator_step_share, self.step_share
@@ -205,7 +210,7 @@ class Bookkeeping(LightningModule):
         return {name: observe() * ranks for name, observe in self.observers.items()}
 
     def log_batch(self) -> None:
-        """Log what the batch's step has observed."""
+        """Log what the batch's step has observed, and what parts have since the last log."""
         clock, self._clock = self._clock, (perf_counter(), self.images_seen)
         values: dict[str, Any] = {
             "time/images_per_second": (self._clock[1] - clock[1]) / (self._clock[0] - clock[0])
@@ -252,11 +257,13 @@ class Bookkeeping(LightningModule):
         return values | dict(zip(scalars, stacked.tolist(), strict=True))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Unscale the gradients, note their norm, and clip them."""
+        """Unscale the gradients, note the norm of a batch's first ones, and clip them."""
         index = self.trainer.optimizers.index(optimizer)
         limit = self.clip_norms[index]
-        # Of the generator, which may be updated in another batch of the turn.
-        noted = self.logging_due if index else self.turn_logged
+        # Of the generator, which may be updated in another batch of the turn. A lazy term has a
+        # step of its own after the first.
+        noted = (self.logging_due if index else self.turn_logged) and index not in self._stepped
+        self._stepped.add(index)
         if not (limit or noted):
             return
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)

@@ -21,7 +21,7 @@ class Part(nn.Module):
     The constructor keeps each argument in the attribute of the same name.
 
     Attributes:
-        observed: the newest scalars by log name, logged with those of the step.
+        observed: the newest scalars by log name, logged once, with those of the step.
     """
 
     def __init__(self) -> None:

@@ -30,6 +30,8 @@ from minmax.metrics.seen import Images
 from minmax.metrics.table import Features, scores_of
 
 PACKAGES = ("lightning", "torch", "torchmetrics", "torchvision")
+MOST_NEAR = 100_000
+"""Training images among which a validation seeks the nearest."""
 PICTURED = 32
 NEEDS = {
     "domain": "images of at least two classes",
@@ -170,8 +172,8 @@ class Quality(GANCallback):
         if trainer.limit_val_batches and not is_trial(trainer):
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
-                for train in (True, False):
-                    scorer.real(data_of(trainer), train, self._count, self.seed)
+                for train, count in ((True, self._count), (True, MOST_NEAR), (False, self._count)):
+                    scorer.real(data_of(trainer), train, count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
         """The scorer of these data, made once on rank 0 and sent to all ranks."""
@@ -205,12 +207,13 @@ class Quality(GANCallback):
         real, fake = self._compared(trainer, pl_module, train=True)
         result = None
         if real is not None:
+            scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
+            near = scorer.real(data, True, MOST_NEAR, self.seed)
             if self._usual is None:  # held-out images only set a scale, the same for all scores
-                scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
-                self._usual = distance_to(real, scorer.real(data, False, self._count, self.seed))
+                self._usual = distance_to(near, scorer.real(data, False, self._count, self.seed))
             # 0 if all held-out images are among the training images.
-            nearness = distance_to(real, fake) / self._usual if self._usual > 0 else None
-            shares = self._prepared(trainer, pl_module).network.shares
+            nearness = distance_to(near, fake) / self._usual if self._usual > 0 else None
+            shares = scorer.network.shares
             result = score(real, fake, str(self.features), self.seed, nearness, shares)
         self._log(trainer, pl_module, result)
 

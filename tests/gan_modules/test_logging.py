@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from gan_modules import ACGAN, GAN, WGANGP, FastGAN, GANModule, InfoGAN, StyleGAN2
 from gan_modules.networks import Discriminator
+from gan_modules.parts import R1, LazyPenalty
 from minmax.callbacks import finite
 from minmax.errors import UserError
 from minmax.metrics.table import SCORES
 from tests.gan_modules.helpers import (
+    STEADY,
     VARIANTS,
     AfterBatch,
     Batches,
@@ -228,6 +230,26 @@ def test_a_generator_that_leads_the_turn_has_its_gradient_logged() -> None:
     norms = [values["gradient_norm/generator"] for _, values in records]
     assert len(norms) == 2
     assert norms[0] != norms[1]
+
+
+def test_a_lazy_term_is_logged_when_it_was_measured_and_no_norm_is_its_own() -> None:
+    """The discriminator's other gradients are not: of a slope of another network, say."""
+    norms: list[float] = []
+
+    def measure(model: GANModule, name: str) -> None:
+        if name == "discriminator":
+            parameters = model.discriminator.parameters()
+            norms.append(sum(p.grad.square().sum().item() for p in parameters) ** 0.5)
+
+    lazy = {"discriminator": STEADY, "penalty": LazyPenalty(R1(1.0), every=3)}
+    records = record(GAN, make_batches(4), [OptimizerSteps(measure)], **lazy)
+    of_lazy = [norms.pop(1), norms.pop(4)]
+    logged = [values["gradient_norm/discriminator"] for _, values in records]
+    assert logged == pytest.approx(norms)
+    assert logged[0] != pytest.approx(of_lazy[0], rel=0.1)
+    assert ["penalty/r1" in values for _, values in records] == [True, False, False, True]
+    between = record(GAN, make_batches(6), every=3, **lazy)
+    assert all("penalty/r1" in values for _, values in between)
 
 
 @pytest.mark.parametrize(
