@@ -8,6 +8,7 @@ from types import FrameType
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_warn
 
 from gan_modules import GANModule
@@ -23,22 +24,27 @@ ASKED_EVERY = 8
 class Signals(GANCallback):
     """Save `last.ckpt` after the batch on SIGTERM, SIGUSR1 or Ctrl+C, then end the run.
 
-    The exit code is 128 plus the signal's number. Under SLURM, SIGUSR1 (which `#SBATCH
+    The exit code is 128 plus the signal's number; 0 of the processes that Lightning has started,
+    since it would kill the first one for another. Under SLURM, SIGUSR1 (which `#SBATCH
     --signal=SIGUSR1@90` sends before the time is up) also requeues the job. A second Ctrl+C
     ends the run at once. A signal during a validation takes effect after it.
 
     This replaces Lightning's own handlers, which save inside a batch and differ by rank.
+
+    Attributes:
+        received: the newest signal to this process; 0 is none.
+        agreed: the one that all ranks know of, at the same batch.
     """
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received = self.agreed = 0
         self._saved = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handlers; Lightning's teardown restores the previous ones."""
         # A SIGTERM came while the data were read.
         self.received = signal.SIGTERM if trainer.received_sigterm else 0
-        self._saved = False
+        self.agreed, self._saved = 0, False
         ask_no_rank_for_sigterm(trainer)
         if threading.current_thread() is not threading.main_thread():
             rank_zero_warn(
@@ -63,9 +69,12 @@ class Signals(GANCallback):
         if trainer.world_size > 1:
             if trainer.global_step % ASKED_EVERY:
                 return
+            # A signal that comes meanwhile is exchanged the next time.
             received = torch.tensor(self.received, device=module.device)
-            self.received = int(trainer.strategy.reduce(received, reduce_op="max"))
-        if self.received and not self._saved:
+            self.agreed = int(trainer.strategy.reduce(received, reduce_op="max"))
+        else:
+            self.agreed = self.received
+        if self.agreed and not self._saved:
             self._saved = True
             if (saver := saver_of(trainer)) is not None:
                 saver.save_soon(trainer)
@@ -74,14 +83,20 @@ class Signals(GANCallback):
         """End the run once its state is saved."""
         if not self._saved:
             return
-        job = job_to_requeue() if self.received == signal.SIGUSR1 else None
+        job = job_to_requeue() if self.agreed == signal.SIGUSR1 else None
         if trainer.is_global_zero:
-            name = signal.Signals(self.received).name
+            name = signal.Signals(self.agreed).name
             print(f"\nStopped by {name} after {module.images_seen:,} images. ", end="")
             print("The same command with --resume true goes on.", flush=True)
             if job is not None:
                 requeue(job)
-        raise SystemExit(128 + self.received)
+        raise SystemExit(0 if watched_by_lightning(trainer) else 128 + self.agreed)
+
+
+def watched_by_lightning(trainer: Trainer) -> bool:
+    """Whether Lightning started this process, and kills the first one if it ends with a code."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    return isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
 
 
 def job_to_requeue() -> str | None:

@@ -96,7 +96,7 @@ class RunTrainer(Trainer):
             since=before["images_seen"] + 1 if before else None,
             **{name: given[name] for name in parts.TAKEN if name in given},
         )
-        names = ("gradient_clip_val", "gradient_clip_algorithm", "precision")
+        names = ("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "precision")
         settings = Namespace({n: given.get(n) for n in names})  # type: ignore[no-untyped-call]
         nodes, devices = given.get("num_nodes", 1), given["devices"]
         refuse_settings(settings, several_work(added["plugins"], nodes, devices))

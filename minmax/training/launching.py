@@ -111,9 +111,10 @@ def ranks_end_together(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        launcher = trainer.strategy.launcher
+        launcher: Any = trainer.strategy.launcher
         if launcher is not None:
             launcher.kill(signal.SIGTERM)
+            launcher.procs.clear()  # Lightning would kill this process for their exit codes
         if trainer.world_size > 1 and re.search(LOST, str(error)):
             raise UserError(
                 "another process of this training has ended, and this one can't go on alone: look "

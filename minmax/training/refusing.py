@@ -11,7 +11,7 @@ from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
 
 def refuse_settings(settings: Any, several: bool) -> None:
-    """Refuse options that don't work with two optimizers, in this precision or in a notebook.
+    """Refuse options that don't work with two optimizers, these data, or in a notebook.
 
     Args:
         settings: the trainer's options.
@@ -27,6 +27,11 @@ def refuse_settings(settings: Any, several: bool) -> None:
                 "norm of its own: --model.init_args.generator_clip_norm, "
                 "--model.init_args.discriminator_clip_norm"
             )
+    if settings.overfit_batches:
+        raise UserError(
+            "--trainer.overfit_batches would take other images in each epoch: give a --data of few "
+            "images, with --trainer.max_steps"
+        )
     precision = str(settings.precision)
     if precision.endswith("-true") or precision.startswith("transformer-engine"):
         refuse_precision(precision)

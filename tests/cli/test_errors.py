@@ -142,6 +142,10 @@ CASES = {
         [*DIGITS, "--trainer.gradient_clip_val", "1"],
         f"{MODEL}.generator_clip_norm, {MODEL}.discriminator_clip_norm",
     ),
+    "the same batches in each epoch": (
+        [*DIGITS, "--trainer.overfit_batches", "2"],
+        "--trainer.overfit_batches would take other images in each epoch",
+    ),
     "clipping's way alone": (
         ["fit", "--config", "wgan_gp_mnist", "--trainer.gradient_clip_algorithm", "value"],
         f"{MODEL}.discriminator_clip_norm",

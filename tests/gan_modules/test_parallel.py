@@ -271,6 +271,30 @@ def survive(folder: Path, stop: bool) -> tuple[list[int], dict[str, Tensor]]:
     return seen, copied(model)
 
 
+class Interrupted(GANDDP):
+    """Has a signal during its first exchange of signals, on every rank."""
+
+    def reduce(self, tensor: Any, *given: Any, **options: Any) -> Any:
+        result = super().reduce(tensor, *given, **options)
+        if options.get("reduce_op") == "max" and not getattr(self, "sent", False):
+            self.sent = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+
+def stop_late(folder: Path) -> int:
+    """Batches until a signal that came during the exchange has ended the training."""
+    seen: list[int] = []
+    callbacks = [AfterBatch(lambda model: seen.append(1)), Signals(), LastCheckpoint()]
+    with pytest.raises(SystemExit, match="143"):
+        fit(
+            *(make_model(), TinyImages(), callbacks),
+            **{"max_epochs": -1, "max_steps": 30, "devices": 2, "enable_checkpointing": True},
+            **{"strategy": Interrupted(), "default_root_dir": folder},
+        )
+    return len(seen)
+
+
 def diverge(rank: int, folder: Path) -> tuple[int, dict[int, dict[str, Tensor]]]:
     """Train three epochs of two batches; rank 1 has a loss that is not finite in the last."""
     model, finite = make_model(ema_half_life_images=30), Finite(returns=1)
@@ -385,6 +409,7 @@ def work(port: int, folder: Path, rank: int) -> None:
     results["shared"] = copied(model)
     for name in ("whole", "stopped"):
         results[name] = survive(folder / name, stop=name == "stopped")
+    results["late"] = stop_late(folder / "late")
     results["diverged"] = diverge(rank, folder / "diverged")
     results["mixed"] = mixed(rank, folder)
     for alike in (True, False):
@@ -494,6 +519,10 @@ def test_ranks_stop_at_the_same_batch_and_go_on(ranks: list[dict[str, Any]]) -> 
     for rank in ranks:
         assert rank["whole"][0] == rank["stopped"][0] == [16 * (batch + 1) for batch in range(12)]
         assert equal(weights_of(rank["whole"][1]), weights_of(rank["stopped"][1]))
+
+
+def test_a_signal_during_the_exchange_of_signals_is_exchanged_next(ranks: list[Any]) -> None:
+    assert [rank["late"] for rank in ranks] == [16, 16]
 
 
 @pytest.mark.parametrize("alike", [True, False])
