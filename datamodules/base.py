@@ -17,6 +17,7 @@ from datamodules.classes import Classes, select_classes
 from datamodules.decode import Decoding
 from datamodules.decoding import naming_all
 from datamodules.images import available_memory, conform
+from datamodules.loaded import check_loaded
 from datamodules.loader import EpochShuffle, ResidentLoader
 from datamodules.prefetching import PrefetchingLoader
 from datamodules.prepared import prepared_images
@@ -240,7 +241,8 @@ class ImageDataModule(LightningDataModule, ABC):
         wanted = self.wanted(train)
         images = None if wanted is None else prepared_images(wanted)
         if wanted is None or images is None:
-            return self.load(train)
+            given = self.load(train)
+            return check_loaded(given, type(self).__name__, self.available, self.values.pictures)
         self._mapped[train] = wanted.file
         return images, torch.tensor(wanted.labels, dtype=torch.int64)
 

@@ -377,12 +377,12 @@ class GANModule(Bookkeeping, Kept):
             super().backward(loss, *args, inputs=trained, **kwargs)
 
     @contextmanager
-    def updating(self, network: nn.Module) -> Iterator[None]:
+    def updating(self, *networks: nn.Module) -> Iterator[None]:
         """Freeze every other network, so that a backward pass spends nothing on its weights."""
         frozen = [
             parameter
             for child in self.children()
-            if child is not network
+            if child not in networks
             for parameter in child.parameters()
             if parameter.requires_grad
         ]

@@ -58,7 +58,7 @@ class Bookkeeping(LightningModule):
         super().__init__()
         self.discriminator_steps = discriminator_steps
         self.clip_norms = clip_norms
-        self.images_seen = 0
+        self.images_seen = self.finished_images = 0
         self.rates_times = 1.0
         self.observed: dict[str, Tensor] = {}
         self.observers: dict[str, Callable[[], Tensor]] = {}
@@ -187,6 +187,7 @@ class Bookkeeping(LightningModule):
             real_logits: of the real images in the discriminator's update, `[N]`.
             fake_logits: of the generated images in it, `[M]`.
         """
+        self.finished_images = self.images_seen
         self.move_averages()
         if not self.logging_due:
             return

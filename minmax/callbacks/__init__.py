@@ -12,6 +12,7 @@ from minmax.callbacks.last_checkpoint import LastCheckpoint
 from minmax.callbacks.pictures import Pictures
 from minmax.callbacks.probes import Probes
 from minmax.callbacks.progress import Progress
+from minmax.callbacks.promises import Promises
 from minmax.callbacks.quality import Quality
 from minmax.callbacks.signals import Signals
 from minmax.checkpoints.whole import WholeCheckpoints
@@ -28,6 +29,7 @@ __all__ = [
     "Pictures",
     "Probes",
     "Progress",
+    "Promises",
     "Quality",
     "Signals",
     "StepGraph",

@@ -35,8 +35,17 @@ def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     Args:
         config: the options, plain values.
         trainer: of the training.
+
+    Raises:
+        UserError: it has other optimizers than two.
     """
     data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    if len(trainer.optimizers) != len(NETWORKS):
+        raise UserError(
+            f"{type(trainer.lightning_module).__name__} has {len(trainer.optimizers)} optimizers, "
+            "and needs the generator's and the discriminator's: give a third network's weights to "
+            "one of them in `configure_optimizers`"
+        )
     optimizers = [
         {"class": type(optimizer).__name__, "options": plain(optimizer.defaults), SHARE: share}
         for optimizer, share in zip(trainer.optimizers, step_shares(trainer), strict=True)

@@ -33,6 +33,7 @@ WITH_OPTIONS: dict[str, type[Callback]] = {
 }
 """The callbacks of every run that have options, by the name of the options' group."""
 WITHOUT_OPTIONS: tuple[type[Callback], ...] = (
+    callbacks.Promises,
     callbacks.Amounts,
     callbacks.Probes,
     callbacks.Diagnosis,
