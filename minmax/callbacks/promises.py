@@ -122,7 +122,7 @@ class Watched:
         for hook in self.hooks:
             hook.remove()
         for name, value in numbers_of(self.module):
-            if value != self.numbers.get(name, value):
+            if value != self.numbers.get(name):
                 rank_zero_warn(
                     f"{name} changes with the training, and no checkpoint holds it: keep it in a "
                     "buffer (`register_buffer`), and change it in place"

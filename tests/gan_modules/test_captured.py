@@ -112,6 +112,7 @@ class StandIn:
             # The host as it was when the step was recorded: this update isn't counted yet.
             host = self.model.trainer.global_step
             captured.count(-1)
+            self.model._stepped.clear()
             holders: list[Any] = [self.model, *self.model.parts()]
             observed = [holder.observed for holder in holders]
             for holder in holders:
