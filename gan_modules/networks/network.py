@@ -78,7 +78,10 @@ class Generator(Network):
 
     @abstractmethod
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
-        """Latents `[N, latent_dim]`, classes int64 `[N]` to images `[N, C, H, W]` in [-1, 1]."""
+        """Latents `[N, latent_dim]` and classes int64 `[N]` to images `[N, C, H, W]`.
+
+        Black is -1 and white 1. A network without tanh may go beyond; pictures and scores cut it.
+        """
 
 
 class Discriminator(Network):

@@ -35,7 +35,7 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     if hasattr(network, "mapping"):
         return components(w_of(model, latents, labels), count)
     seen: list[Tensor] = []
-    first = next(layer for layer in network.modules() if list(layer.parameters(recurse=False)))
+    first = next(layer for layer in network.modules() if takes_latents(layer))
     hook = first.register_forward_hook(lambda _, __, outputs: seen.append(outputs.flatten(1)))
     try:
         model.sample(latents, labels)
@@ -54,6 +54,11 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     directions = torch.linalg.lstsq(coordinates, latents.double()).solution
     shares = variances.flip(0)[:count] / centred.square().sum()
     return nn.functional.normalize(directions, dim=1).float(), shares.float()
+
+
+def takes_latents(layer: nn.Module) -> bool:
+    """Whether a layer has weights, and is no table of classes."""
+    return bool(list(layer.parameters(recurse=False))) and not isinstance(layer, nn.Embedding)
 
 
 def components(vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:

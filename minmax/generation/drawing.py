@@ -60,11 +60,13 @@ def choose_labels(
     shares = model.asked_classes.shares()
     numbers = list(range(model.num_classes))
     if wanted:
-        known = {str(number): number for number in numbers}
+        by_numbers = bool(class_names) and all(name.isdecimal() for name in class_names)
+        known = {} if by_numbers else {str(number): number for number in numbers}
         known |= {name: number for number, name in enumerate(class_names)}
         unknown = [name for name in wanted if name not in known]
         if unknown:
-            shown = ", ".join(f"{number}: {name}" for number, name in enumerate(class_names))
+            numbered = (f"{number}: {name}" for number, name in enumerate(class_names))
+            shown = ", ".join(class_names if by_numbers else numbered)
             raise UserError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
         numbers = [known[name] for name in wanted]
         shares = [1] * len(numbers)
@@ -89,11 +91,17 @@ def prepared(
     model, class_names = load_model(checkpoint, average)
     ways = count if interpolate is None else count - 1
     labels = choose_labels(model, class_names, classes, ways)
-    latents = model.seeded_latents(count, seed)
-    if truncation is not None:
-        latents = truncate(latents, truncation)
+
+    def chosen(seed: int) -> Tensor:
+        latents = model.seeded_latents(count, seed)
+        if truncation is not None:
+            latents = truncate(latents, truncation)
+        if interpolate is not None:
+            latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
+        return latents
+
+    latents = chosen(seed)
     if interpolate is not None:
-        latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
         labels = labels.repeat_interleave(interpolate)
     names = [f"{index:06d}" for index in range(len(latents))]
     if model.conditional:
@@ -101,7 +109,7 @@ def prepared(
         names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
     styling = None
     if psi is not None or mix_seed is not None:
-        others = None if mix_seed is None else model.seeded_latents(len(latents), mix_seed)
+        others = None if mix_seed is None else chosen(mix_seed)
         styling = Styling(1.0 if psi is None else psi, others, mix_from)
         styled(model, latents[:1], labels[:1], styling.part(slice(0, 1)))
     return model, Job(checkpoint, latents, labels, names, batch_size, average, styling)

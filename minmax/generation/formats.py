@@ -27,7 +27,7 @@ class Drawing(nn.Module):
                 layer.fused = False  # type: ignore[assignment]  # the same images
 
     def forward(self, latent: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images `[N, C, H, W]` in [-1, 1]; an unconditional generator needs no labels."""
+        """Images `[N, C, H, W]`; an unconditional generator needs no labels."""
         if labels is None:
             labels = latent.new_zeros(latent.shape[0], dtype=torch.int64)
         images: Tensor = self.network(latent, labels)

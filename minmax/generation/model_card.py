@@ -74,7 +74,8 @@ def fenced(text: str, language: str = "") -> str:
 
 def loading(contract: dict[str, Any], form: str, name: str) -> str:
     """Three lines of Python that load the file, and draw sixteen images or build the network."""
-    latent, classes = f"(16, {contract['latent_dim']})", len(contract["classes"])
+    latent, options = f"(16, {contract['latent_dim']})", contract["network_options"]
+    classes = options["num_classes"] if "labels" in contract["inputs"] else 0
     if form == "onnx":
         labels = f', "labels": numpy.arange(16) % {classes}' if classes else ""
         return f"""import numpy, onnxruntime
@@ -86,7 +87,7 @@ images = onnxruntime.InferenceSession({name!r}).run(None, inputs)[0]"""
 generator = torch.export.load({name!r}).module()
 images = generator(torch.randn{latent}{labels})"""
     module, _, network = contract["network"].rpartition(".")
-    options = ", ".join(f"{key}={value!r}" for key, value in contract["network_options"].items())
+    given = ", ".join(f"{key}={value!r}" for key, value in options.items())
     return f"""from {module} import {network}; from safetensors.torch import load_file
-generator = {network}({options}).eval()
+generator = {network}({given}).eval()
 generator.load_state_dict(load_file({name!r}))"""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from torch import nn
 
 import cli
 from gan_modules import ACGAN
-from gan_modules.networks import Generator
+from gan_modules.networks import BigGANGenerator, Generator, R1ResNetGenerator, R3GANGenerator
 from minmax.generation.directions import principal_directions
 from minmax.generation.explorer import Choice, Explorer
 from tests.gan_modules.helpers import make_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+CONDITIONAL = {"conditional": True}
 DRIVER = shutil.which("chromedriver")
 
 
@@ -59,6 +61,15 @@ def test_directions_of_a_linear_layer_are_its_right_singular_vectors(ema):
 def test_directions_of_a_class_conditional_generator():
     directions, shares = principal_directions(make_model(ACGAN), 3)
     assert directions.shape == (3, make_model(ACGAN).latent_dim)
+    assert 0 < shares.sum() < 1.001
+
+
+@pytest.mark.parametrize("network", [BigGANGenerator, R3GANGenerator, R1ResNetGenerator])
+def test_directions_begin_behind_a_table_of_classes(network):
+    generator = partial(network, width=8, **{} if network is BigGANGenerator else CONDITIONAL)
+    model = make_model(generator=generator, image_size=32, latent_dim=20)
+    directions, shares = principal_directions(model, 3)
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(3))
     assert 0 < shares.sum() < 1.001
 
 

@@ -27,8 +27,9 @@ from gan_modules.networks import (
 )
 from minmax.checkpoints.reading import load_model
 from minmax.commands.export import SUFFIXES
-from minmax.generation.exporting import example
+from minmax.generation.exporting import contract_of, example
 from minmax.generation.formats import FORMATS, Drawing, write_safetensors
+from minmax.generation.model_card import loading
 from tests.cli.processes import Command
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
@@ -166,15 +167,25 @@ def test_weights_alone_and_the_lines_that_build_their_network(name, checkpoints,
     assert "MIT licence" in card
 
 
-def test_a_file_that_draws_something_else_is_not_kept(checkpoints, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("difference", "shown"), [(0.001, r"0\.001"), (float("nan"), "nan")])
+def test_a_file_that_draws_something_else_is_not_kept(
+    difference, shown, checkpoints, tmp_path, monkeypatch
+):
     def wrong(file: Path, drawing: Drawing):
-        return lambda *inputs: drawing(*inputs) + 0.001
+        return lambda *inputs: drawing(*inputs) + difference
 
     monkeypatch.setitem(FORMATS, "safetensors", (write_safetensors, wrong))
     options = ["--format", "safetensors", "--output", str(tmp_path / "new" / "a.safetensors")]
-    with pytest.raises(SystemExit, match=r"differs from the checkpoint's images by 0\.001"):
+    with pytest.raises(SystemExit, match=f"differs from the checkpoint's images by {shown}"):
         cli.main(["export", "--checkpoint", str(checkpoints["dcgan_digits"]), *options])
     assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+def test_the_lines_of_a_card_give_labels_though_no_class_has_a_name(form):
+    model = make_model(ACGAN)
+    contract = contract_of(model, [], {"hyper_parameters": {}, "images_seen": 0})
+    assert "arange(16) % 3" in loading(contract, form, "x")
 
 
 @pytest.mark.parametrize(

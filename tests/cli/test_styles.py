@@ -76,6 +76,15 @@ def test_styles_of_another_seed(checkpoint: str, tmp_path: Path) -> None:
     assert np.abs(spread - mixed[1]).max() <= 1
 
 
+@pytest.mark.parametrize("more", [["--interpolate", "3"], ["--truncation", "0.3"]])
+def test_what_is_asked_of_latents_is_asked_of_those_of_other_styles(
+    more: list[str], checkpoint: str, tmp_path: Path
+) -> None:
+    """Mixed from the first style on, the images are those of the other seed."""
+    mixed = drawn(checkpoint, tmp_path, "--mix-seed", "1", *more)
+    assert np.abs(mixed - drawn(checkpoint, tmp_path, "--seed", "1", *more)).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
