@@ -99,6 +99,19 @@ def test_validation_sees_training_images_and_test_the_held_out_ones() -> None:
         assert values.keys() == SCORES | {"step"}
 
 
+class Copying(GAN):
+    """Draws its training images."""
+
+    def sample(self, latent: Tensor, classes: Tensor) -> Tensor:
+        images, _ = TinyImages().split(train=True)
+        return images[: len(latent)] / 127.5 - 1
+
+
+def test_validation_finds_copies_of_images_that_it_does_not_compare_with() -> None:
+    values = run(make_model(Copying), pixels(count=10), TinyImages(), "validate")
+    assert values["metric/nearest_pixels"] == pytest.approx(0, abs=1e-6)
+
+
 def test_the_averaged_generator_draws_in_eval_mode() -> None:
     model = make_model(ema_half_life_images=50)
     fit(model, TinyImages(), max_epochs=2)
