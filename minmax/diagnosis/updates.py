@@ -8,7 +8,8 @@ from minmax.diagnosis.stretches import Curves, Finding, first_median, newest
 EXPLODED = 100.0
 """Gradient norm over that of the first stretch. A healthy run's discriminator came to 13."""
 PINNED = 0.97
-"""Accuracies on real and on generated images. No healthy run had a stretch with both above 0.9."""
+"""Accuracies on real and on generated images. With batch norm healthy runs come to 1 too, so the
+scores decide."""
 LOST = 2.0
 """Generator's loss: the discriminator takes its images for real with probability exp(-2), 0.14."""
 GONE = 0.01
