@@ -26,11 +26,11 @@ class ImageFolder(ImageDataModule):
     file of `datasets`, an array of NumPy, or a database of LSUN: see docs/data.md.
 
     Folders with names of splits are splits: `train`, and the first one of `val`, `valid`,
-    `validation`, `dev`, `test` and `eval`, which is held out. Upper case and additions such as
-    `_set` or `images` make no difference. Splits must lie in `root` or in the only folder there,
-    with nothing beside them; otherwise they are refused, unless `classes` names them. Without
-    splits `val_fraction` of the images are held out. A hash of each file's path chooses them, so
-    that an image stays on its side when others are added.
+    `validation`, `dev`, `test`, `eval` and `holdout`, which is held out. Upper case and additions
+    such as `_set` or `images` make no difference. Splits must lie in `root` or in the only folder
+    there, with nothing beside them; otherwise they are refused, unless `classes` names them.
+    Without splits `val_fraction` of the images are held out. A hash of each file's path chooses
+    them, so that an image stays on its side when others are added.
 
     Reads what Pillow reads: grayscale, colour, palette, CMYK, transparent, 16-bit gray and
     rotated (EXIF) images, and the first frame of animations. Hidden files, folders of the system

@@ -28,7 +28,8 @@ class R3GAN(GANModule):
 
     Args:
         penalty: bounds the discriminator's slope at real and generated images; none means R1 and
-            R2 with gamma 1. `ApproximateR1` and `ApproximateR2` are cheaper.
+            R2 with gamma 1. `ApproximateR1` and `ApproximateR2` need no second derivatives, and are
+            slower in bfloat16 unless `share` is small (docs/studies.md).
         augment: change of all images that the discriminator sees; none means no change.
         **shared: options of all variants, but `asked_classes`.
     """
