@@ -109,23 +109,28 @@ class Finite(GANCallback):
         else:
             return
         what += "the training has diverged. "
+        file = _newest(trainer)
+        if self.returned == self.returns and not file.is_file():
+            raise UserError(
+                f"{what}Nothing was saved yet: start again with lower learning rates "
+                "(--model.init_args.*_optimizer.init_args.lr), or in float32 (--trainer.precision "
+                "32-true), or with --finite.returns 3"
+            )
         if self.returned == self.returns:
             raise UserError(
                 f"{what}checkpoints/last.ckpt is from before; go on from there (--resume true) "
                 "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
                 "float32 (--trainer.precision 32-true). `Finite.returns` 3 does so by itself"
             )
-        self._return(trainer, module, what)
+        self._return(trainer, module, what, file)
 
     def _lower_scheduled_rates(self, module: LightningModule) -> None:
         """Schedules set the rates anew at each step; others are lowered where they are kept."""
         assert isinstance(module, GANModule)
         module.rates_times = self.rates_times**self.returned
 
-    def _return(self, trainer: Trainer, module: GANModule, what: str) -> None:
+    def _return(self, trainer: Trainer, module: GANModule, what: str, file: Path) -> None:
         """Load weights and optimizers of the newest checkpoint, and lower the rates."""
-        saver = saver_of(trainer)
-        file = Path(trainer.default_root_dir, "last.ckpt") if saver is None else saver.file
         if not file.is_file():
             raise UserError(
                 f"{what}There is no {file} to return to yet: start again with lower learning rates "
@@ -147,3 +152,9 @@ class Finite(GANCallback):
             f"images, and learning rates times {self.rates_times} (return {self.returned} of "
             f"{self.returns})"
         )
+
+
+def _newest(trainer: Trainer) -> Path:
+    """Where the newest checkpoint of a run lies, if there is one yet."""
+    saver = saver_of(trainer)
+    return Path(trainer.default_root_dir, "last.ckpt") if saver is None else saver.file

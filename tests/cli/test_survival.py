@@ -251,6 +251,14 @@ class TestDivergence:
             fit(name, *self.OPTIONS, "--trainer.max_steps", "20")
         assert re.match("error: loss(_class)?/", str(caught.value))
 
+    def test_before_anything_was_saved(self, fit, monkeypatch, tmp_path):
+        """The message doesn't send to a checkpoint that isn't there."""
+        poison(monkeypatch, 2)
+        with pytest.raises(SystemExit, match=r"Nothing was saved yet: .*--finite\.r") as told:
+            fit("dcgan_digits", *self.OPTIONS, "--trainer.max_steps", "20")
+        assert "last.ckpt" not in str(told.value)
+        assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
     def test_the_run_returns_to_its_checkpoint(self, fit, monkeypatch):
         """Batches 7 and 12 are noticed with the logs of batches 10 and 15, just before saves."""
         poison(monkeypatch, 7, 12)
