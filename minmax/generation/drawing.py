@@ -66,8 +66,11 @@ def choose_labels(
         unknown = [name for name in wanted if name not in known]
         if unknown:
             numbered = (f"{number}: {name}" for number, name in enumerate(class_names))
-            shown = ", ".join(class_names if by_numbers else numbered)
-            raise UserError(f"--classes {' '.join(unknown)}: choose from {shown or numbers}")
+            shown = ", ".join(class_names if by_numbers else numbered) or numbers
+            raise UserError(
+                f"--classes {' '.join(unknown)}: choose from {shown} (names or numbers with spaces "
+                "between)"
+            )
         numbers = [known[name] for name in wanted]
         shares = [1] * len(numbers)
     ends = [count * end for end in accumulate(shares)]

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -306,8 +307,10 @@ class TestSample:
         assert filled == [[True, True], [True, False], [True, False]]
         names = sorted(path.name for path in (tmp_path / "images").iterdir())
         assert names == ["000000_7.png", "000001_3.png", "000002_1.png"]
-        with pytest.raises(SystemExit, match="--classes 0: choose from 7, 3, 1"):
-            self.run(folder, tmp_path / "d.npz", "--classes", "0")
+        for wrong in ("0", "[1]", "1,7"):
+            said = f"--classes {wrong}: choose from 7, 3, 1 (names or numbers with spaces between)"
+            with pytest.raises(SystemExit, match=re.escape(said)):
+                self.run(folder, tmp_path / "d.npz", "--classes", wrong)
 
     def test_classes_of_a_model_without(self, trained, tmp_path):
         with pytest.raises(SystemExit, match="not class-conditional"):
