@@ -110,11 +110,11 @@ class Finite(GANCallback):
             return
         what += "the training has diverged. "
         file = _newest(trainer)
-        if self.returned == self.returns and not file.is_file():
+        if not file.is_file():
             raise UserError(
                 f"{what}Nothing was saved yet: start again with lower learning rates "
                 "(--model.init_args.*_optimizer.init_args.lr), or in float32 (--trainer.precision "
-                "32-true), or with --finite.returns 3"
+                "32-true)"
             )
         if self.returned == self.returns:
             raise UserError(
@@ -131,11 +131,6 @@ class Finite(GANCallback):
 
     def _return(self, trainer: Trainer, module: GANModule, what: str, file: Path) -> None:
         """Load weights and optimizers of the newest checkpoint, and lower the rates."""
-        if not file.is_file():
-            raise UserError(
-                f"{what}There is no {file} to return to yet: start again with lower learning rates "
-                "(--model.init_args.*_optimizer.init_args.lr)"
-            )
         check_archive(file)
         checkpoint = torch.load(file, map_location=module.device, weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])

@@ -254,7 +254,7 @@ class TestDivergence:
     def test_before_anything_was_saved(self, fit, monkeypatch, tmp_path):
         """The message doesn't send to a checkpoint that isn't there."""
         poison(monkeypatch, 2)
-        with pytest.raises(SystemExit, match=r"Nothing was saved yet: .*--finite\.r") as told:
+        with pytest.raises(SystemExit, match="Nothing was saved yet: ") as told:
             fit("dcgan_digits", *self.OPTIONS, "--trainer.max_steps", "20")
         assert "last.ckpt" not in str(told.value)
         assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
