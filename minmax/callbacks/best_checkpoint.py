@@ -1,14 +1,15 @@
 """Saves the checkpoint of a run's best score."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from minmax.callbacks.hooks import callbacks_of
+from minmax.callbacks.hooks import GANCallback, callbacks_of
 from minmax.callbacks.run_checkpoint import RunCheckpoint
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import MissingError, UserError
@@ -18,7 +19,8 @@ from minmax.metrics.table import SCORES, mode_of
 class BestCheckpoint(RunCheckpoint):
     """Saves `best.ckpt` whenever a validation score is better than all before it.
 
-    A resumed run reads the best score so far from its `best.ckpt`.
+    A resumed run reads the best score so far from its `best.ckpt`, unless scores now have another
+    protocol (`GANCallback.score_protocol`): then it chooses anew.
 
     Args:
         monitor: log name of the score; if None, the Frechet distance of the run's features, or of
@@ -29,6 +31,7 @@ class BestCheckpoint(RunCheckpoint):
     def __init__(
         self, monitor: str | None = None, mode: Literal["min", "max"] | None = None
     ) -> None:
+        self._protocol: dict[str, int | str] | None = None
         super().__init__(
             filename="best",
             monitor=monitor,
@@ -43,8 +46,8 @@ class BestCheckpoint(RunCheckpoint):
         Raises:
             UserError: no score is named, and no callback scores; or it is one of other features.
         """
-        names = (callback.score_name for callback in callbacks_of(trainer))
-        chosen = next((name for name in names if name is not None), None)
+        scoring = scoring_of(trainer)
+        chosen = None if scoring is None else scoring.score_name
         self.monitor = self.monitor or chosen
         if self.monitor is None:
             raise UserError("`BestCheckpoint.monitor` is needed in a run without scores")
@@ -64,19 +67,28 @@ class BestCheckpoint(RunCheckpoint):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far; in `best.ckpt`, its own score."""
-        return {"best_model_score": self.best_model_score}
+        """The best score so far, with its protocol; in `best.ckpt`, its own score."""
+        return {"best_model_score": self.best_model_score, "protocol": self._protocol}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the score to beat from the run's `best.ckpt`, if it has one."""
         super().on_train_start(trainer, pl_module)
-        file = Path(self.dirpath or "") / "best.ckpt"
-        score = best_score(file, self.state_key) if trainer.is_global_zero else None
+        scoring = scoring_of(trainer)
+        self._protocol = None if scoring is None else scoring.score_protocol
+        file, score = Path(self.dirpath or "") / "best.ckpt", None
+        if trainer.is_global_zero:
+            score = best_score(file, self.state_key, self._protocol)
         score = trainer.strategy.broadcast(score)
         if score is not None:
             self.best_model_score = self.kth_value = score
             self.best_model_path = self.kth_best_model_path = str(file)
             self.best_k_models = {str(file): score}
+
+
+def scoring_of(trainer: Trainer) -> GANCallback | None:
+    """The trainer's callback that scores; None if it has none."""
+    every = callbacks_of(trainer)
+    return next((callback for callback in every if callback.score_name is not None), None)
 
 
 def meant_by(monitor: str, other: str) -> str:
@@ -94,12 +106,19 @@ def meant_by(monitor: str, other: str) -> str:
     return f"metric/{found.full_name(features)}"
 
 
-def best_score(file: Path, key: str) -> torch.Tensor | None:
-    """The score of a `best.ckpt`; None if it is missing, or with a warning if it is damaged.
+def best_score(
+    file: Path, key: str, protocol: Mapping[str, int | str] | None
+) -> torch.Tensor | None:
+    """The score of a `best.ckpt`, to be compared with coming ones.
 
     Args:
         file: the checkpoint.
         key: of the callback's state in it; it contains the name and mode of the score.
+        protocol: of the coming scores; None if they have none.
+
+    Returns:
+        None if the file is missing, with a warning if it is damaged, and with a line if its score
+        has another protocol. Checkpoints of earlier versions hold none.
     """
     try:
         state = read_checkpoint(file).get("callbacks", {}).get(key, {})
@@ -107,6 +126,18 @@ def best_score(file: Path, key: str) -> torch.Tensor | None:
         return None
     except UserError as error:
         warnings.warn(f"{error}. The next score of this run replaces it", stacklevel=2)
+        return None
+    held = state.get("protocol")
+    if protocol is not None and held is not None and held != protocol:
+        changes = [
+            f"{name} {held.get(name)} -> {value}"
+            for name, value in protocol.items()
+            if held.get(name) != value
+        ]
+        rank_zero_info(
+            f"The best checkpoint is chosen anew, since the score of {file} can't be compared "
+            f"with those to come: {', '.join(changes)}"
+        )
         return None
     score: torch.Tensor | None = state.get("best_model_score")
     return score

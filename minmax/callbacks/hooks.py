@@ -33,6 +33,15 @@ class GANCallback(Callback):
         """Log name of the score that chooses the best checkpoint; None if the callback has none."""
         return None
 
+    @property
+    def score_protocol(self) -> dict[str, int | str] | None:
+        """What that score depends on besides the weights, read when a training starts.
+
+        A resumed run whose scores have another protocol chooses its best checkpoint anew. None if
+        the callback doesn't tell.
+        """
+        return None
+
     def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
         """Refuse what would fail later. The command line calls it before any image is read.
 

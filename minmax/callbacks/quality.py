@@ -114,6 +114,18 @@ class Quality(GANCallback):
         features = str(self.features)
         return f"metric/{scores_of(features)[0].full_name(features)}"
 
+    @property
+    def score_protocol(self) -> dict[str, int | str] | None:
+        """The options of the scores and the feature network; None before there is one."""
+        if self._scorer is None:
+            return None
+        return {
+            "count": self._count,
+            "seed": self.seed,
+            "average": self._average,
+            "features": self._scorer.network.identity(),
+        }
+
     # Before the first score
 
     def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
@@ -152,6 +164,7 @@ class Quality(GANCallback):
         data = data_of(trainer)
         self.refuse(trainer, data, stage)  # from Python nobody has asked before
         pl_module.draw_with(self.average)
+        self._average = pl_module.average_drawn
         self._count = self.count or data.scored
         if data.counted and self._count != data.scored:
             rank_zero_warn(

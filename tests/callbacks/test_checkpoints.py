@@ -1,6 +1,7 @@
 """A run's checkpoints: the last one, which can be resumed, and the best one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from gan_modules import GANModule
 from minmax.callbacks import BestCheckpoint, LastCheckpoint
 from minmax.callbacks.best_checkpoint import best_score
+from minmax.callbacks.hooks import GANCallback
 from tests.gan_modules.helpers import AfterBatch, TinyImages, copied, equal, make_model
 
 pytestmark = pytest.mark.filterwarnings(
@@ -130,7 +132,54 @@ def test_best_is_the_state_at_the_best_score(tmp_path: Path, mode: str, best: in
 
 
 def test_a_best_that_is_damaged_is_named(tmp_path: Path) -> None:
-    assert best_score(tmp_path / "best.ckpt", "key") is None
+    assert best_score(tmp_path / "best.ckpt", "key", None) is None
     (tmp_path / "best.ckpt").write_bytes(b"half")
     with pytest.warns(UserWarning, match=r"best\.ckpt is refused.*next score .* replaces it"):
-        assert best_score(tmp_path / "best.ckpt", "key") is None
+        assert best_score(tmp_path / "best.ckpt", "key", None) is None
+
+
+class Protocol(GANCallback):
+    """Scores of a protocol."""
+
+    score_name = "metric/fid_pixels"
+    score_protocol: dict[str, int | str] | None = None
+
+    def __init__(self, protocol: dict[str, int | str] | None) -> None:
+        self.score_protocol = protocol
+
+
+OLD: dict[str, int | str] = {"count": 100, "features": "pixels-1-ab"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changed"),
+    [
+        (OLD, OLD, None),
+        (OLD, OLD | {"count": 200}, "count 100 -> 200"),
+        (OLD, {"count": 200, "features": "b"}, "count 100 -> 200, features pixels-1-ab -> b"),
+        (None, OLD, None),  # of an earlier version
+        (OLD, None, None),
+    ],
+)
+def test_a_score_of_another_protocol_does_not_decide(
+    before: Any, now: Any, changed: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("minmax.callbacks.best_checkpoint.rank_zero_info", lines.append)
+    for protocol, score, epochs in ((before, 1.0, 1), (now, 2.0, 2)):
+        callbacks = [Score([score]), Protocol(protocol), BestCheckpoint(), LastCheckpoint()]
+        train(tmp_path, callbacks, resume=epochs > 1, max_epochs=epochs)
+    assert kept(tmp_path, "best")["images_seen"] == (64 if changed else 32)
+    assert [line.partition("to come: ")[2] for line in lines] == ([changed] if changed else [])
+
+
+def test_only_the_first_of_several_ranks_reads_the_best_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("minmax.callbacks.best_checkpoint.best_score")
+    sent = SimpleNamespace(broadcast=lambda value: torch.tensor(3.0) if value is None else value)
+    best = BestCheckpoint("metric/fid_pixels")
+    best.dirpath = str(tmp_path)
+    trainer: Any = SimpleNamespace(callbacks=[], is_global_zero=False, strategy=sent)
+    best.on_train_start(trainer, make_model())
+    assert best.best_model_score == 3

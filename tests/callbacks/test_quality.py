@@ -314,6 +314,8 @@ def test_the_best_checkpoint_goes_by_the_features_of_the_run(tmp_path: Path) -> 
     trainer.fit(make_model(), TinyImages())
     assert best.monitor == NAME
     assert Path(best.best_model_path).name == "best.ckpt"
+    protocol = {"count": 20, "seed": 0, "average": 0, "features": PixelFeatures().identity()}
+    assert best.state_dict()["protocol"] == protocol
 
 
 @pytest.mark.parametrize(
