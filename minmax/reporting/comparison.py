@@ -65,16 +65,22 @@ def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, 
 
 
 def spread(score: str, reports: Sequence[Mapping[str, float | None]]) -> str:
-    """Mean of a score over runs, with its standard deviation if there are several."""
+    """Mean of a score over runs, with its standard deviation if there are several.
+
+    If some of the runs have no such score, it says how many have.
+    """
     values = [value for report in reports if (value := report.get(score)) is not None]
     if not values:
         return "-"
-    return shown(mean(values)) + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+    deviation = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
+    of_all = f" ({len(values)} of {len(reports)})" if len(values) < len(reports) else ""
+    return f"{shown(mean(values))}{deviation}{of_all}"
 
 
 def score_rows(found: Sequence[Group]) -> list[list[str]]:
     """A table of the last checkpoints' scores, sorted by the first score, best at the top.
 
+    Groups of which a run has no first score come behind those of which all runs have one.
     Runs that were tested with different protocols stand in it all the same, with a warning.
     """
     reports = {group.name: group.reports() for group in found}
@@ -88,14 +94,15 @@ def score_rows(found: Sequence[Group]) -> list[list[str]]:
     names = list(dict.fromkeys(name for runs in scores.values() for run in runs for name in run))
     rows = [["variant", "seeds", *map(headed, names)]]
 
-    def rank(group: Group) -> float:
+    def rank(group: Group) -> tuple[bool, float]:
+        runs = scores[group.name]
         ranks = [
             score_of(name).order(value)
-            for run in scores[group.name]
+            for run in runs
             for name in names[:1]
             if (value := run.get(name)) is not None
         ]
-        return mean(ranks) if ranks else float("inf")
+        return not ranks or len(ranks) < len(runs), mean(ranks) if ranks else float("inf")
 
     for group in sorted(found, key=rank):
         seeds = f"{len(scores[group.name])}"

@@ -40,8 +40,9 @@ def verdict(found: Sequence[Group]) -> str:
     ]
     if best in ends_of_sweep([group.name for group in found]):
         said.append(f"{best} is at an end of the sweep: try further values.")
-    failed = [group.name for group in found if group.name not in values]
-    said += [f"Left out, as runs of it failed: {', '.join(failed)}."] if failed else []
+    left_out = [group.name for group in found if group.name not in values]
+    if left_out:
+        said.append(f"Left out, as runs of it failed or have no score: {', '.join(left_out)}.")
     waiting = sum(group.waiting for group in found)
     said += [f"{waiting} runs are not done yet."] if waiting else []
     return " ".join(said)

@@ -1,19 +1,23 @@
 """What a study says in the end."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
 
+from minmax.reporting.comparison import score_rows
 from minmax.reporting.groups import Group
 from minmax.reporting.verdict import ends_of_sweep, verdict
+
+LEFT_OUT = "Left out, as runs of it failed or have no score:"
 
 
 class Scored(Group):
     """A group with these scores."""
 
     def __init__(
-        self, name: str, *values: float, score: str = "fid_domain", **more: object
+        self, name: str, *values: float | None, score: str = "fid_domain", **more: object
     ) -> None:
         super().__init__(name, [], **more)  # type: ignore[arg-type]
         self.values: list[dict[str, float | None]] = [{score: value, "is": 1.0} for value in values]
@@ -21,6 +25,10 @@ class Scored(Group):
     def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
         assert checkpoint == "last"
         return self.values
+
+    def reports(self, checkpoint: str = "last") -> dict[Path, dict[str, Any]]:
+        scores = self.scores(checkpoint)
+        return {Path(f"{n}"): {"scores": of, "protocol": {}} for n, of in enumerate(scores)}
 
 
 def test_the_best_is_named_with_the_chance_of_its_gap() -> None:
@@ -47,12 +55,22 @@ def test_failed_and_missing_runs_are_said() -> None:
     failed = Scored("a", 0.1, failed={Path("a/seed_1"): "NaN"})
     said = verdict([failed, Scored("b", 1, 2), Scored("c", 3, 4, waiting=2), Scored("d")])
     assert said.startswith("By fid_domain take b")
-    assert said.endswith("Left out, as runs of it failed: a. 2 runs are not done yet.")
+    assert said.endswith(f"{LEFT_OUT} a. 2 runs are not done yet.")
     unscored = Scored("e", 0.1, None)
     said = verdict([unscored, Scored("b", 1, 2), Scored("c", 3, 4)])
     assert said.startswith("By fid_domain take b")
-    assert said.endswith("Left out, as runs of it failed: e.")
+    assert said.endswith(f"{LEFT_OUT} e.")
     assert verdict([failed, Scored("b", 1)]) == verdict([Scored("b")]) == ""
+
+
+def test_a_table_says_how_many_runs_have_a_score_and_has_incomplete_groups_last() -> None:
+    groups = [Scored("a", 1, None, 3), Scored("b", None), Scored("c", 5, 6), Scored("d", 9)]
+    assert [row[:3] for row in score_rows(groups)[1:]] == [
+        ["c", "2", "5.5 ± 0.71"],
+        ["d", "1", "9"],
+        ["a", "3", "2 ± 1.4 (2 of 3)"],
+        ["b", "1", "-"],
+    ]
 
 
 @pytest.mark.parametrize(
