@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_modules import GANModule
 from gan_modules.base import Batch
 from gan_modules.parts.average import averaged_state
-from minmax.callbacks.hooks import GANCallback, is_trial
+from minmax.callbacks.hooks import GANCallback, is_trial, remove_later
 from minmax.checkpoints.finite_values import all_finite
 from minmax.errors import UserError
 from minmax.files import whole
@@ -40,11 +40,8 @@ class Averages(GANCallback):
         assert isinstance(pl_module, GANModule)
         self._folder = Path(trainer.default_root_dir) / FOLDER
         self._seen = pl_module.images_seen
-        if is_trial(trainer):
-            return
-        for file in self._folder.glob("*.pt"):
-            if file.stem.isdecimal() and int(file.stem) > pl_module.images_seen:
-                file.unlink()
+        if not is_trial(trainer):
+            remove_later(self._folder, "*.pt", pl_module.images_seen)
 
     @rank_zero_only
     def after_batch(self, trainer: Trainer, module: GANModule, batch: Batch) -> None:

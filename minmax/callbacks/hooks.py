@@ -1,6 +1,7 @@
 """Shared by the callbacks: hooks with fewer arguments, and how callbacks find each other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Self
 
 from lightning import Callback, LightningModule, Trainer
@@ -88,6 +89,21 @@ def data_of(trainer: Trainer) -> ImageDataModule:
 def is_trial(trainer: Trainer) -> bool:
     """Whether this is a `fast_dev_run`, which keeps nothing."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def remove_later(folder: Path, name: str, images_seen: int) -> None:
+    """Remove the files of a future that is now trained again, maybe with other options.
+
+    Args:
+        folder: of the files.
+        name: of the files, with a star for the number of images after which each was written.
+        images_seen: by the training that begins.
+    """
+    before, _, behind = name.partition("*")
+    for file in folder.glob(name):
+        images = file.name.removeprefix(before).removesuffix(behind)
+        if images.isdecimal() and int(images) > images_seen:
+            file.unlink()
 
 
 def boards(trainer: Trainer) -> list[Any]:

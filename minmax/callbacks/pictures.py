@@ -13,7 +13,7 @@ from datamodules import Points
 from gan_modules import GANModule
 from gan_modules.base import Batch
 from minmax.callbacks.grids import Grids
-from minmax.callbacks.hooks import GANCallback, boards, data_of
+from minmax.callbacks.hooks import GANCallback, boards, data_of, is_trial, remove_later
 from minmax.errors import UserError
 from minmax.files import whole
 from minmax.films import write_gif
@@ -54,8 +54,13 @@ class Pictures(GANCallback):
 
     @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show real images, and the untrained generator's images."""
+        """Show real images, and the untrained generator's images.
+
+        Pictures of a future that is now trained again are removed.
+        """
         assert isinstance(pl_module, GANModule)
+        if not is_trial(trainer):
+            remove_later(self._folder, "fake_*.png", pl_module.images_seen)
         data = data_of(trainer)
         self._painter: Plane | Grids = (
             Plane(data) if isinstance(data, Points) else Grids(data, self.rows, self.columns)

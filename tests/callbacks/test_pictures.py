@@ -91,6 +91,19 @@ def test_a_resumed_run_keeps_the_schedule(tmp_path: Path) -> None:
     assert fakes == ["fake_000000064.png", "fake_000000096.png", "fake_last.png"]
 
 
+@pytest.mark.parametrize("trial", [False, True])
+def test_pictures_of_an_abandoned_future_are_removed(tmp_path: Path, trial: bool) -> None:
+    fit(make_model(), TinyImages()).save_checkpoint(tmp_path / "a.ckpt")
+    (tmp_path / "pictures").mkdir()
+    for name in ("000000032", "000000040", "000000128", "mine_99"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / f"fake_{name}.png")
+    options = {"checkpoint": tmp_path / "a.ckpt", "max_epochs": 2, "fast_dev_run": trial}
+    grids = draw(tmp_path, make_model(), Pictures(1000, 2, 2), **options)
+    fakes = [name[5:-4] for name in grids if name.startswith("fake_")]
+    later = ["000000040", "000000128"] if trial else []
+    assert fakes == ["000000032", *later, "last", "mine_99"]
+
+
 def test_grids_show_the_images(tmp_path: Path) -> None:
     """Held-out real images, and generated ones from latents that never change."""
     grids = []
