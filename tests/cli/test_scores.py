@@ -7,6 +7,7 @@ import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,11 @@ import yaml
 from PIL import Image
 
 import cli
+from minmax.callbacks import Quality
 from minmax.reporting.groups import Group
+from minmax.training import testing
 from minmax.training.asked import Asked
+from minmax.training.resuming import read_held
 from tests.cli.processes import Command
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +110,26 @@ def test_one_checkpoint_is_tested_and_the_others_reports_stay(
     assert "after 3,200 images" in printed
     assert "fid_domain" in printed
     assert f"Scores: {run}/metrics.json" in printed
+
+
+@pytest.mark.parametrize("differ", [False, True])
+def test_checkpoints_are_scored_apart_unless_their_weights_are_equal(
+    trained: Path, differ: bool
+) -> None:
+    """Of one count of images, too: a run that went back may have another future."""
+    last, best = (trained / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    saved = torch.load(last, weights_only=True)
+    if differ:
+        next(iter(saved["state_dict"].values())).add_(1)
+    torch.save(saved, best)
+    quality, scored = Quality(), []
+    quality.report = {"scores": {}, "references": {}, "protocol": {"images_seen": 3200}}
+    trainer: Any = SimpleNamespace(
+        callbacks=[quality], test=lambda ckpt_path, verbose: scored.append(Path(ckpt_path))
+    )
+    testing.test([read_held(str(p), "gan_modules.GAN", False) for p in (best, last)], trainer)
+    assert scored == ([best, last] if differ else [best])
+    assert reports(trained).keys() == {"best", "last"}
 
 
 def test_two_ranks_score_as_one(scored: Path, tmp_path: Path) -> None:
