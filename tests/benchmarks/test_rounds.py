@@ -11,8 +11,10 @@ import torch
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GAN, GANModule
 from gan_modules.networks.layers import LeakyReLU
+from gan_modules.parts import R1, LazyPenalty
 from minmax.benchmarks import replayed, rounds
 from minmax.benchmarks.counting import Work
+from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.rounds import Rounds
 from tests.gan_modules.helpers import (
@@ -63,6 +65,22 @@ def test_a_variant_without_a_plain_loop_has_its_limit(tmp_path: Path, said: list
         "OtherGAN has no plain loop: only its limit is timed.",
         "'limit, other layers' is not timed: the networks have none of the project's layers",
     ]
+
+
+def test_the_work_of_lazy_terms_is_their_mean(tmp_path: Path) -> None:
+    pixels = torch.zeros(8, CHANNELS, SIZE, SIZE, dtype=torch.uint8)
+    loader = ResidentLoader(pixels, torch.zeros(8).long(), 4, EpochShuffle(8, 4))
+    model = make_model(OtherGAN, penalty=LazyPenalty(R1(), every=4))
+    driven, counted = Driven(model, loader, bfloat16=False), []
+    for _ in range(4):
+        with Work() as work:
+            images = driven.step()
+        counted.append(work.flop / images)
+    due, *others = counted
+    assert due > others[0] == others[1] == others[2]
+    timed = Rounds(str(tmp_path / "a.json"), time.time(), 1, 0.02, each_lever=False)
+    fit(model, loader, [timed], max_epochs=-1)
+    assert timed.flop == {"project": sum(counted) / 4, "limit": sum(counted) / 4}
 
 
 class OwnLayers(TinyDiscriminator):
