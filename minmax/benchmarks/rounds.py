@@ -9,6 +9,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from datamodules import ImageDataModule
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from gan_modules.base import Batch
@@ -65,6 +66,18 @@ class Rounds(GANCallback):
         self.batches = 0
         self.clock, self.images = 0.0, 0
         self.counting = Work()
+
+    def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
+        """Refuse several devices: the loops exchange no gradients, and turns end by each clock.
+
+        Raises:
+            UserError: there are several.
+        """
+        if trainer.world_size > 1:
+            raise UserError(
+                f"`benchmark` times one device, but this is a training on {trainer.world_size}: "
+                "give --trainer.devices 1 and --trainer.num_nodes 1"
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse a precision that the loops don't have.

@@ -19,7 +19,8 @@ from minmax.files import whole
 from minmax.reporting.tables import plain
 
 EPILOG = (
-    "All other arguments are those of `cli.py fit`: --data.init_args.root, --trainer.devices, ..."
+    "All other arguments are those of `cli.py fit`, on one device: --data.init_args.root, "
+    "--trainer.accelerator, ..."
 )
 
 

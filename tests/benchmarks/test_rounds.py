@@ -17,6 +17,7 @@ from minmax.benchmarks.counting import Work
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.rounds import Rounds
+from minmax.errors import UserError
 from tests.gan_modules.helpers import (
     CHANNELS,
     SIZE,
@@ -24,6 +25,7 @@ from tests.gan_modules.helpers import (
     TinyImages,
     fit,
     make_model,
+    make_trainer,
 )
 from tests.gan_modules.test_captured import Recorded, replay_on_the_cpu
 from tests.gan_modules.test_parts import FUSED
@@ -81,6 +83,14 @@ def test_the_work_of_lazy_terms_is_their_mean(tmp_path: Path) -> None:
     timed = Rounds(str(tmp_path / "a.json"), time.time(), 1, 0.02, each_lever=False)
     fit(model, loader, [timed], max_epochs=-1)
     assert timed.flop == {"project": sum(counted) / 4, "limit": sum(counted) / 4}
+
+
+@pytest.mark.parametrize("several", ["devices", "num_nodes"])
+def test_several_devices_are_refused(tmp_path: Path, several: str) -> None:
+    timed = Rounds(str(tmp_path / "a.json"), time.time(), 1, 0.02, each_lever=False)
+    trainer = make_trainer(**({"devices": 1} | {several: 2}))
+    with pytest.raises(UserError, match="times one device, but this is a training on 2: give"):
+        timed.refuse(trainer, TinyImages(), "fit")
 
 
 class OwnLayers(TinyDiscriminator):

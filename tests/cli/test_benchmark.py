@@ -127,6 +127,7 @@ def test_ratios_are_those_of_the_rounds() -> None:
         (["--output", "missing/speed.json"], "there is no folder missing"),
         (["--trainer.precision", "16-true"], "Choose from 32-true, 64-true, 16-mixed, bf16-mixed"),
         (["--trainer.nothing", "1"], "nothing"),
+        (["--trainer.devices", "2", "--trainer.accelerator", "cpu"], "times one device, but this"),
     ],
 )
 @pytest.mark.usefixtures("forked")
