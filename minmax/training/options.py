@@ -20,6 +20,7 @@ from minmax.training.parsing import (
     options_refused,
     parsing,
     print_completion,
+    refuse_items,
 )
 from minmax.training.placing import placing
 from minmax.trust import imported
@@ -76,6 +77,7 @@ class Options(LightningCLI):
         if given[:1] == ["completion"]:
             print_completion(parser, *given[1:2])
             sys.exit()
+        refuse_items(given)
         check_files(given)
         if args is None:  # through sys.argv: Lightning warns if it is passed arguments
             sys.argv[1:] = configs_first(given)

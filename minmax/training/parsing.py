@@ -98,6 +98,20 @@ def check_files(arguments: list[str]) -> None:
             raise UserError(f"{argument} is no file of options: {error}") from error
 
 
+def refuse_items(arguments: list[str]) -> None:
+    """Refuse options that name one item of a list: jsonargparse would replace the others by 0.
+
+    Raises:
+        UserError: there is such an option.
+    """
+    for argument in arguments:
+        if item := re.match(r"(--[\w.]+)\.\d+(?=\+?(=|$))", argument):
+            raise UserError(
+                f"{item[0]} names one item of a list, which can't be set alone: write the whole "
+                f"list, {item[1]} '[FIRST, SECOND]' say"
+            )
+
+
 @contextmanager
 def parsing() -> Iterator[None]:
     """Turn errors about options and their files into one line; bugs pass unchanged.

@@ -18,6 +18,10 @@ FLIPS = [f"{MODEL}.game", "CrossEntropy", f"{MODEL}.game.label_flips", "LabelFli
 CASES = {
     "unknown option": ([*DIGITS, "--trainer.max_epoch", "3"], "--trainer.max_epoch 3"),
     "unknown key of the model": ([*DIGITS, f"{MODEL}.latentdim", "3"], "'latentdim'"),
+    "an item of a list": (
+        [*DIGITS, f"{MODEL}.generator_optimizer.init_args.betas.0", "0.9"],
+        "init_args.betas.0 names one item of a list, which can't be set alone: write the whole",
+    ),
     "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], "batch_size: Expected"),
     "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
     "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
