@@ -15,6 +15,7 @@ SCALAR = 10_000
 NODES = 50_000
 """Values of a document at most, counted as often as aliases repeat them."""
 DEPTH = 30
+MERGE = "tag:yaml.org,2002:merge"
 Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -22,7 +23,48 @@ class Excessive(yaml.YAMLError):  # type: ignore[misc]
     """A document that is refused for its size."""
 
 
+class Repeated(yaml.YAMLError):  # type: ignore[misc]
+    """A document in which a key stands twice, of which YAML would drop the first."""
+
+
 def check(text: str) -> None:
+    """Refuse a document that is too large, or has a key twice.
+
+    Raises:
+        Excessive: it is too large, too deep, or contains itself.
+        Repeated: it has a key twice.
+        yaml.YAMLError: it is no YAML.
+    """
+    check_extent(text)
+    refuse_repeats(yaml.compose(text, Loader))
+
+
+def refuse_repeats(document: Any) -> None:
+    """Refuse a mapping that has a key twice; merge keys, `<<`, may stand there several times.
+
+    Args:
+        document: its nodes.
+
+    Raises:
+        Repeated: there is such a mapping.
+    """
+    waiting = [document]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in node.value]
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            before = set[tuple[str, str]]()
+            for key in keys:
+                if (key.tag, key.value) in before and key.tag != MERGE:
+                    line = key.start_mark.line + 1
+                    raise Repeated(f"the key {key.value} stands twice, again in line {line}")
+                before.add((key.tag, key.value))
+
+
+def check_extent(text: str) -> None:
     """Refuse a document that is too large, or would be with its aliases expanded.
 
     It counts the parser's events, and so builds nothing and expands nothing.
@@ -64,7 +106,7 @@ def load(text: str) -> Any:
     """Parse a document into plain values.
 
     Raises:
-        yaml.YAMLError: it is no YAML, names Python objects, or is too large.
+        yaml.YAMLError: it is no YAML, names Python objects, is too large, or has a key twice.
     """
     check(text)
     try:
@@ -78,7 +120,7 @@ def read(file: str | Path) -> Any:
 
     Raises:
         OSError: it can't be read.
-        yaml.YAMLError: it is no YAML, names Python objects, or is too large.
+        yaml.YAMLError: it is no YAML, names Python objects, is too large, or has a key twice.
     """
     check_size(file)
     return load(Path(file).read_text())

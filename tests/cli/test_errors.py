@@ -26,6 +26,14 @@ CASES = {
     "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
     "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
     "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "parsing config"),
+    "a key twice in a config": (
+        ["fit", "--config", "{tmp}/twice.yaml"],
+        "the key max_steps stands twice, again in line 3",
+    ),
+    "a key twice in an option": (
+        [*DIGITS, f"{MODEL}.generator.init_args", "{{width: 8, width: 9}}"],
+        "the key width stands twice",
+    ),
     "no config": (["fit"], "fit.model"),
     "no such command": (["train"], "there is no command train: choose from fit"),
     "no MNIST": (["fit", "--config", "dcgan_mnist", f"{DATA}.root", "{tmp}"], f"{DATA}.root"),
@@ -396,6 +404,7 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "scored").mkdir()
     (tmp_path / "scored" / "metrics.json").write_text('{"best": {')
     (tmp_path / "broken.yaml").write_text("trainer: [\n")
+    (tmp_path / "twice.yaml").write_text("trainer:\n  max_steps: 1\n  max_steps: 2\n")
     return tmp_path
 
 

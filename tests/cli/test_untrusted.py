@@ -488,6 +488,8 @@ def test_yaml_that_would_take_all_memory(name, config, tmp_path, monkeypatch):
         (BOMBS["number"], "more than 1,048,576|more than 10,000 characters"),
         ("a: " + "1" * 20_000, "a value of it has more than 10,000"),
         ("a: 2001-99-99", "month"),
+        ("a: 1\nb: 2\n'a': 3", "the key a stands twice, again in line 3"),
+        ("- a: {b: 1,\n  c: 2, b: 1}", "the key b stands twice, again in line 2"),
     ],
 )
 def test_yaml_that_is_refused(text, said):
@@ -512,6 +514,15 @@ def test_yaml_with_aliases_that_repeat_little():
         "b": {"lr": 0.1},
         "c": {"lr": 0.1, "d": [1, 2]},
     }
+
+
+def test_yaml_whose_keys_are_merged_or_no_text():
+    text = "a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, <<: *b, x: 3, 1: 4, '1': 5, ? [x] : 6}"
+    assert documents.load(text.replace(", ? [x] : 6", ""))["c"] == {
+        **{"x": 3, "y": 2},
+        **{1: 4, "1": 5},
+    }
+    documents.check(text)
 
 
 LARGE: dict[str, tuple[dict[str, Any], str]] = {
