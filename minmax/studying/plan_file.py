@@ -70,13 +70,19 @@ def read_plan(file: Path) -> Plan:
             f"{file}: there is no config {plan.config}. It is a path from the project's root: "
             "start the study there"
         )
+    changed = [*plan.variants.values(), *plan.forms.values()]
+    for name in (name for names in (plan.variants, plan.forms, *changed) for name in names):
+        if not isinstance(name, str):
+            raise UserError(f"{file}: the name {name} is no text: put it between quotes")
     foul = [f"seed {seed}" for seed in plan.seeds if type(seed) is not int]
-    foul += [f"variant {name}" for name in plan.variants if not re.fullmatch(VARIANT, str(name))]
-    for changes in (*plan.variants.values(), *plan.forms.values()):
-        foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, str(name))]
+    foul += [f"variant {name}" for name in plan.variants if not re.fullmatch(VARIANT, name)]
+    for changes in changed:
+        foul += [f"option {name}" for name in changes if not re.fullmatch(CHANGED, name)]
     if foul or plan.config.startswith("-"):
         raise UserError(
             f"{file}: {foul[0] if foul else plan.config} is not allowed in a plan: see studies/. "
             f"Code is admitted only by {admission.OPTION} on the command line"
         )
+    if twice := [seed for seed in plan.seeds if plan.seeds.count(seed) > 1]:
+        raise UserError(f"{file}: the seed {twice[0]} stands twice in seeds: leave one out")
     return plan

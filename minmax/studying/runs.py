@@ -16,6 +16,9 @@ from minmax.reporting.groups import FAILED, state_of
 from minmax.reporting.tables import aligned
 from minmax.studying.plan_file import Plan
 
+OWN = ("--seed_everything", "--trainer.default_root_dir", "--resume")
+"""Options that a study gives to its runs."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -41,17 +44,36 @@ class Run:
 
 
 def runs_of(plan: Plan, form: str, folder: Path, extra: Sequence[str]) -> list[Run]:
-    """All runs: every variant with the first seed, then every variant with the next."""
+    """All runs: every variant with the first seed, then every variant with the next.
+
+    Raises:
+        UserError: an option is one of those that the study chooses.
+    """
     runs = []
     for seed in plan.seeds:
         for variant, changes in plan.variants.items():
             place = folder / variant / f"seed_{seed}"
             changed = [f"--{n}={as_text(v)}" for n, v in (plan.forms[form] | changes).items()]
+            refuse_own([*changed, *extra])
             arguments = ("--config", plan.config, *changed, *extra, f"--seed_everything={seed}")
             runs.append(
                 Run(variant, seed, place, (*arguments, f"--trainer.default_root_dir={place}"))
             )
     return runs
+
+
+def refuse_own(arguments: Sequence[str]) -> None:
+    """Refuse options that the study chooses, and would override.
+
+    Raises:
+        UserError: there is such an option.
+    """
+    for argument in arguments:
+        if argument.partition("=")[0] in OWN:
+            raise UserError(
+                f"{argument}: a study chooses it for each run (its seeds are those of the plan, "
+                "its folder is --folder). Leave it out, also of the plan's options"
+            )
 
 
 def as_text(value: Any) -> str:

@@ -326,6 +326,11 @@ def test_two_studies_that_begin_at_once(tmp_path, log):
         ([], {"seeds": []}, "seeds is empty or of the wrong kind"),
         ([], {"variants": ["a"]}, "variants is empty or of the wrong kind"),
         ([], {"extra": 1}, "is no plan of a study .*extra"),
+        ([], {"variants": {5: {}}}, "the name 5 is no text: put it between quotes"),
+        ([], {"variants": {"a": {True: 1}}}, "the name True is no text"),
+        ([], {"seeds": [0, 1, 0]}, "the seed 0 stands twice in seeds"),
+        ([], {"variants": {"a": {"seed_everything": 1}}}, "--seed_everything=1: a study chooses"),
+        (["--trainer.default_root_dir", "x"], {}, "--trainer.default_root_dir: a study chooses"),
     ],
 )
 def test_wrong_plans(tmp_path, log, options, changes, message):
