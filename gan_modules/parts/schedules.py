@@ -87,7 +87,8 @@ class ExponentialSchedule(Schedule):
 
     def __init__(self, start: float, factor: float, images: int, end: float) -> None:
         _check_images(images)
-        if start <= 0 or factor <= 0 or (end - start) * (factor - 1) < 0:
+        comes_there = start == end or (end - start) * (factor - 1) > 0
+        if not (start > 0 and factor > 0 and comes_there):
             raise UserError(
                 f"an exponential schedule from `start` {start} by `factor` {factor} never comes to "
                 f"`end` {end}: all must be above 0, and the end on the side to which it moves"

@@ -67,6 +67,7 @@ def test_a_part_takes_the_value_of_the_images_seen() -> None:
         (lambda: LinearSchedule(1, 0, 0), "`images` of a schedule must be at least 1, got 0"),
         (lambda: ExponentialSchedule(1, 0.5, 10, 2), "never comes to `end` 2"),
         (lambda: ExponentialSchedule(0, 0.5, 10, 2), "all must be above 0"),
+        (lambda: ExponentialSchedule(1, 1, 10, 2), "never comes to `end` 2"),
         (lambda: OptimizerSchedule(lr=-1), "`lr` of an optimizer's schedule must be 0 or more"),
         (lambda: OptimizerSchedule(beta2=1.0), r"`beta2` .* must be in \[0, 1\)"),
     ],
