@@ -80,7 +80,7 @@ def drops(layer: nn.Module) -> bool:
 
 
 class NoPenalty(Penalty):
-    """No term."""
+    """No term of the discriminator."""
 
     zero: Tensor
 
@@ -150,6 +150,13 @@ class SumOfPenalties(Penalty):
         return iter(cast(Iterable[Penalty], self.penalties))
 
 
+def has_term(penalty: Penalty) -> bool:
+    """Whether a penalty has a term of the discriminator; limits of its weights are none."""
+    if isinstance(penalty, SumOfPenalties):
+        return any(map(has_term, penalty._each()))
+    return type(penalty).forward is not NoPenalty.forward
+
+
 class LazyPenalty(Penalty):
     """A penalty at every k-th update alone, times k, in a step of its own.
 
@@ -174,6 +181,11 @@ class LazyPenalty(Penalty):
             raise UserError(
                 "`penalty` of LazyPenalty is lazy itself, so that it would never be due: leave one "
                 "LazyPenalty out"
+            )
+        if not has_term(penalty):
+            raise UserError(
+                f"`penalty` {type(penalty).__name__} of LazyPenalty has no term of the "
+                "discriminator that could be lazy: name it without LazyPenalty"
             )
         self.penalty = penalty
         self.every = every

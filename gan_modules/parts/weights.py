@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from gan_modules.parts.penalty import NoPenalty, Penalty
+from gan_modules.parts.penalty import NoPenalty
 from gan_modules.parts.schedules import Schedule
-from gan_modules.parts.turn import Turn
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -33,7 +32,7 @@ class WeightClipping(NoPenalty):
         torch._foreach_clamp_max_(parameters, self.limit)
 
 
-class Orthogonal(Penalty):
+class Orthogonal(NoPenalty):
     """weight * |W W^T * (1 - I)|^2 over the generator's matrices (Brock et al. 2019, equation 3).
 
     https://arxiv.org/abs/1809.11096. A matrix W has a row an output; embeddings of classes are left
@@ -50,10 +49,6 @@ class Orthogonal(Penalty):
         self.check_range(0, float("inf"), weight=weight)
         self.weight = weight
         self.changing("weight_now", weight)
-
-    def forward(self, turn: Turn) -> Tensor:
-        """0: the discriminator has no term."""
-        return 0.0 * self.weight_now
 
     def of_generator(
         self, generator: nn.Module, latent: Tensor, asked: Tensor, fake: Tensor

@@ -115,7 +115,7 @@ def compiled_discriminator(driven: Driven) -> None:
 def penalty(driven: Driven) -> None:
     """Leave the penalty out."""
     module: Any = driven.module
-    if isinstance(getattr(module, "penalty", NoPenalty()), NoPenalty):
+    if type(getattr(module, "penalty", NoPenalty())) is NoPenalty:
         raise RuntimeError("the variant has no penalty")
     module.penalty = NoPenalty()
 

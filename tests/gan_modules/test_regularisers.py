@@ -307,6 +307,16 @@ def test_a_sum_adds_all_that_its_penalties_say() -> None:
         SumOfPenalties([])
 
 
+@pytest.mark.parametrize(
+    "penalty",
+    [NoPenalty(), WeightClipping(), Orthogonal(), SumOfPenalties([WeightClipping(), Orthogonal()])],
+)
+def test_what_has_no_term_of_the_discriminator_is_not_lazy(penalty: Penalty) -> None:
+    with pytest.raises(UserError, match="has no term of the discriminator that could be lazy"):
+        LazyPenalty(penalty)
+    LazyPenalty(SumOfPenalties([penalty, R1()]))
+
+
 def test_a_lazy_penalty_is_due_at_every_kth_update() -> None:
     lazy = LazyPenalty(Step(1.0), 3)
     turn = turn_of(images(2.0), images(2.0))
