@@ -23,6 +23,7 @@ from minmax.training.parsing import (
     refuse_items,
 )
 from minmax.training.placing import placing
+from minmax.training.refusing import refuse_infinite
 from minmax.trust import imported
 
 LINKED = ("channels", "image_size", "num_classes")
@@ -106,13 +107,17 @@ class Options(LightningCLI):
             raise UserError(f"--seed_everything: {error}") from error
 
     def before_instantiate_classes(self) -> None:
-        """Refuse foreign code, and options that the data would silently override.
+        """Refuse foreign code, infinite numbers, and options that the data would silently override.
 
         Raises:
             UserError: there is such code or such an option.
         """
-        trust.check_config(self.config[self.config.subcommand])
-        given = self.config[self.config.subcommand].model.get("init_args", {})
+        asked = self.config[self.config.subcommand]
+        trust.check_config(asked)
+        if self.config.subcommand == "fit":
+            for name, value in vars(asked).items():
+                refuse_infinite(value, f"--{name}")
+        given = asked.model.get("init_args", {})
         for name in LINKED:
             if given.get(name) is not None:
                 raise UserError(

@@ -1,6 +1,8 @@
-"""Refuses options of Lightning that a training doesn't support."""
+"""Refuses options that a training doesn't support, most of them Lightning's."""
 
+import math
 import sys
+from argparse import Namespace
 from typing import Any
 
 from lightning.pytorch.strategies import Strategy
@@ -8,6 +10,28 @@ from lightning.pytorch.strategies import Strategy
 from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
 from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
+
+
+def refuse_infinite(options: Any, name: str) -> None:
+    """Refuse numbers that are infinite or none, in nested options.
+
+    Args:
+        options: a value, or several.
+        name: of the option, as on the command line.
+
+    Raises:
+        UserError: there is such a number.
+    """
+    if isinstance(options, float) and not math.isfinite(options):
+        raise UserError(f"{name} must be a finite number, got {options}")
+    if isinstance(options, Namespace):
+        options = vars(options)
+    if isinstance(options, dict):
+        for key, value in options.items():
+            refuse_infinite(value, f"{name}.{key}")
+    elif isinstance(options, list | tuple):
+        for value in options:
+            refuse_infinite(value, name)
 
 
 def refuse_settings(settings: Any, several: bool) -> None:

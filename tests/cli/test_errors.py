@@ -205,6 +205,14 @@ CASES = {
         "learning rate",
     ),
     "a shape that is no number": ([*DIGITS, f"{MODEL}.latent_dim", "1.5"], "latent_dim"),
+    "an infinite number": (
+        [*DIGITS, f"{MODEL}.generator_optimizer.init_args.lr", ".inf"],
+        f"{MODEL}.generator_optimizer.init_args.lr must be a finite number, got inf",
+    ),
+    "no number in a part": (
+        [*DIGITS, f"{MODEL}.augment", "InstanceNoise", f"{MODEL}.augment.std", ".nan"],
+        f"{MODEL}.augment.init_args.std must be a finite number, got nan",
+    ),
     "no latents": ([*DIGITS, f"{MODEL}.latent_dim", "0"], f"{MODEL}.latent_dim must"),
     "negative half-life": (
         [*DIGITS, f"{MODEL}.ema_half_life_images", "-1"],
