@@ -22,7 +22,7 @@ from minmax.training.choosing import saves, to_go_on_from
 from minmax.training.describing import DescribedConfig
 from minmax.training.launching import several_work
 from minmax.training.precision import Unsaid, precision_of, precision_to_use
-from minmax.training.refusing import refuse_settings, refuse_strategy
+from minmax.training.refusing import CHECKED, refuse_settings, refuse_strategy
 from minmax.training.resuming import Held, check_classes, check_shapes
 
 
@@ -96,8 +96,7 @@ class RunTrainer(Trainer):
             since=before["images_seen"] + 1 if before else None,
             **{name: given[name] for name in parts.TAKEN if name in given},
         )
-        names = ("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "precision")
-        settings = Namespace({n: given.get(n) for n in names})  # type: ignore[no-untyped-call]
+        settings = Namespace({n: given.get(n) for n in CHECKED})  # type: ignore[no-untyped-call]
         nodes, devices = given.get("num_nodes", 1), given["devices"]
         refuse_settings(settings, several_work(added["plugins"], nodes, devices))
         config = DescribedConfig(folder, given, named)

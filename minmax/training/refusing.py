@@ -11,6 +11,12 @@ from gan_modules.precision import refuse_precision
 from minmax.errors import UserError
 from minmax.lightning_inside import trains_in_copies, waits_for_all_gradients
 
+CHECKED = (
+    *("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "precision"),
+    *("check_val_every_n_epoch", "log_every_n_steps", "val_check_interval"),
+)
+"""The trainer's options that `refuse_settings` reads."""
+
 
 def refuse_infinite(options: Any, name: str) -> None:
     """Refuse numbers that are infinite or none, in nested options.
@@ -55,6 +61,14 @@ def refuse_settings(settings: Any, several: bool) -> None:
         raise UserError(
             "--trainer.overfit_batches would take other images in each epoch: give a --data of few "
             "images, with --trainer.max_steps"
+        )
+    for name, least in (("check_val_every_n_epoch", 1), ("log_every_n_steps", 0)):
+        if settings[name] is not None and settings[name] < least:
+            raise UserError(f"--trainer.{name} must be at least {least}, got {settings[name]}")
+    if settings.val_check_interval in (0, 0.0):
+        raise UserError(
+            "--trainer.val_check_interval must be above 0, got 0: --trainer.limit_val_batches 0 "
+            "leaves validations out"
         )
     precision = str(settings.precision)
     if precision.endswith("-true") or precision.startswith("transformer-engine"):

@@ -162,6 +162,18 @@ CASES = {
         ["fit", "--config", "wgan_gp_mnist", "--trainer.gradient_clip_algorithm", "value"],
         f"{MODEL}.discriminator_clip_norm",
     ),
+    "validations after no epochs": (
+        [*DIGITS, "--trainer.check_val_every_n_epoch", "0"],
+        "--trainer.check_val_every_n_epoch must be at least 1, got 0",
+    ),
+    "validations after no batches": (
+        [*DIGITS, "--trainer.val_check_interval", "0"],
+        "--trainer.val_check_interval must be above 0",
+    ),
+    "logs after negative steps": (
+        [*DIGITS, "--trainer.log_every_n_steps", "-1"],
+        "--trainer.log_every_n_steps must be at least 0, got -1",
+    ),
     "negative clipping": (
         [*DIGITS, f"{MODEL}.generator_clip_norm", "-1"],
         f"{MODEL}.generator_clip_norm must",

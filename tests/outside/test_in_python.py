@@ -141,6 +141,8 @@ def test_another_process_works_there(tmp_path):
 def test_options_of_no_use_are_refused(tmp_path):
     with pytest.raises(UserError, match="generator_clip_norm"):
         minmax.trainer(tmp_path / "run", gradient_clip_val=1.0)
+    with pytest.raises(UserError, match="val_check_interval must be above 0"):
+        minmax.trainer(tmp_path / "run", val_check_interval=0)
     with pytest.raises(TypeError, match="max_step"):
         minmax.trainer(tmp_path / "run", max_step=1)
 
