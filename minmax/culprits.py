@@ -10,6 +10,7 @@ from minmax.trust import lies_in
 
 OWN = ("minmax", "gan_modules", "datamodules")
 TRAINER = "lightning.pytorch.trainer.trainer"
+DEVICES = "lightning.pytorch.trainer.connectors.accelerator_connector"
 OF_STEPS = "lightning.pytorch.loops.optimization"
 """Where Lightning checks the result of a step."""
 INPUT = (UserError, UnicodeDecodeError, yaml.YAMLError, ArgumentError)
@@ -51,6 +52,7 @@ def about_options(error: BaseException) -> bool:
     refusal = isinstance(error, ValueError | OSError | MisconfigurationException) or (
         isinstance(error, RuntimeError) and raised_in(error, "lightning")
     )
+    refusal |= isinstance(error, TypeError) and DEVICES in modules  # not of a hook it calls
     inside = modules[modules.index(TRAINER) :]
     return refusal and not any(lies_in(module, (*OWN, *admitted())) for module in inside)
 

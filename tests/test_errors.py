@@ -2,12 +2,14 @@
 
 import errno
 import os
+from typing import Any
 
 import pytest
 
 import datamodules
 import gan_modules
 from gan_modules.bookkeeping.described import parameters_of
+from minmax import culprits
 from minmax.errors import MissingError, UserError, files_named
 from minmax.training.placing import placed, placing
 
@@ -67,6 +69,33 @@ class TestPlaces:
 
     def test_without_places(self):
         assert placed("`a` and `Finite.returns`", {}) == "`a` and --finite.returns"
+
+
+def raised(error: Exception, *modules: str) -> Exception:
+    """The error as functions of these modules raise it, the last one innermost."""
+    code, inner = "def call(): raise inner", error
+    for module in reversed(modules):
+        space: dict[str, Any] = {"__name__": module, "inner": inner}
+        exec(code, space)
+        code, inner = "def call(): inner()", space["call"]
+    with pytest.raises(type(error)) as caught:
+        space["call"]()
+    return caught.value
+
+
+CALL = "lightning.pytorch.trainer.call"
+
+
+@pytest.mark.parametrize(
+    ("error", "modules", "of_options"),
+    [
+        (TypeError(), [culprits.DEVICES, "lightning.fabric.accelerators.cpu"], True),
+        (TypeError(), [CALL], False),
+    ],
+)
+def test_what_the_trainer_raises_about_options(error, modules, of_options):
+    found = culprits.about_options(raised(error, culprits.TRAINER, *modules))
+    assert found == of_options
 
 
 class TestFiles:

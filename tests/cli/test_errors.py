@@ -203,6 +203,10 @@ CASES = {
     "unknown strategy": ([*DIGITS, "--trainer.strategy", "dpp"], "strategy"),
     "unknown accelerator": ([*DIGITS, "--trainer.accelerator", "gpus"], "accelerator"),
     "no devices": ([*DIGITS, "--trainer.devices", "0"], "devices"),
+    "devices of a negative number": (
+        [*DIGITS, "--trainer.accelerator", "cpu", "--trainer.devices", "-2"],
+        "`devices` selected with `CPUAccelerator` should be an int > 0",
+    ),
     "negative epochs": ([*DIGITS, "--trainer.max_epochs", "-5"], "max_epochs"),
     "images of no size": ([*DIGITS, f"{DATA}.image_size", "0"], "--data.init_args.image_size is 0"),
     "no batch": ([*DIGITS, f"{DATA}.batch_size", "0"], "--data.init_args.batch_size is 0"),
