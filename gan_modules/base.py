@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer, SparseAdam
 
 from gan_modules.bookkeeping.around_steps import Batch, Bookkeeping
 from gan_modules.bookkeeping.kept import Kept
@@ -315,6 +315,7 @@ class GANModule(Bookkeeping, Kept):
         ]
         take_more_steps(optimizers[0].param_groups, self.generator_step_share)
         take_more_steps(optimizers[1].param_groups, self.step_share)
+        check_optimizers(generator_optimizer=optimizers[0], discriminator_optimizer=optimizers[1])
         for schedule, optimizer in zip(self.schedules, optimizers, strict=True):
             schedule.check(optimizer)
         return optimizers
@@ -393,6 +394,26 @@ class GANModule(Bookkeeping, Kept):
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
+
+
+def check_optimizers(**options: Optimizer) -> None:
+    """Refuse optimizers that can't take a step here.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name, optimizer in options.items():
+        kind = type(optimizer).__name__
+        if isinstance(optimizer, LBFGS | SparseAdam):
+            raise UserError(
+                f"`{name}` {kind} can't train these networks (LBFGS computes the loss again in a "
+                "step, and SparseAdam takes sparse gradients only): choose torch.optim.Adam, say"
+            )
+        if any(group.get("differentiable") for group in optimizer.param_groups):
+            raise UserError(
+                f"`{name}` {kind} with differentiable: true can't step, since nothing "
+                "differentiates its steps: leave differentiable out"
+            )
 
 
 def at_least(least: Literal[0, 1], **options: float) -> None:

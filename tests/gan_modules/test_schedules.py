@@ -112,6 +112,19 @@ def test_betas_of_an_optimizer_without_are_refused() -> None:
         fit(model, make_batches(1))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (torch.optim.LBFGS, "`discriminator_optimizer` LBFGS can't train these networks"),
+        (torch.optim.SparseAdam, "`discriminator_optimizer` SparseAdam can't train these networks"),
+        (partial(SGD, differentiable=True), "SGD with differentiable: true can't step"),
+    ],
+)
+def test_optimizers_that_can_not_step_are_refused(optimizer: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_model(discriminator_optimizer=optimizer).configure_optimizers()
+
+
 def train(path: Path, resume: bool) -> dict[str, Any]:
     """Six batches with all that changes, saved after the third, from the start or from there."""
     model = make_model(
