@@ -64,6 +64,7 @@ class DCGAN96Discriminator(Discriminator):
         self, channels: int, image_size: int, num_classes: int, slope: float = 0.2
     ) -> None:
         super().__init__(image_size)
+        self.check_shares(slope=slope)
         layers: list[nn.Module] = [
             nn.Conv2d(channels, 64, 4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(slope, inplace=True),

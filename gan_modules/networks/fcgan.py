@@ -28,6 +28,7 @@ class FCGenerator(Generator):
         slope: float = 0.2,
     ) -> None:
         super().__init__(image_size)
+        self.check_shares(slope=slope)
         self.shape = (channels, *sides(image_size))
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 256),
@@ -60,7 +61,7 @@ class FCDiscriminator(Discriminator):
         dropout: float = 0.3,
     ) -> None:
         super().__init__(image_size)
-        self.check_shares(dropout=dropout)
+        self.check_shares(slope=slope, dropout=dropout)
         widths = [channels * math.prod(sides(image_size)), 1024, 512, 256]
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):

@@ -43,6 +43,7 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__(image_size)
         self.check_positive(width=width, depth=depth)
+        self.check_shares(slope=slope)
         self.layers = mlp(latent_dim, width, depth, channels, slope)
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
@@ -76,6 +77,7 @@ class MLPDiscriminator(Discriminator):
     ) -> None:
         super().__init__(image_size)
         self.check_positive(width=width, depth=depth)
+        self.check_shares(slope=slope)
         self.layers = mlp(channels, width, depth, 1, slope)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:

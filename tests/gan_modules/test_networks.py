@@ -1,12 +1,14 @@
 """Every network against the source's tables: its layers, shapes and parameter counts."""
 
 from collections.abc import Callable
+from inspect import isclass, signature
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from gan_modules import networks
 from gan_modules.networks import (
     ACGAN32Discriminator,
     ACGAN32Generator,
@@ -18,9 +20,18 @@ from gan_modules.networks import (
     Discriminator,
     FCDiscriminator,
     FCGenerator,
+    Generator,
     Network,
 )
 from gan_modules.networks.layers import ConvTranspose1x1, ConvTranspose2d, Dropout, LeakyReLU
+from minmax.errors import UserError
+
+WITH_SLOPE = [
+    kind
+    for kind in vars(networks).values()
+    if isclass(kind) and "slope" in signature(kind).parameters
+]
+"""Networks that have the slope of a leaky ReLU as an option."""
 
 Row = tuple[str, tuple[int, ...], int]
 """A layer as a table prints it: its kind, the shape it puts out, its numbers."""
@@ -350,6 +361,14 @@ def test_without_relu_acgans_projection_has_no_mean_over_latents(relu: bool) -> 
         ]
     mean = (maps[0] + maps[1]) / 2  # over opposite latents
     assert (mean.abs().max() < 1e-6) is not relu
+
+
+@pytest.mark.parametrize("slope", [-0.2, 1.5, float("nan")])
+@pytest.mark.parametrize("kind", WITH_SLOPE)
+def test_slopes_that_are_none(kind: Any, slope: float) -> None:
+    shape = (1, 1 if kind.of_points else 96, 1)
+    with pytest.raises(UserError, match=f"`slope` of {kind.__name__} must lie between 0 and 1"):
+        kind(*[5] * issubclass(kind, Generator), *shape, slope=slope)
 
 
 @pytest.mark.parametrize("name", CASES)
