@@ -50,7 +50,7 @@ def about_options(error: BaseException) -> bool:
     if TRAINER not in modules or lies_in(modules[-1], (OF_STEPS,)):
         return False
     refusal = isinstance(error, ValueError | OSError | MisconfigurationException) or (
-        isinstance(error, RuntimeError) and raised_in(error, "lightning")
+        isinstance(error, RuntimeError | ImportError) and raised_in(error, "lightning")
     )
     refusal |= isinstance(error, TypeError) and DEVICES in modules  # not of a hook it calls
     inside = modules[modules.index(TRAINER) :]

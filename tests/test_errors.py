@@ -91,6 +91,8 @@ CALL = "lightning.pytorch.trainer.call"
     [
         (TypeError(), [culprits.DEVICES, "lightning.fabric.accelerators.cpu"], True),
         (TypeError(), [CALL], False),
+        (ImportError(), [CALL, "lightning.pytorch.callbacks.device_stats_monitor"], True),
+        (ImportError(), [CALL, "gan_modules.gan"], False),
     ],
 )
 def test_what_the_trainer_raises_about_options(error, modules, of_options):

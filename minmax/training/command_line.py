@@ -21,7 +21,7 @@ from minmax.training.launching import several_work
 from minmax.training.options import Options
 from minmax.training.parsing import Parser
 from minmax.training.precision import default_precision, precision_to_use
-from minmax.training.refusing import refuse_settings, refuse_strategy
+from minmax.training.refusing import refuse_callbacks, refuse_settings, refuse_strategy
 from minmax.training.resuming import check_classes, check_shapes, read_held
 from minmax.training.settings import SaveConfig
 
@@ -99,6 +99,7 @@ class GANCLI(Options):
         together = several_work(kwargs["plugins"], settings.num_nodes, settings.devices)
         refuse_settings(settings, together)
         trainer = super().instantiate_trainer(**kwargs)
+        refuse_callbacks(trainer.callbacks)  # type: ignore[attr-defined]
         refuse_strategy(trainer.strategy, str(settings.strategy))
         refuse_precision(str(trainer.precision))
         if trainer.world_size == 1:  # the environment may hold a stale RANK

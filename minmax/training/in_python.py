@@ -22,7 +22,12 @@ from minmax.training.choosing import saves, to_go_on_from
 from minmax.training.describing import DescribedConfig
 from minmax.training.launching import several_work
 from minmax.training.precision import Unsaid, precision_of, precision_to_use
-from minmax.training.refusing import CHECKED, refuse_settings, refuse_strategy
+from minmax.training.refusing import (
+    CHECKED,
+    refuse_callbacks,
+    refuse_settings,
+    refuse_strategy,
+)
 from minmax.training.resuming import Held, check_classes, check_shapes
 
 
@@ -103,6 +108,7 @@ class RunTrainer(Trainer):
         super().__init__(
             **(given | added), callbacks=[*own, config, *others], default_root_dir=folder
         )
+        refuse_callbacks(self.callbacks)  # type: ignore[attr-defined]
         refuse_strategy(self.strategy, str(given.get("strategy", "auto")))
         refuse_precision(str(self.precision))
 

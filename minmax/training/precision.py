@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch.plugins.precision import Precision
 
 from gan_modules.precision import multiplies_bfloat16_fast
@@ -16,9 +15,6 @@ class Unsaid(str):
     """A precision that nobody asked for; an option that is given is a plain string, or None."""
 
     __slots__ = ()
-
-
-yaml.SafeDumper.add_representer(Unsaid, yaml.SafeDumper.represent_str)
 
 
 def default_precision(accelerator: Any = "auto") -> Unsaid:

@@ -3,8 +3,10 @@
 import math
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ModelPruning
 from lightning.pytorch.strategies import Strategy
 
 from gan_modules.precision import refuse_precision
@@ -78,6 +80,20 @@ def refuse_settings(settings: Any, several: bool) -> None:
             "several devices can't be used from within a notebook's own process: start the "
             "command in a terminal, or as !minmax in a cell; or give --trainer.devices 1"
         )
+
+
+def refuse_callbacks(callbacks: Sequence[Any]) -> None:
+    """Refuse callbacks of Lightning's that know one optimizer, or change the networks' weights.
+
+    Raises:
+        UserError: there is such a callback.
+    """
+    for callback in callbacks:
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder | ModelPruning):
+            raise UserError(
+                f"--trainer.callbacks {type(callback).__name__} doesn't work with two networks "
+                "that are trained in turn: leave it out"
+            )
 
 
 def refuse_strategy(strategy: Strategy, name: str) -> None:

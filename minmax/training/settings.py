@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.trainer.states import TrainerFn
@@ -16,6 +17,9 @@ from minmax.errors import UserError
 from minmax.files import whole
 from minmax.run_config import FILE
 from minmax.training.changes import KEY, settings, use_what_is_asked_for
+
+# Some of Lightning's defaults are members of enumerations.
+yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
 
 
 class KeepConfig(Callback, ABC):

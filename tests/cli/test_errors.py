@@ -368,6 +368,10 @@ CASES = {
         [*DIGITS, "--checkpoint_last.every_n_epochs", "-1"],
         "LastCheckpoint: Invalid value for every_n_epochs=-1",
     ),
+    "a callback of Lightning's for one optimizer": (
+        [*DIGITS, "--trainer.callbacks", "BatchSizeFinder"],
+        "--trainer.callbacks BatchSizeFinder doesn't work with two networks",
+    ),
     "an optimizer refuses its options": (
         [
             *(*DIGITS, f"{MODEL}.generator_optimizer", "torch.optim.SGD"),

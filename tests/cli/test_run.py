@@ -134,6 +134,14 @@ def test_options_overrule_a_config_wherever_they_stand(config, capsys):
     assert settings["trainer"]["max_epochs"] == 3
 
 
+def test_options_that_are_members_of_an_enumeration(config, capsys):
+    timer = ["--trainer.callbacks", "Timer"]
+    with pytest.raises(SystemExit):
+        cli.main(["fit", "--config", str(CONFIGS[0]), *timer, "--print_config"])
+    callbacks = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"]
+    assert callbacks["init_args"]["interval"] == "step"
+
+
 class TestSample:
     @pytest.fixture
     def forked(self, monkeypatch) -> None:
