@@ -50,14 +50,23 @@ def about_its_folder(options: Any, file: Path) -> Any:
     Args:
         options: read from the file.
         file: a configuration; a run's own lies beside the run's other files.
+
+    Raises:
+        UserError: a run's own file holds other things than options.
     """
     folder = file.absolute().parent
     beside = any((folder / name).exists() for name in RUN_FILES if name != FILE)
     if file.name != FILE or not beside or not file.read_text().startswith(OPENING):
         return options
-    if "trainer" not in options:
-        return options
-    recorded = options["trainer"].get("default_root_dir")
+    try:
+        if "trainer" not in options:
+            return options
+        recorded = os.fspath(options["trainer"].get("default_root_dir") or "")
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f"{file} is damaged: its trainer and default_root_dir are no options of a run. Put a "
+            "copy in its place"
+        ) from error
 
     def here(text: str) -> str:
         inside = text == recorded or text.startswith(os.path.join(recorded, ""))

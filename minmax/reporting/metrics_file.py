@@ -70,6 +70,8 @@ def read_reports(run: Path) -> dict[str, dict[str, Any]]:
     names: set[str] = set()
     try:
         reports: dict[str, dict[str, Any]] = strict_json.loads((run / FILE).read_bytes())
+        if not reports:
+            raise ValueError("it holds no report")
         for name, report in reports.items():
             columns = (report["scores"], *report["references"].values())
             columns += tuple(report.get("classes", {}).values())

@@ -16,6 +16,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 import cli
+from minmax.errors import UserError
+from minmax.run_config import OPENING, read_run_config
 from minmax.scalars import read_scalars
 from minmax.studying.runs import Run
 from tests.cli.test_report import make_run, report
@@ -72,6 +74,21 @@ def test_other_commands_name_what_is_damaged(
             assert str(run if name.startswith("events") else file) in message
         file.write_bytes(content)
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["trainer:", "trainer: {default_root_dir: 5}", "[trainer]"])
+def test_a_configuration_that_holds_other_things(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "config.yaml").write_text(f"{OPENING}2.5\n{text}\n")
+    with pytest.raises(UserError, match=r"config\.yaml is damaged: its trainer and default_root"):
+        read_run_config(tmp_path / "config.yaml")
+
+
+def test_scores_of_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "metrics.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"metrics\.json is damaged: delete it"):
+        cli.main(["compare", str(run)])
 
 
 def test_a_study_tests_a_run_again_whose_scores_are_damaged(tmp_path: Path) -> None:
