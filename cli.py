@@ -9,6 +9,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from minmax.admission import admitting
+from minmax.environment import check_ranks
 from minmax.errors import FULL, UserError
 from minmax.paths import expanded_argument
 
@@ -78,7 +79,9 @@ def run(given: list[str], of_process: bool) -> None:
     """
     if not given or given[0] in ("-h", "--help"):
         print(overview())
-    elif given[0] in COMMANDS and given[0] not in TRAINING:
+        return
+    check_ranks()
+    if given[0] in COMMANDS and given[0] not in TRAINING:
         import_module(f"minmax.commands.{given[0]}").main(given[1:])
     elif given[0] in COMMANDS or given[0].startswith("-"):
         if of_process:  # Lightning starts the processes of more devices with these

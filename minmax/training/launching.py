@@ -18,6 +18,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
+from minmax.environment import number_in
 from minmax.errors import UserError
 
 LOST = "by peer|remote process|socketTimeout"
@@ -45,7 +46,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
     if TorchElasticEnvironment.detect():
         check_torchrun()
         return TorchElasticEnvironment()
-    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
+    tasks = number_in("SLURM_NTASKS", 1)
     if "SLURM_NTASKS" in os.environ and not in_step():
         if nodes > 1:
             raise UserError(
@@ -139,8 +140,10 @@ def check_torchrun() -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         if name not in os.environ:
             raise UserError(f"TORCHELASTIC_RUN_ID is set, and {name} is not: {advice}")
+        if name != "MASTER_ADDR":
+            number_in(name)
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        address, port = os.environ["MASTER_ADDR"], number_in("MASTER_PORT")
         try:
             socket.create_connection((address, port), timeout=30).close()
         except OSError as error:

@@ -81,6 +81,9 @@ def test_slurms_variables_without_srun(plugin, fit, monkeypatch, capsys):
         ),
         (TORCHRUN, ("--trainer.devices", "4"), "no torchrun answers at 127.0.0.1:9 "),
         ({"TORCHELASTIC_RUN_ID": "none"}, (), "RANK is not: start the training with torchrun"),
+        (TORCHRUN | {"MASTER_PORT": "x"}, (), "variable MASTER_PORT is 'x', which is no number"),
+        ({"SLURM_NTASKS": ""}, (), "variable SLURM_NTASKS is '', which is no number: unset it"),
+        ({"LOCAL_RANK": "x"}, (), "variable LOCAL_RANK is 'x', which is no number"),
         ({}, ("--trainer.plugins", LIGHTNING.replace("Lightning", "SLURM")), "'SLURM_NTASKS'"),
     ],
 )
