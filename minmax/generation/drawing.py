@@ -20,6 +20,9 @@ from minmax.films import Pixels
 from minmax.generation.styles import Styling, styled
 from minmax.values import to_uint8
 
+NAME = 100
+"""Bytes of an image's name and of its class, about."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -90,9 +93,14 @@ def prepared(
     mix_seed: int | None = None,
     mix_from: int = 0,
 ) -> tuple[GANModule, Job]:
-    """The model, and what to draw with it; `sample --help` explains the options."""
+    """The model, and what to draw with it; `sample --help` explains the options.
+
+    Raises:
+        UserError: the options don't fit the model, or the memory doesn't hold so many latents.
+    """
     model, class_names = load_model(checkpoint, average)
     ways = count if interpolate is None else count - 1
+    check_memory(ways * (interpolate or 1), 4 * model.latent_dim + NAME)
     labels = choose_labels(model, class_names, classes, ways)
 
     def chosen(seed: int) -> Tensor:
@@ -116,6 +124,26 @@ def prepared(
         styling = Styling(1.0 if psi is None else psi, others, mix_from)
         styled(model, latents[:1], labels[:1], styling.part(slice(0, 1)))
     return model, Job(checkpoint, latents, labels, names, batch_size, average, styling)
+
+
+def check_memory(images: int, size: int) -> None:
+    """Refuse more images than the memory of this machine holds, where it is known.
+
+    Args:
+        images: their number.
+        size: bytes of each.
+
+    Raises:
+        UserError: they are more.
+    """
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if images * size > memory:
+        raise UserError(
+            f"{images:,} images take {images * size / 2**30:,.1f} GiB of memory, and this machine "
+            f"has {memory / 2**30:,.1f}: lower --count or --interpolate"
+        )
 
 
 def in_file(name: str) -> str:
@@ -151,5 +179,13 @@ def drawn(
 
 
 def all_drawn(model: GANModule, job: Job) -> Pixels:
-    """All images in one array, for files that need them together."""
-    return np.concatenate([pixels for _, pixels in drawn(model, job)])
+    """All images in one array, for files that need them together.
+
+    Raises:
+        UserError: the memory doesn't hold them.
+    """
+    parts = []
+    for _, pixels in drawn(model, job):
+        check_memory(len(job.latents), 2 * pixels[0].nbytes)  # in parts, and in one array
+        parts.append(pixels)
+    return np.concatenate(parts)

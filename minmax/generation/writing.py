@@ -1,5 +1,6 @@
 """Draws images and writes them as a grid, a film, a folder of files, or arrays."""
 
+import math
 import os
 import re
 import zipfile
@@ -91,14 +92,17 @@ def work(rank: int, ranks: int, job: Job, place: Path, model: GANModule | None =
 def share(job: Job, place: Path, model: GANModule, devices: int) -> None:
     """Draw with one process for each device; image i doesn't depend on their number.
 
+    There are at most as many processes as batches.
+
     Raises:
         UserError: there are fewer GPUs, or a process failed.
     """
+    if devices > 1 and torch.cuda.is_available() and devices > torch.cuda.device_count():
+        raise UserError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
+    devices = min(devices, math.ceil(len(job.latents) / job.batch_size))
     if devices == 1:
         work(0, 1, job, place, model)
         return
-    if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise UserError(f"--devices {devices}: there are {torch.cuda.device_count()} GPUs")
     try:
         with children_follow():
             spawn(work, (devices, job, place), nprocs=devices)  # type: ignore[no-untyped-call]

@@ -246,9 +246,10 @@ class TestInOurCode:
             "        return super().sample(*given)\n"
         )
         given = ["--trust", "mylab", "--checkpoint", str(copy_of(trained, tmp_path, "mylab.GAN"))]
+        given += ["--batch-size", "32", "--devices", str(devices)]
         monkeypatch.setenv("FAILS", "1")
         with pytest.raises(Exception, match="invalid literal") as caught:
-            cli.main(["sample", *given, "--output", "x", "--devices", str(devices)])
+            cli.main(["sample", *given, "--output", "x"])
         shown = "".join(format_exception(caught.value))
         assert f'File "{mylab}/mylab/__init__.py", line 5' in shown
 

@@ -149,10 +149,14 @@ def test_a_process_ends_with_its_parent():
 
 
 def test_processes_that_draw_follow(trained, tmp_path, monkeypatch):
-    parents = []
-    monkeypatch.setattr(writing, "spawn", lambda *_, **__: parents.append(os.environ.get(NAME)))
+    begun = []
+
+    def spawn(*_: object, nprocs: int) -> None:
+        begun.append((nprocs, os.environ.get(NAME)))
+
+    monkeypatch.setattr(writing, "spawn", spawn)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     last = trained / "checkpoints" / "last.ckpt"
-    output = str(tmp_path / "images")
-    cli.main(["sample", "--checkpoint", str(last), "--output", output, "--devices", "2"])
-    assert parents == [str(os.getpid())]
+    given = ["sample", "--checkpoint", str(last), "--count", "60", "--batch-size", "25"]
+    cli.main([*given, "--output", str(tmp_path / "images"), "--devices", "100000"])
+    assert begun == [(3, str(os.getpid()))], "more processes than batches"

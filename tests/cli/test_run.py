@@ -275,6 +275,14 @@ class TestSample:
             cli.main([*arguments, "--output", str(tmp_path / "x.png")])
         assert not (tmp_path / "x.png").exists()
 
+    @pytest.mark.parametrize("count", [3000, 1500])
+    def test_more_images_than_the_memory_holds(self, count, trained, tmp_path, monkeypatch):
+        """First the latents are counted, then the pixels."""
+        monkeypatch.setattr(os, "sysconf", lambda name: 1000)
+        with pytest.raises(SystemExit, match=f"{count:,} images take .*: lower --count or --inte"):
+            self.run(trained, tmp_path / "x.png", "--count", str(count))
+        assert not (tmp_path / "x.png").exists()
+
     def test_a_process_that_fails(self, trained, tmp_path, monkeypatch, forked):
         options = ["--count", "4", "--devices", "2", "--batch-size", "2"]
         checkpoint = tmp_path / "gone.ckpt"
