@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 from minmax.admission import admitting
 from minmax.environment import check_ranks
-from minmax.errors import FULL, UserError
+from minmax.errors import FULL, UserError, beginning_of, lacks_memory
 from minmax.paths import expanded_argument
 
 COMMANDS = {
@@ -35,8 +35,8 @@ TRAINING = ("fit", "validate", "test", "completion")  # share a module; each oth
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command of the command line.
 
-    Wrong input and a full disk end it with one line and exit code 1. Any other error is a bug, here
-    or in the user's code, and is raised.
+    Wrong input, a full disk and too little memory end it with one line and exit code 1. Any other
+    error is a bug, here or in the user's code, and is raised.
 
     Only the command's own module is imported: Lightning alone takes seconds.
     """
@@ -54,11 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except (UserError, OSError) as error:
-        of_machine = isinstance(error, OSError) and error.errno in FULL
-        if os.environ.get("MINMAX_TRACEBACK") or not (isinstance(error, UserError) or of_machine):
+    except (UserError, OSError, MemoryError, RuntimeError) as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        known = isinstance(error, UserError) or full or lacks_memory(error)
+        if os.environ.get("MINMAX_TRACEBACK") or not known:
             raise
         line = " ".join(str(error).split())
+        if lacks_memory(error):
+            line = (
+                f"the memory isn't enough ({beginning_of(error)}): lower "
+                "--data.init_args.batch_size, the networks' width, or what else is large"
+            )
         if not line.isprintable():  # slow to import, and seldom needed
             line = import_module("datamodules.names").printable(line)
         sys.exit(f"error: {line}")

@@ -1,12 +1,16 @@
 """The one kind of error that the user can fix; all others are bugs."""
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """The system's errors about the disk, which are no bug of the program."""
+
+TOO_LARGE = "can't allocate memory|out of memory|Storage size calculation overflowed"
+"""What torch says in a RuntimeError, where others raise a MemoryError."""
 
 
 class UserError(ValueError):
@@ -38,6 +42,12 @@ def files_named() -> Iterator[None]:
         if error.filename is None or isinstance(error, UserError):
             raise
         raise UserError(f"{error.filename}: {error.strerror}") from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory isn't enough, of the processor or of a GPU."""
+    said = isinstance(error, RuntimeError) and re.search(TOO_LARGE, str(error))
+    return bool(said) or isinstance(error, MemoryError)
 
 
 def beginning_of(error: BaseException) -> str:

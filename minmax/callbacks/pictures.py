@@ -20,6 +20,8 @@ from minmax.films import write_gif
 from minmax.plane import Plane
 
 FRAMES_PER_SECOND = 10
+MOST = 10_000
+"""Images of a picture."""
 
 
 class Pictures(GANCallback):
@@ -44,6 +46,11 @@ class Pictures(GANCallback):
         for name, value in (("every_images", every_images), ("columns", columns), ("rows", rows)):
             if value < 1:
                 raise UserError(f"`Pictures.{name}` must be at least 1, got {value}")
+        if rows * columns > MOST:
+            raise UserError(
+                f"`Pictures.rows` times `Pictures.columns` must be at most {MOST:,}, got "
+                f"{rows * columns:,}"
+            )
         self.every_images = every_images
         self.columns = columns
         self.rows = rows

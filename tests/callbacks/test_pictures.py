@@ -200,6 +200,11 @@ def test_numbers_below_one_are_refused(name: str) -> None:
         Pictures(**{name: 0})
 
 
+def test_pictures_of_too_many_images_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`Pictures\.columns` must be at most 10,000"):
+        Pictures(rows=1_000_000)
+
+
 def test_real_images_of_a_conditional_model_are_a_row_a_class(tmp_path: Path) -> None:
     data, columns = TinyImages(), 2
     model = make_model(ACGAN)

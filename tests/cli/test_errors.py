@@ -229,6 +229,10 @@ CASES = {
         [*DIGITS, f"{MODEL}.augment", "InstanceNoise", f"{MODEL}.augment.std", ".nan"],
         f"{MODEL}.augment.init_args.std must be a finite number, got nan",
     ),
+    "more latents than the memory holds": (
+        [*DIGITS, f"{MODEL}.latent_dim", str(10**12)],
+        "the memory isn't enough",
+    ),
     "no latents": ([*DIGITS, f"{MODEL}.latent_dim", "0"], f"{MODEL}.latent_dim must"),
     "negative half-life": (
         [*DIGITS, f"{MODEL}.ema_half_life_images", "-1"],
@@ -516,6 +520,23 @@ def test_a_checkpoint_of_another_model(name, options, expected, trained, config,
     with pytest.raises(SystemExit, match=expected):
         cli.main(["fit", "--config", chosen, "--ckpt_path", checkpoint, *options, *run])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 745. GiB for an array"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_too_little_memory(error, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "run", fail)
+    with pytest.raises(SystemExit, match=r"^error: the memory isn't enough .* lower --data"):
+        cli.main(["fit"])
 
 
 def test_a_traceback_for_those_who_ask(monkeypatch):
