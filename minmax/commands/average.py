@@ -31,6 +31,10 @@ def main(arguments: Sequence[str]) -> None:
     run, output = Path(chosen.run), Path(chosen.output)
     if output.suffix != ".ckpt":
         raise UserError(f"--output {output} must end in .ckpt")
+    if (run / "checkpoints").resolve() in output.resolve().parents:
+        raise UserError(
+            f"--output {output} lies among the run's own checkpoints: choose another folder"
+        )
     if output.exists() and not chosen.overwrite:
         raise UserError(f"--output {output} exists: choose another, or add --overwrite")
     if not run.is_dir():

@@ -197,16 +197,22 @@ def test_one_of_several_averages_draws(kept: Path, tmp_path: Path) -> None:
         ("kept", ["--width", "0.3"], "--width must lie between 0.001 and 0.289"),
         ("kept", ["--width", "0.28"], "--width 0.28: the run has kept 40 averages, and no sum of"),
         ("kept", ["--width", "0.1", "--output", "{tmp}/x.pt"], "x.pt must end in .ckpt"),
+        (
+            "kept",
+            ["--width", "0.1", "--output", "{run}/checkpoints/last.ckpt", "--overwrite"],
+            "last.ckpt lies among the run's own checkpoints",
+        ),
         ("trained", ["--width", "0.1"], "run has kept no averages of which others can be made"),
     ],
 )
 def test_one_line(
     run: str, options: list[str], message: str, kept: Path, trained: Path, tmp_path: Path
 ) -> None:
-    options = [option.replace("{tmp}", str(tmp_path)) for option in options]
+    folder = kept if run == "kept" else trained
+    places = {"tmp": tmp_path, "run": folder}
+    options = [option.format_map(places) for option in options]
     if "--output" not in options:
         options += ["--output", str(tmp_path / "x.ckpt")]
-    folder = kept if run == "kept" else trained
     with pytest.raises(SystemExit, match=rf"^error: .*{re.escape(message)}"):
         cli.main(["average", str(folder), *options])
     assert list(tmp_path.iterdir()) == []
