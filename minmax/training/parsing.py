@@ -28,8 +28,22 @@ class Parser(LightningArgumentParser):
     """
 
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Namespace:
-        """Read a file of options."""
-        read = super().parse_path(path, *args, **kwargs)
+        """Read a file of options.
+
+        Raises:
+            UserError: it is no such file; the message begins with its path.
+        """
+        try:
+            read = super().parse_path(path, *args, **kwargs)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"--config {path} is no YAML text ({error}): give a file like configs/*"
+            ) from error
+        except UserError as error:
+            said = one_line(str(error))
+            if said.startswith("Unexpected config"):  # a text, a list, or nothing
+                said = "it holds no options: give a file like configs/*"
+            raise UserError(f"--config {path}: {said}") from error
         options: Namespace = about_its_folder(read, Path(os.path.expanduser(path)))
         return options
 
@@ -121,10 +135,6 @@ def parsing() -> Iterator[None]:
     """
     try:
         yield
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"a --config is no YAML text ({error}): give a file like configs/*"
-        ) from error
     except (ValueError, OSError) as error:
         if bug_in_parsing(error) is not None:
             raise

@@ -25,7 +25,7 @@ CASES = {
     "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], "batch_size: Expected"),
     "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
     "no such config": (["fit", "--config", "nothing.yaml"], "nothing.yaml"),
-    "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "parsing config"),
+    "broken config": (["fit", "--config", "{tmp}/broken.yaml"], "broken.yaml: Problems parsing"),
     "a key twice in a config": (
         ["fit", "--config", "{tmp}/twice.yaml"],
         "the key max_steps stands twice, again in line 3",
@@ -33,6 +33,14 @@ CASES = {
     "a key twice in an option": (
         [*DIGITS, f"{MODEL}.generator.init_args", "{{width: 8, width: 9}}"],
         "the key width stands twice",
+    ),
+    "a config of nothing but a comment": (
+        ["fit", "--config", "{tmp}/comment.yaml"],
+        "comment.yaml: it holds no options: give a file like configs/*",
+    ),
+    "a config of several documents": (
+        ["fit", "--config", "{tmp}/several.yaml"],
+        "several.yaml: Problems parsing config",
     ),
     "no config": (["fit"], "fit.model"),
     "no such command": (["train"], "there is no command train: choose from fit"),
@@ -259,8 +267,8 @@ CASES = {
     "resume what is not there": ([*DIGITS, "--ckpt_path", "last"], "--ckpt_path last: there is"),
     "resume without a truth value": ([*DIGITS, "--resume", "maybe"], "resume"),
     "config is a folder": (["fit", "--config", "{tmp}/plain"], "config"),
-    "config is a picture": (["fit", "--config", "{tmp}/plain/a.png"], "config"),
-    "config is a list": (["fit", "--config", "{tmp}/list.yaml"], "config"),
+    "config is a picture": (["fit", "--config", "{tmp}/plain/a.png"], "a.png is no YAML text"),
+    "config is a list": (["fit", "--config", "{tmp}/list.yaml"], "list.yaml: it holds no opt"),
     "shared gradients that are not": (
         [*DIGITS, "--trainer.strategy", "gan_ddp", "--trainer.strategy.static_graph", "true"],
         "strategy",
@@ -436,6 +444,8 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "scored").mkdir()
     (tmp_path / "scored" / "metrics.json").write_text('{"best": {')
     (tmp_path / "broken.yaml").write_text("trainer: [\n")
+    (tmp_path / "comment.yaml").write_text("# nothing yet\n")
+    (tmp_path / "several.yaml").write_text("a: 1\n---\nb: 2\n")
     (tmp_path / "twice.yaml").write_text("trainer:\n  max_steps: 1\n  max_steps: 2\n")
     return tmp_path
 
