@@ -1,6 +1,7 @@
 """`python cli.py report`: one page about runs or a study, with pictures, curves and scores."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str]) -> None:
     output = Path(chosen.output or folders[0] / "report.html")
     if output.suffix.lower() != ".html" or output.is_dir():
         raise UserError(f"--output {output} must end in .html")
+    there = next(folder for folder in output.absolute().parents if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise UserError(f"--output {output} can't be written: choose another place than {there}")
     from minmax.reporting.page import write_page  # slow, so wrong options are refused first
 
     charts = write_page(folders, output)

@@ -198,6 +198,7 @@ def test_curves_are_means_of_stretches_and_of_runs():
         (["{tmp}/nowhere"], "nowhere is the folder of no run and of no study"),
         (["{tmp}"], "is the folder of no run"),
         (["{tmp}/study", "--output", "{tmp}/page.pdf"], "page.pdf must end in .html"),
+        (["{tmp}/nowhere", "--output", "{tmp}/study/study.yaml/x.html"], "x.html can't be written"),
         (["{tmp}/study", "{tmp}/study/base/seed_0"], "give the study alone"),
     ],
 )
