@@ -1,5 +1,6 @@
 """Has the networks of a run compiled by torch."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,8 +16,8 @@ from minmax.callbacks.hooks import GANCallback
 from minmax.errors import UserError, beginning_of
 from minmax.trust import lies_in
 
-TWICE = "does not currently support double backward"
-"""In torch's error about a compiled network whose gradients are differentiated."""
+TWICE = "does not currently support double backward|donated buffers"
+"""In torch's errors about a compiled network whose gradients are differentiated."""
 COMPILER = ("torch._dynamo", "torch._inductor")
 """The packages whose errors say that a network can't be compiled, or not on this machine."""
 
@@ -80,7 +81,7 @@ def compiling_explained() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if TWICE in str(error):
+        if re.search(TWICE, str(error)):
             raise UserError(
                 "`Compiled.networks`: a penalty differentiates gradients of a network in it, which "
                 "torch can't compile: leave that network out, or choose another `penalty`"

@@ -49,7 +49,9 @@ def alone_in(folder: Path, before: dict[str, int]) -> Iterator[None]:
 
 
 def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: Any) -> None:
-    """Train in the run's folder; if no batch was trained, remove the new files.
+    """Train in the run's folder; if that was nothing, remove the new files.
+
+    Nothing are no batches, or some that were refused before any was logged.
 
     Args:
         asked: what the user asks for.
@@ -73,12 +75,16 @@ def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: 
     if trainer.is_global_zero:
         events.date_back(folder)  # which may rename what is there
         say_what_begins(folder, checkpoints, trainer, given["model"])
-    before = set(folder.iterdir())
+    before, saved, kept_after = set(folder.iterdir()), saves(folder), batches_before
     try:
         with ranks_end_together(trainer), events.written_in(folder), compiling_explained():
             Trainer.fit(trainer, **given)  # a subclass's `fit` calls this function
+    except UserError:
+        if saves(folder) == saved:  # before the first log nothing is lost
+            kept_after += max(0, trainer.log_every_n_steps - 1)  # type: ignore[attr-defined]
+        raise
     finally:
-        trained = trainer.global_step > batches_before
+        trained = trainer.global_step > kept_after
         if trainer.is_global_zero and trained and not asked.is_trial:
             say_where(folder, trainer)
         elif trainer.is_global_zero:

@@ -79,11 +79,14 @@ def test_a_network_that_is_not_called_as_a_whole_is_refused() -> None:
         trained(Compiled(["discriminator"]), variant=ACGAN, discriminator=TinyClassifier)
 
 
-def test_a_machine_that_cannot_compile_is_named_and_a_bug_shows() -> None:
+def test_torchs_errors_become_one_line_and_a_bug_shows() -> None:
     with (
         pytest.raises(UserError, match=r"can't compile a network in it \(.*no compiler"),
         compiling_explained(),
     ):
         raise BackendCompilerFailed(print, RuntimeError("no compiler"), None)
+    for torchs in ("does not currently support double backward", "non-empty donated buffers"):
+        with pytest.raises(UserError, match="a penalty differentiates"), compiling_explained():
+            raise RuntimeError(f"It {torchs}.")
     with pytest.raises(RuntimeError, match="a bug"), compiling_explained():
         raise RuntimeError("a bug")

@@ -16,6 +16,7 @@ from PIL import Image
 import cli
 from datamodules.loader import EpochShuffle, ResidentLoader
 from gan_modules import GANModule
+from minmax.errors import UserError
 from minmax.training.changes import KEY
 from minmax.training.choosing import to_go_on_from
 
@@ -338,6 +339,19 @@ class TestNothing:
         assert list(tmp_path.iterdir()) == []
         monkeypatch.setattr(GANModule, "on_train_batch_start", begin)
         fit("dcgan_digits", *SHORT, "--trainer.max_steps", "1")
+
+    def test_what_is_refused_before_the_first_log_leaves_nothing(self, fit, tmp_path, monkeypatch):
+        def refuse(*_):
+            raise UserError("no")
+
+        short = [*SHORT, "--trainer.max_steps", "9"]
+        monkeypatch.setattr(GANModule, "on_train_batch_end", refuse)
+        with pytest.raises(SystemExit, match="no"):
+            fit("dcgan_digits", *short)
+        assert list(tmp_path.iterdir()) == []
+        with pytest.raises(SystemExit, match="no"):
+            fit("dcgan_digits", *short, "--trainer.log_every_n_steps", "1")
+        assert (tmp_path / "run" / "config.yaml").is_file()
 
     def test_an_epoch_of_which_no_batch_is_left(self, run, fit):
         """Nothing is trained, and all files stay unchanged, also if the clock was set back."""
