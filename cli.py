@@ -62,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line = " ".join(str(error).split())
         if lacks_memory(error):
             line = (
-                f"the memory isn't enough ({beginning_of(error)}): lower "
-                "--data.init_args.batch_size, the networks' width, or what else is large"
+                f"the memory isn't enough ({beginning_of(error)}): lower the size of a batch "
+                "(--data.init_args.batch_size, --batch-size), the networks' width, or what else "
+                "is large"
             )
         if not line.isprintable():  # slow to import, and seldom needed
             line = import_module("datamodules.names").printable(line)

@@ -20,7 +20,8 @@ def check_loaded(loaded: Any, kind: str, classes: int, pictures: bool) -> tuple[
     Raises:
         UserError: they are no images `[N, 1 or 3, H, W]` of bytes, or no label for each.
     """
-    if not isinstance(loaded, tuple | list) or [*map(type, loaded)] != [Tensor, Tensor]:
+    pair = isinstance(loaded, tuple | list) and len(loaded) == 2
+    if not pair or not all(isinstance(part, Tensor) for part in loaded):
         raise UserError(f"{kind}.load must return two tensors, images and labels")
     images, labels = loaded
     if pictures and images.dtype != torch.uint8:

@@ -40,7 +40,7 @@ def check(text: str) -> None:
 
 
 def refuse_repeats(document: Any) -> None:
-    """Refuse a mapping that has a key twice; merge keys, `<<`, may stand there several times.
+    """Refuse a mapping with a key twice, by its text; merge keys, `<<`, may stand there so.
 
     Args:
         document: its nodes.

@@ -1,7 +1,7 @@
 """Has the networks of a run compiled by torch."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -23,10 +23,10 @@ COMPILER = ("torch._dynamo", "torch._inductor")
 
 
 class Compiled(GANCallback):
-    """Has torch compile networks into fewer kernels, which it takes its time for at the start.
+    """Has torch compile networks into fewer kernels, which takes minutes at the start.
 
-    The first batch is trained without, to see that its step calls them. Each way in which it does
-    is compiled at its first time.
+    The first batch is trained without, to see that its step calls them. Each kind of call (shapes,
+    with or without gradients) is compiled when it first comes.
 
     Args:
         networks: those that are compiled; none by default.
@@ -41,6 +41,8 @@ class Compiled(GANCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the networks' calls."""
+        if self.networks:  # of an earlier training of this callback
+            vars(self).pop("on_train_batch_end", None)
         self._uncalled = {*self.networks}
         self._hooks = [
             getattr(pl_module, name).register_forward_pre_hook(partial(self._called, name))
@@ -56,11 +58,9 @@ class Compiled(GANCallback):
         Raises:
             UserError: the step calls other methods of a network, which would stay as they are.
         """
-        if not self._hooks:
-            return
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
+        self.on_train_batch_end = None  # type: ignore[method-assign, assignment]
         for name in self._uncalled:
             raise UserError(
                 f"`Compiled.networks`: {type(module).__name__}'s step doesn't call the {name} as a "
@@ -72,8 +72,11 @@ class Compiled(GANCallback):
 
 
 @contextmanager
-def compiling_explained() -> Iterator[None]:
+def compiling_explained(callbacks: Iterable[Any]) -> Iterator[None]:
     """Turn what torch says of networks that it can't compile into one line.
+
+    Args:
+        callbacks: of the training; without a `Compiled` that has networks all errors are bugs.
 
     Raises:
         UserError: a network can't be compiled.
@@ -81,6 +84,8 @@ def compiling_explained() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if not any(isinstance(one, Compiled) and one.networks for one in callbacks):
+            raise
         if re.search(TWICE, str(error)):
             raise UserError(
                 "`Compiled.networks`: a penalty differentiates gradients of a network in it, which "

@@ -7,6 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gan_modules import GANModule
 from gan_modules.base import Batch
@@ -29,6 +30,8 @@ KEPT = ("images_seen", "finished_images")
 
 class Promises(GANCallback):
     """Watches the first turn of a training, and is gone after it."""
+
+    _watched: "Watched | None" = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look for weights without an optimizer, and begin to watch.
@@ -53,10 +56,23 @@ class Promises(GANCallback):
         Raises:
             UserError: the step would train wrongly.
         """
+        assert self._watched is not None
         self._watched.after_batch()
         if self._watched.batches == module.discriminator_steps:
             self._watched.after_turn()
+            self._watched.close()
             self.on_train_batch_end = None  # type: ignore[method-assign, assignment]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Watch no longer, if the training ended within its first turn."""
+        if self._watched is not None:
+            self._watched.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Do so here, too: after an exception Lightning calls no `teardown`."""
+        self.teardown(trainer, pl_module, "fit")
 
 
 class Watched:
@@ -72,7 +88,7 @@ class Watched:
         self.kind = type(module).__name__
         self.steps, self.images = trainer.global_step, module.images_seen
         self.numbers = dict(numbers_of(module))
-        self.trained = set[str]()
+        self.trained = set[int]()
         self.uncalled = dict.fromkeys(methods_to_call(module))
         for part, method in self.uncalled:
             vars(part)[method] = partial(self.called, part, method, getattr(part, method))
@@ -84,11 +100,24 @@ class Watched:
         ]
         penalties = (part for part in module.modules() if isinstance(part, Penalty))
         self.hooks += [penalty.register_forward_hook(check_term) for penalty in penalties]
+        self.hooks += [o.register_step_pre_hook(self.steps_by) for o in trainer.optimizers]
 
-    def called(self, part: Part, method: str, function: Any, *given: Any) -> Any:
+    def called(self, part: Part, method: str, function: Any, /, *given: Any, **named: Any) -> Any:
         """Note that a part's method is called."""
         self.uncalled.pop((part, method), None)
-        return function(*given)
+        return function(*given, **named)
+
+    def steps_by(self, optimizer: Optimizer, *given: Any) -> None:
+        """Note which weights a step changes."""
+        weights = (weight for group in optimizer.param_groups for weight in group["params"])
+        self.trained |= {id(weight) for weight in weights if weight.grad is not None}
+
+    def close(self) -> None:
+        """Watch no longer."""
+        for hook in self.hooks:
+            hook.remove()
+        for part, method in methods_to_call(self.module):
+            vars(part).pop(method, None)
 
     def after_batch(self) -> None:
         """Look at counts and numbers after a batch.
@@ -97,8 +126,6 @@ class Watched:
             UserError: a batch is not one step, or was not finished.
         """
         self.batches += 1
-        weights = self.module.named_parameters()
-        self.trained |= {name for name, weight in weights if weight.grad is not None}
         stepped = self.trainer.global_step - self.steps
         if stepped != self.batches:
             raise UserError(
@@ -119,13 +146,12 @@ class Watched:
                 f"{self.kind}.training_step must end with `self.finish_batch(real_logits, "
                 "fake_logits)`, which moves the averages and logs"
             )
-        for hook in self.hooks:
-            hook.remove()
         for name, value in numbers_of(self.module):
             if value != self.numbers.get(name):
                 rank_zero_warn(
-                    f"{name} changes with the training, and no checkpoint holds it: keep it in a "
-                    "buffer (`register_buffer`), and change it in place"
+                    f"{name} changes with the training, and no checkpoint holds it: unless it is "
+                    "computed anew in each step, keep it in a buffer (`register_buffer`), and "
+                    "change it in place"
                 )
 
     def after_turn(self) -> None:
@@ -134,8 +160,6 @@ class Watched:
         Raises:
             UserError: a part's method was not called.
         """
-        for part, method in methods_to_call(self.module):
-            vars(part).pop(method, None)
         for part, method in self.uncalled:
             name = "penalty" if isinstance(part, Penalty) else "augment"
             raise UserError(
@@ -143,7 +167,7 @@ class Watched:
                 f"{self.kind}.training_step doesn't call: see that of gan_modules/gan.py"
             )
         for name, weight in self.module.named_parameters():
-            if weight.requires_grad and name not in self.trained:
+            if weight.requires_grad and id(weight) not in self.trained:
                 rank_zero_warn(
                     f"{name} had no gradient in the first turn, so that it isn't trained: "
                     "`self.updating` has to name every network that an update trains"
@@ -183,11 +207,10 @@ def numbers_of(module: GANModule) -> Iterator[tuple[str, float]]:
 
 def check_images(image: tuple[int, ...], network: nn.Module, given: Any, output: Any) -> None:
     """Refuse a generator's images of another shape."""
-    wanted = (len(given[0]), *image)
-    if not isinstance(output, Tensor) or output.shape != wanted:
+    if not isinstance(output, Tensor) or output.shape[1:] != image:
         raise UserError(
             f"`generator` {type(network).__name__} returned {shape_of(output)}: return images "
-            f"{[*wanted]}"
+            f"[N, {', '.join(map(str, image))}]"
         )
 
 
@@ -195,8 +218,8 @@ def check_logits(network: nn.Module, given: Any, output: Any) -> None:
     """Refuse a discriminator's logits of another shape."""
     if not isinstance(output, Tensor) or output.ndim != 1:
         raise UserError(
-            f"`discriminator` {type(network).__name__} returned {shape_of(output)} for images "
-            f"{[*given[0].shape]}: return one logit an image, [{len(given[0])}]"
+            f"`discriminator` {type(network).__name__} returned {shape_of(output)}: return one "
+            "logit an image, [N]"
         )
 
 
@@ -204,7 +227,9 @@ def check_term(penalty: nn.Module, given: Any, output: Any) -> None:
     """Refuse a penalty that is no scalar, or that teaches nothing."""
     name = type(penalty).__name__
     if not isinstance(output, Tensor) or output.ndim:
-        raise UserError(f"`penalty` {name} returned {shape_of(output)}: return a scalar")
+        raise UserError(
+            f"`penalty` {name} returned {shape_of(output)}: return a tensor of one number"
+        )
     if not output.requires_grad and bool(output != 0):
         raise UserError(
             f"`penalty` {name} returned {output.item():.3g} without a gradient, so that it changes "

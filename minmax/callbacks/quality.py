@@ -166,6 +166,8 @@ class Quality(GANCallback):
         pl_module.draw_with(self.average)
         self._average = pl_module.average_drawn
         self._count = self.count or data.scored
+        # Distances between so many of Inception's features would take a minute.
+        self._near = self._count if self.features == "inception" else MOST_NEAR
         if data.counted and self._count != data.scored:
             rank_zero_warn(
                 f"`Quality.count` is {self._count:,}, but modes of {type(data).__name__} are "
@@ -185,7 +187,7 @@ class Quality(GANCallback):
         if trainer.limit_val_batches and not is_trial(trainer):
             scorer = self._prepared(trainer, pl_module)
             if trainer.is_global_zero:
-                for train, count in ((True, self._count), (True, MOST_NEAR), (False, self._count)):
+                for train, count in ((True, self._count), (True, self._near), (False, self._count)):
                     scorer.real(data_of(trainer), train, count, self.seed)
 
     def _prepared(self, trainer: Trainer, module: GANModule) -> Scorer:
@@ -221,7 +223,7 @@ class Quality(GANCallback):
         result = None
         if real is not None:
             scorer, data = self._prepared(trainer, pl_module), data_of(trainer)
-            near = scorer.real(data, True, MOST_NEAR, self.seed)
+            near = scorer.real(data, True, self._near, self.seed)
             if self._usual is None:  # held-out images only set a scale, the same for all scores
                 self._usual = distance_to(near, scorer.real(data, False, self._count, self.seed))
             # 0 if all held-out images are among the training images.

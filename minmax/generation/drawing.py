@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datamodules.images import available_memory
 from gan_modules import GANModule
 from gan_modules.latents import slerp, truncate
 from minmax.checkpoints.reading import load_model
@@ -127,7 +128,7 @@ def prepared(
 
 
 def check_memory(images: int, size: int) -> None:
-    """Refuse more images than the memory of this machine holds, where it is known.
+    """Refuse more images than the memory holds that is left.
 
     Args:
         images: their number.
@@ -136,13 +137,11 @@ def check_memory(images: int, size: int) -> None:
     Raises:
         UserError: they are more.
     """
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = available_memory()
     if images * size > memory:
         raise UserError(
-            f"{images:,} images take {images * size / 2**30:,.1f} GiB of memory, and this machine "
-            f"has {memory / 2**30:,.1f}: lower --count or --interpolate"
+            f"{images:,} images take {images * size / 2**30:,.1f} GiB of memory, and there are "
+            f"{memory / 2**30:,.1f}: lower --count or --interpolate"
         )
 
 
@@ -185,7 +184,8 @@ def all_drawn(model: GANModule, job: Job) -> Pixels:
         UserError: the memory doesn't hold them.
     """
     parts = []
-    for _, pixels in drawn(model, job):
-        check_memory(len(job.latents), 2 * pixels[0].nbytes)  # in parts, and in one array
+    for first, pixels in drawn(model, job):
+        if not first:  # in parts, and in one array
+            check_memory(len(job.latents), 2 * pixels[0].nbytes)
         parts.append(pixels)
     return np.concatenate(parts)

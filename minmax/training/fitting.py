@@ -77,7 +77,8 @@ def fit(asked: Asked, checkpoints: Collection[Held], trainer: Trainer, **given: 
         say_what_begins(folder, checkpoints, trainer, given["model"])
     before, saved, kept_after = set(folder.iterdir()), saves(folder), batches_before
     try:
-        with ranks_end_together(trainer), events.written_in(folder), compiling_explained():
+        explained = compiling_explained(trainer.callbacks)  # type: ignore[attr-defined]
+        with ranks_end_together(trainer), events.written_in(folder), explained:
             Trainer.fit(trainer, **given)  # a subclass's `fit` calls this function
     except UserError:
         if saves(folder) == saved:  # before the first log nothing is lost

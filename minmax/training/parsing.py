@@ -119,10 +119,10 @@ def refuse_items(arguments: list[str]) -> None:
         UserError: there is such an option.
     """
     for argument in arguments:
-        if item := re.match(r"(--[\w.]+)\.\d+(?=\+?(=|$))", argument):
+        if item := re.match(r"(--[a-zA-Z][\w.]*?)\.\d+(?=[.+=]|$)", argument):
             raise UserError(
-                f"{item[0]} names one item of a list, which can't be set alone: write the whole "
-                f"list, {item[1]} '[FIRST, SECOND]' say"
+                f"{item[0]} names one item of a list, which can't be set alone: write all of it, "
+                f"{item[1]} '[FIRST, SECOND]' say"
             )
 
 

@@ -24,6 +24,7 @@ from tests.gan_modules.helpers import (
 from tests.gan_modules.test_captured import FUSED as FUSED_ADAM
 from tests.gan_modules.test_captured import Recorded
 
+COMPILED = [Compiled(["generator"])]
 FUSED = {"generator_optimizer": FUSED_ADAM, "discriminator_optimizer": FUSED_ADAM}
 
 
@@ -36,7 +37,7 @@ def _traced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def trained(*callbacks: Any, **options: Any) -> GANModule:
     model = make_model(**({"discriminator": STEADY} | options))
-    with compiling_explained():
+    with compiling_explained(callbacks):
         fit(model, make_batches(4), callbacks, max_epochs=2)
     return model
 
@@ -82,11 +83,16 @@ def test_a_network_that_is_not_called_as_a_whole_is_refused() -> None:
 def test_torchs_errors_become_one_line_and_a_bug_shows() -> None:
     with (
         pytest.raises(UserError, match=r"can't compile a network in it \(.*no compiler"),
-        compiling_explained(),
+        compiling_explained(COMPILED),
     ):
         raise BackendCompilerFailed(print, RuntimeError("no compiler"), None)
     for torchs in ("does not currently support double backward", "non-empty donated buffers"):
-        with pytest.raises(UserError, match="a penalty differentiates"), compiling_explained():
+        with (
+            pytest.raises(UserError, match="a penalty differentiates"),
+            compiling_explained(COMPILED),
+        ):
             raise RuntimeError(f"It {torchs}.")
-    with pytest.raises(RuntimeError, match="a bug"), compiling_explained():
+    with pytest.raises(RuntimeError, match="a bug"), compiling_explained(COMPILED):
         raise RuntimeError("a bug")
+    with pytest.raises(BackendCompilerFailed), compiling_explained([Compiled()]):
+        raise BackendCompilerFailed(print, RuntimeError("the user's own"), None)

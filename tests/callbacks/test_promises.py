@@ -1,6 +1,7 @@
 """What a variant, network or part of the user's own must do, and is told of if it doesn't."""
 
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_modules import GAN, R3GAN, WGANGP, GANModule, StyleGAN2
-from gan_modules.networks import InfoGANDiscriminator, InfoGANGenerator
 from gan_modules.parts import ADA, R1, InOrder, LazyPenalty, Penalty, SumOfPenalties, WeightClipping
 from gan_modules.parts.turn import Turn
 from minmax.callbacks import Promises
@@ -17,6 +17,7 @@ from minmax.errors import UserError
 from minmax.training.changes import settings
 from tests.gan_modules.helpers import (
     STEADY,
+    AfterBatch,
     TinyDiscriminator,
     TinyGenerator,
     TinyImages,
@@ -81,9 +82,6 @@ def refused(message: str, variant: type[GANModule] = Plain, **options: Any) -> N
         trained(variant, **options)
 
 
-CODES = {"generator": InfoGANGenerator, "discriminator": InfoGANDiscriminator, "image_size": 28}
-
-
 @pytest.mark.parametrize(
     ("variant", "options"),
     [
@@ -112,9 +110,6 @@ class Encoded(Plain):
         optimizers: Any = super().configure_optimizers()
         optimizers[0].add_param_group({"params": list(self.encoder.parameters())})
         return optimizers
-
-    def finish(self, real_logits: Tensor, fake_logits: Tensor) -> None:
-        self.finish_batch(real_logits, fake_logits)
 
 
 class WithEncoder(Encoded):
@@ -165,8 +160,8 @@ class Counting(Wanting):
 
 
 def test_parts() -> None:
-    refused("returned NoneType: return a scalar", penalty=Wanting())
-    refused(r"returned \[8\]: return a scalar", penalty=Wanting(torch.zeros(8)))
+    refused("returned NoneType: return a tensor of one", penalty=Wanting())
+    refused(r"returned \[8\]: return a tensor of one", penalty=Wanting(torch.zeros(8)))
     refused(r"returned 2 without a gradient.*create_graph", penalty=Wanting(torch.tensor(2.0)))
     refused("`penalty` LazyPenalty needs `lazy`", penalty=LazyPenalty(R1(1.0)))
     refused("needs `after`", penalty=SumOfPenalties([WeightClipping(0.1)]))
@@ -221,6 +216,39 @@ def test_networks() -> None:
         def forward(self, images: Tensor, classes: Tensor) -> Tensor:
             return super().forward(images, classes)[:, None]
 
-    wanted = r"Larger returned \[8, 1, 8, 8\]: return images \[8, 1, 4, 4\]"
+    wanted = r"Larger returned \[8, 1, 8, 8\]: return images \[N, 1, 4, 4\]"
     refused(wanted, generator=Larger)
-    refused(r"Column returned \[8, 1\] .*one logit an image, \[8\]", discriminator=Column)
+    refused(r"Column returned \[8, 1\]: return one logit", discriminator=Column)
+
+
+class ByKeyword(Plain):
+    """Names arguments, and drops gradients after its steps."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        forward = self.generator.forward
+        super().training_step(batch, batch_idx)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.generator(latent=self.sample_latent(2), classes=self.sample_labels(2))
+        assert self.generator.forward == forward
+        self.penalty.after(discriminator=self.discriminator)
+
+
+def test_arguments_by_keyword_and_gradients_that_are_dropped() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*no gradient")
+        trained(ByKeyword, penalty=WeightClipping(1.0))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_watched_after_a_training_that_ended_in_its_first_turn(fails: bool) -> None:
+    model = make_model(WGANGP, discriminator=STEADY, penalty=SumOfPenalties([WeightClipping(0.1)]))
+
+    def fail(model: GANModule) -> None:
+        if fails:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        fit(model, TinyImages(), [AfterBatch(fail), Promises()], max_epochs=-1, max_steps=2)
+    assert not any(part._forward_hooks for part in model.modules())
+    assert "after" not in vars(model.penalty.penalties[0])

@@ -20,7 +20,7 @@ CASES = {
     "unknown key of the model": ([*DIGITS, f"{MODEL}.latentdim", "3"], "'latentdim'"),
     "an item of a list": (
         [*DIGITS, f"{MODEL}.generator_optimizer.init_args.betas.0", "0.9"],
-        "init_args.betas.0 names one item of a list, which can't be set alone: write the whole",
+        "init_args.betas.0 names one item of a list, which can't be set alone: write all",
     ),
     "wrong type": ([*DIGITS, f"{DATA}.batch_size", "many"], "batch_size: Expected"),
     "unknown variant": ([*DIGITS, "--model", "gan_modules.NoGAN"], "gan_modules.NoGAN"),
@@ -545,7 +545,7 @@ def test_too_little_memory(error, monkeypatch):
         raise error
 
     monkeypatch.setattr(cli, "run", fail)
-    with pytest.raises(SystemExit, match=r"^error: the memory isn't enough .* lower --data"):
+    with pytest.raises(SystemExit, match=r"^error: the memory isn't enough .* lower the size of a batch .--data"):
         cli.main(["fit"])
 
 

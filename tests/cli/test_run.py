@@ -278,7 +278,7 @@ class TestSample:
     @pytest.mark.parametrize("count", [3000, 1500])
     def test_more_images_than_the_memory_holds(self, count, trained, tmp_path, monkeypatch):
         """First the latents are counted, then the pixels."""
-        monkeypatch.setattr(os, "sysconf", lambda name: 1000)
+        monkeypatch.setattr(drawing, "available_memory", lambda: 10**6)
         with pytest.raises(SystemExit, match=f"{count:,} images take .*: lower --count or --inte"):
             self.run(trained, tmp_path / "x.png", "--count", str(count))
         assert not (tmp_path / "x.png").exists()
