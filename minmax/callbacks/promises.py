@@ -94,13 +94,13 @@ class Watched:
             vars(part)[method] = partial(self.called, part, method, getattr(part, method))
         data = data_of(trainer)
         image = (data.channels, *sides(data.image_size))
-        self.hooks = [
+        self.of_batch = [
             module.generator.register_forward_hook(partial(check_images, image)),
             module.discriminator.register_forward_hook(check_logits),
         ]
         penalties = (part for part in module.modules() if isinstance(part, Penalty))
-        self.hooks += [penalty.register_forward_hook(check_term) for penalty in penalties]
-        self.hooks += [o.register_step_pre_hook(self.steps_by) for o in trainer.optimizers]
+        self.of_batch += [penalty.register_forward_hook(check_term) for penalty in penalties]
+        self.of_turn = [o.register_step_pre_hook(self.steps_by) for o in trainer.optimizers]
 
     def called(self, part: Part, method: str, function: Any, /, *given: Any, **named: Any) -> Any:
         """Note that a part's method is called."""
@@ -114,7 +114,7 @@ class Watched:
 
     def close(self) -> None:
         """Watch no longer."""
-        for hook in self.hooks:
+        for hook in (*self.of_batch, *self.of_turn):
             hook.remove()
         for part, method in methods_to_call(self.module):
             vars(part).pop(method, None)
@@ -141,6 +141,8 @@ class Watched:
             )
         if self.batches > 1:  # later steps may be replayed, without their Python code
             return
+        for hook in self.of_batch:  # they wait for the device, which no captured step may
+            hook.remove()
         if self.module.finished_images != self.module.images_seen:
             raise UserError(
                 f"{self.kind}.training_step must end with `self.finish_batch(real_logits, "

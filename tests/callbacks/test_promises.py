@@ -240,6 +240,18 @@ def test_arguments_by_keyword_and_gradients_that_are_dropped() -> None:
         trained(ByKeyword, penalty=WeightClipping(1.0))
 
 
+def test_networks_and_penalties_are_watched_in_the_first_batch_alone() -> None:
+    """The question whether a term is 0 waits for the device, which no captured step may."""
+    watched: list[int] = []
+
+    def count(model: GANModule) -> None:
+        watched.append(sum(len(part._forward_hooks) for part in model.modules()))
+
+    model = make_model(WGANGP, discriminator=STEADY, discriminator_steps=3)
+    fit(model, TinyImages(), [AfterBatch(count), Promises()])
+    assert watched == [3, 0, 0, 0]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_is_watched_after_a_training_that_ended_in_its_first_turn(fails: bool) -> None:
     model = make_model(WGANGP, discriminator=STEADY, penalty=SumOfPenalties([WeightClipping(0.1)]))

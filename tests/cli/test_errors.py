@@ -545,7 +545,7 @@ def test_too_little_memory(error, monkeypatch):
         raise error
 
     monkeypatch.setattr(cli, "run", fail)
-    with pytest.raises(SystemExit, match=r"^error: the memory isn't enough .* lower the size of a batch .--data"):
+    with pytest.raises(SystemExit, match=r"^error: the memory isn't enough .* of a batch .--data"):
         cli.main(["fit"])
 
 
