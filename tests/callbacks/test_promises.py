@@ -15,6 +15,7 @@ from gan_modules.parts.turn import Turn
 from minmax.callbacks import Promises
 from minmax.errors import UserError
 from minmax.training.changes import settings
+from minmax.training.parts import run_callbacks
 from tests.gan_modules.helpers import (
     STEADY,
     AfterBatch,
@@ -25,6 +26,7 @@ from tests.gan_modules.helpers import (
     fit,
     make_model,
 )
+from tests.gan_modules.test_captured import FUSED, Recorded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -250,6 +252,18 @@ def test_networks_and_penalties_are_watched_in_the_first_batch_alone() -> None:
     model = make_model(WGANGP, discriminator=STEADY, discriminator_steps=3)
     fit(model, TinyImages(), [AfterBatch(count), Promises()])
     assert watched == [3, 0, 0, 0]
+
+
+def test_every_run_is_watched() -> None:
+    assert any(isinstance(callback, Promises) for callback in run_callbacks())
+
+
+def test_steps_are_recorded_beside_it() -> None:
+    fused = {"generator_optimizer": FUSED, "discriminator_optimizer": FUSED}
+    model = make_model(WGANGP, discriminator=STEADY, discriminator_steps=3, **fused)
+    graph = Recorded()
+    fit(model, TinyImages(), [graph, Promises()], max_epochs=6)
+    assert graph.stand_in.replays > 0
 
 
 @pytest.mark.parametrize("fails", [False, True])
