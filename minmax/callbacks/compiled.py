@@ -36,13 +36,10 @@ class Compiled(GANCallback):
         self.networks = networks or []
         self._uncalled = set[str]()
         self._hooks: list[RemovableHandle] = []
-        if not self.networks:
-            self.on_train_batch_end = None  # type: ignore[method-assign, assignment]  # see `GANCallback`
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Watch the networks' calls."""
-        if self.networks:  # of an earlier training of this callback
-            vars(self).pop("on_train_batch_end", None)
+        self.rest(not self.networks)
         self._uncalled = {*self.networks}
         self._hooks = [
             getattr(pl_module, name).register_forward_pre_hook(partial(self._called, name))
@@ -60,7 +57,7 @@ class Compiled(GANCallback):
         """
         for hook in self._hooks:
             hook.remove()
-        self.on_train_batch_end = None  # type: ignore[method-assign, assignment]
+        self.rest()
         for name in self._uncalled:
             raise UserError(
                 f"`Compiled.networks`: {type(module).__name__}'s step doesn't call the {name} as a "

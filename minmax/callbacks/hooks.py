@@ -29,6 +29,12 @@ class GANCallback(Callback):
                 setattr(self, hooks[1], None)
         return self
 
+    def rest(self, resting: bool = True) -> None:
+        """Have `after_batch` left out from now on, or called again."""
+        vars(self).pop("on_train_batch_end", None)
+        if resting:
+            self.on_train_batch_end = None  # type: ignore[method-assign, assignment]
+
     @property
     def score_name(self) -> str | None:
         """Log name of the score that chooses the best checkpoint; None if the callback has none."""

@@ -40,7 +40,7 @@ class Promises(GANCallback):
             UserError: there is one.
         """
         assert isinstance(pl_module, GANModule)
-        vars(self).pop("on_train_batch_end", None)
+        self.rest(False)
         optimized = {id(p) for o in trainer.optimizers for g in o.param_groups for p in g["params"]}
         for name, weight in pl_module.named_parameters():
             if weight.requires_grad and id(weight) not in optimized:
@@ -60,13 +60,14 @@ class Promises(GANCallback):
         self._watched.after_batch()
         if self._watched.batches == module.discriminator_steps:
             self._watched.after_turn()
-            self._watched.close()
-            self.on_train_batch_end = None  # type: ignore[method-assign, assignment]
+            self.teardown(trainer, module, "fit")
+            self.rest()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Watch no longer, if the training ended within its first turn."""
+        """Watch no longer; the training may have ended within its first turn."""
         if self._watched is not None:
             self._watched.close()
+            self._watched = None
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
