@@ -107,8 +107,7 @@ def _write(data: ImageDataModule, train: bool, folder: Path) -> dict[str, str]:
 
 def shuffled(images: int) -> list[int]:
     """The order of so many images in their shards."""
-    order: list[int] = numpy.random.default_rng(0).permutation(images).tolist()
-    return order
+    return numpy.random.default_rng(0).permutation(images).tolist()
 
 
 def _encoded(image: Encoded) -> bytes:

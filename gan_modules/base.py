@@ -224,8 +224,7 @@ class GANModule(Bookkeeping, Kept):
         """Classes `[count]` by `asked_classes`; all 0 if the generator ignores them."""
         if not self.conditional:
             return self.no_classes.expand(count)
-        classes: Tensor = self.asked_classes(count, self.device)
-        return classes
+        return self.asked_classes(count, self.device)
 
     def labels_beside(self, classes: Tensor, game: Game) -> Tensor:
         """Classes `[N]` for the images that the discriminator sees beside real ones of `classes`.
@@ -253,8 +252,7 @@ class GANModule(Bookkeeping, Kept):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` of the generator itself, not of its average."""
-        images: Tensor = self.generator(latent.to(self._weight_type), classes)
-        return images
+        return self.generator(latent.to(self._weight_type), classes)
 
     @property
     def drawing_network(self) -> nn.Module:
@@ -365,8 +363,7 @@ class GANModule(Bookkeeping, Kept):
     @torch.no_grad()
     def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
         """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
-        logits: Tensor = self.discriminator(self.augment.real(real), classes)
-        return logits
+        return self.discriminator(self.augment.real(real), classes)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate outside autocast, so that a penalty's second derivative is float32.

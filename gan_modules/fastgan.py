@@ -78,8 +78,7 @@ class FastGAN(GANModule):
     def difference(self, drawn: Tensor, images: Tensor) -> Tensor:
         """Mean distance of images `[N, C, H, W]` from those that they should be."""
         if self.distance is not None:
-            perceived: Tensor = self.distance(drawn, images)
-            return perceived
+            return self.distance(drawn, images)
         return l1_loss(wide(drawn), wide(images))
 
     def reconstruction(self, seen: Seen, images: Tensor, small: Tensor) -> Tensor:

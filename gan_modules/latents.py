@@ -42,5 +42,4 @@ def truncate(latents: Tensor, limit: float) -> Tensor:
     """
     beyond = torch.special.ndtr(torch.tensor(-limit, dtype=torch.float64))
     share = beyond + torch.special.ndtr(latents.double()) * (1 - 2 * beyond)
-    short: Tensor = torch.special.ndtri(share).clamp(-limit, limit).to(latents.dtype)
-    return short
+    return torch.special.ndtri(share).clamp(-limit, limit).to(latents.dtype)

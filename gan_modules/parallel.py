@@ -22,8 +22,7 @@ from minmax.errors import UserError
 
 def summed(part: Tensor) -> Tensor:
     """Differentiable sum over all ranks."""
-    total: Tensor = collective.all_reduce(part)  # type: ignore[no-untyped-call]
-    return total
+    return collective.all_reduce(part)  # type: ignore[no-untyped-call]
 
 
 def alone() -> bool:

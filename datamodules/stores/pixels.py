@@ -41,8 +41,7 @@ class SourceOfArrays(Source):
         """Return an image's pixels `[H, W]` or `[H, W, C]`."""
         array: Pixels = array_of(self.file, self.keys[index])
         number = self.numbers[index]
-        image: Pixels = channels_last(array[number : number + 1], self.name(index))[0]
-        return image
+        return channels_last(array[number : number + 1], self.name(index))[0]
 
     def made_of(self) -> Iterator[str]:
         """Yield the file's size and time of change, and each image's place."""

@@ -101,8 +101,7 @@ class CUDARecorder:
                     f"{torch.__version__} can't go on after that: add --graph.enabled false"
                 ) from error
             raise
-        replay: Callable[[], None] = graph.replay
-        return replay
+        return graph.replay
 
 
 class Key(NamedTuple):

@@ -67,8 +67,7 @@ class ACGAN32Generator(Generator):
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, 32, 32]`."""
         inputs = torch.cat([latent, one_hot(classes, self.num_classes, latent)], dim=1)
-        images: Tensor = self.layers(self.project(inputs)[:, :, None, None])
-        return images
+        return self.layers(self.project(inputs)[:, :, None, None])
 
 
 class ACGAN32Discriminator(ClassifyingDiscriminator):

@@ -47,5 +47,4 @@ class SelfAttention(nn.Module):
         weights = torch.bmm(queries.transpose(1, 2), keys).softmax(2)
         seen = torch.bmm(values, weights.to(values.dtype).transpose(1, 2))
         seen = self.output(seen.view(-1, seen.shape[1], *maps.shape[2:]))
-        changed: Tensor = maps + self.scale.to(maps.dtype) * seen
-        return changed
+        return maps + self.scale.to(maps.dtype) * seen

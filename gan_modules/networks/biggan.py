@@ -79,8 +79,7 @@ class BigGANGenerator(Generator):
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, 32, 32]`."""
         first, *others = torch.split(latent, self.chunk, dim=1)
         shared = self.embedding(classes)
-        images: Tensor = self.body(first, [torch.cat([shared, chunk], dim=1) for chunk in others])
-        return images
+        return self.body(first, [torch.cat([shared, chunk], dim=1) for chunk in others])
 
 
 class BigGANDiscriminator(Discriminator):
@@ -105,8 +104,7 @@ class BigGANDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 32, 32]` and classes `[N]` to logits `[N]`."""
-        logits: Tensor = self.body(images, classes)
-        return logits
+        return self.body(images, classes)
 
 
 class PlainBigGANGenerator(Generator):
@@ -143,8 +141,7 @@ class PlainBigGANGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, 32, 32]`."""
-        images: Tensor = self.body(latent, [classes] * len(self.body.blocks))
-        return images
+        return self.body(latent, [classes] * len(self.body.blocks))
 
 
 class PlainBigGANDiscriminator(Discriminator):
@@ -168,8 +165,7 @@ class PlainBigGANDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 32, 32]` and classes `[N]` to logits `[N]`."""
-        logits: Tensor = self.body(images, classes)
-        return logits
+        return self.body(images, classes)
 
 
 def orthogonal(layer: Weighted) -> None:

@@ -122,8 +122,7 @@ class DiscriminatorBody(nn.Module):
         """Images `[N, C, H, W]` and their classes to logits `[N]`, in float32 under autocast."""
         maps = self.blocks(images)
         with without_autocast(maps):
-            logits: Tensor = self.head(wide(relu(maps)).sum((2, 3)), classes)
-            return logits
+            return self.head(wide(relu(maps)).sum((2, 3)), classes)
 
 
 class LinearHead(nn.Module):
@@ -135,8 +134,7 @@ class LinearHead(nn.Module):
 
     def forward(self, features: Tensor, classes: Tensor) -> Tensor:
         """Features `[N, width]` to logits `[N]`."""
-        logits: Tensor = self.linear(features)
-        return logits.squeeze(1)
+        return self.linear(features).squeeze(1)
 
 
 class ProjectionHead(LinearHead):

@@ -25,8 +25,7 @@ class PlainBatchNorm2d(nn.Module):
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         """Maps `[N, C, H, W]` to maps of the same shape."""
-        normed: Tensor = self.norm(maps)
-        return normed
+        return self.norm(maps)
 
 
 class ClassBatchNorm2d(nn.Module):

@@ -50,7 +50,7 @@ class _Linear(torch.autograd.Function):
 class _Convolution(_Linear):
     @staticmethod
     def forward(maps: Tensor, weight: Tensor, bias: Tensor | None, options: _Options) -> Tensor:
-        return torch.ops.aten.convolution(maps, weight, bias, *options)  # type: ignore[no-any-return]
+        return torch.ops.aten.convolution(maps, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -107,8 +107,7 @@ def _gradient(
     """The gradient of the maps (0) or of the weight (1)."""
     mask = [which == 0, which == 1, False]
     backward = torch.ops.aten.convolution_backward
-    found: Tensor = backward(gradient, maps, weight, None, *options, mask)[which]
-    return found
+    return backward(gradient, maps, weight, None, *options, mask)[which]
 
 
 def convolution(
@@ -132,8 +131,7 @@ def convolution(
         bias = None if bias is None else bias.to(dtype)
     both = (stride, stride), (padding, padding)
     options = _Options(*both, (1, 1), transposed, (0, 0), groups)
-    convolved: Tensor = _Convolution.apply(maps, weight, bias, options)
-    return convolved
+    return _Convolution.apply(maps, weight, bias, options)
 
 
 class Conv2d(nn.Conv2d):

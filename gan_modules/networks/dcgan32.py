@@ -48,8 +48,7 @@ class DCGAN32Generator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, 32, 32]`."""
-        images: Tensor = self.layers(latent[:, :, None, None])
-        return images
+        return self.layers(latent[:, :, None, None])
 
 
 class DCGAN32Discriminator(Discriminator):
@@ -73,8 +72,7 @@ class DCGAN32Discriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 32, 32]` to logits `[N]`."""
-        logits: Tensor = self.layers(images)
-        return logits.mean(dim=(1, 2, 3))
+        return self.layers(images).mean(dim=(1, 2, 3))
 
 
 class Critic32(Discriminator):
@@ -101,5 +99,4 @@ class Critic32(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 32, 32]` to logits `[N]`."""
-        logits: Tensor = self.layers(images)
-        return logits.squeeze(1)
+        return self.layers(images).squeeze(1)

@@ -51,8 +51,7 @@ class DCGAN96Generator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, 96, 96]`."""
-        images: Tensor = self.layers(self.project(latent).view(-1, 64, 6, 6))
-        return images
+        return self.layers(self.project(latent).view(-1, 64, 6, 6))
 
 
 class DCGAN96Discriminator(Discriminator):
@@ -80,5 +79,4 @@ class DCGAN96Discriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, 96, 96]` to logits `[N]`."""
-        logits: Tensor = self.layers(images)
-        return logits.squeeze(1)
+        return self.layers(images).squeeze(1)

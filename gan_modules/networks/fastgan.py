@@ -159,8 +159,7 @@ class FastGANGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
-        images: Tensor = self.to_image(self.maps(latent)[-1]).tanh()
-        return images
+        return self.to_image(self.maps(latent)[-1]).tanh()
 
     def both(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]` and `[N, C, H/2, W/2]`."""
@@ -194,8 +193,7 @@ class DownBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[N, width_in, H, W]` to `[N, width_out, H/2, W/2]`."""
-        outputs: Tensor = (self.main(maps) + self.direct(maps)) / 2
-        return outputs
+        return (self.main(maps) + self.direct(maps)) / 2
 
 
 class Decoder(nn.Sequential):

@@ -43,8 +43,7 @@ class FCGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
-        images: Tensor = self.layers(latent)
-        return images.view(-1, *self.shape)
+        return self.layers(latent).view(-1, *self.shape)
 
 
 class FCDiscriminator(Discriminator):
@@ -74,5 +73,4 @@ class FCDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to logits `[N]`."""
-        logits: Tensor = self.layers(images.flatten(1))
-        return logits.squeeze(1)
+        return self.layers(images.flatten(1)).squeeze(1)

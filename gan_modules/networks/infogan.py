@@ -101,8 +101,7 @@ class InfoGANGenerator(Generator):
         category, continuous = self.codes(latent)
         chosen = one_hot(category, self.categories, latent)
         inputs = torch.cat([latent[:, : self.parts[0]], chosen, continuous], dim=1)
-        images: Tensor = self.layers(inputs)
-        return images
+        return self.layers(inputs)
 
 
 class InfoGANDiscriminator(Discriminator):
@@ -159,8 +158,7 @@ class InfoGANDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to real-or-fake logits `[N]`."""
-        logits: Tensor = self.source_head(self.body(images))
-        return logits.squeeze(1)
+        return self.source_head(self.body(images)).squeeze(1)
 
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Images to logits `[N]`, and what Q says of their codes.

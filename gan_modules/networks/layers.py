@@ -71,8 +71,7 @@ class LeakyReLU(nn.LeakyReLU):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape; the same values and gradients as torch's own."""
-        outputs: Tensor = _LeakyReLU.apply(input, self.negative_slope)
-        return outputs
+        return _LeakyReLU.apply(input, self.negative_slope)
 
 
 class Dropout(nn.Dropout):

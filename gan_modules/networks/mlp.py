@@ -82,5 +82,4 @@ class MLPDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Points `[N, C, 1, 1]` to logits `[N]`."""
-        logits: Tensor = self.layers(images.flatten(1))
-        return logits.squeeze(1)
+        return self.layers(images.flatten(1)).squeeze(1)

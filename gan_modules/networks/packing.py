@@ -66,5 +66,4 @@ class Packed(Discriminator):
                 "a `batch_size` (per device) that is a multiple of `images`"
             )
         packs = images.reshape(-1, self.images * images.shape[1], *images.shape[2:])
-        logits: Tensor = self.discriminator(packs, classes[:: self.images])
-        return logits
+        return self.discriminator(packs, classes[:: self.images])

@@ -36,8 +36,7 @@ class PlainBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[N, C_in, H, W]` to `[N, C_out, H, W]`."""
-        outputs: Tensor = self.shortcut(maps) + 0.1 * self.branch(maps)
-        return outputs
+        return self.shortcut(maps) + 0.1 * self.branch(maps)
 
 
 def widths_of(image_size: int, width: int) -> list[int]:
@@ -97,8 +96,7 @@ class R1ResNetGenerator(Generator):
         maps = first(maps)
         for block in others:
             maps = block(upsampled(maps))
-        images: Tensor = self.last(maps)
-        return images
+        return self.last(maps)
 
 
 class R1ResNetDiscriminator(Discriminator):

@@ -47,8 +47,7 @@ class R3GANBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[N, width, H, W]` to the same shape."""
         inner = self.activation(self.second(self.activation(self.first(maps))))
-        outputs: Tensor = maps + self.third(inner)
-        return outputs
+        return maps + self.third(inner)
 
 
 class Stage(nn.Module):
@@ -66,9 +65,9 @@ class Stage(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps `[N, width, H, W]` to the same shape; those of 4x4 pixels in float32."""
         if maps.shape[-1] > SMALLEST:
-            return self.blocks(maps)  # type: ignore[no-any-return]
+            return self.blocks(maps)
         with without_autocast(maps):
-            return self.blocks(wide(maps))  # type: ignore[no-any-return]
+            return self.blocks(wide(maps))
 
 
 class Basis(nn.Module):
@@ -183,8 +182,7 @@ class R3GANGenerator(Generator):
         maps = self.first(maps)
         for narrow, stage in zip(self.narrowings, self.stages, strict=True):
             maps = stage(filtered_up(narrow(maps)))
-        images: Tensor = self.last(maps)
-        return images
+        return self.last(maps)
 
 
 class R3GANDiscriminator(Discriminator):

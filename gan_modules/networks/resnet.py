@@ -69,8 +69,7 @@ class UpBlock(nn.Module):
         """Maps `[N, C_in, H, W]` and what the norms need to `[N, C_out, 2 H, 2 W]`."""
         inner = self.first(relu(self.first_norm(maps, condition), inplace=True))
         inner = self.second(relu(self.second_norm(inner, condition), inplace=True))
-        outputs: Tensor = inner + upsampled(self.shortcut(maps))
-        return outputs
+        return inner + upsampled(self.shortcut(maps))
 
 
 class FirstBlock(nn.Module):
@@ -85,8 +84,7 @@ class FirstBlock(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to maps `[N, width, H/2, W/2]`."""
         inner = self.second(relu(self.first(images), inplace=True))
-        outputs: Tensor = inner + self.shortcut(avg_pool2d(images, 2))
-        return outputs
+        return inner + self.shortcut(avg_pool2d(images, 2))
 
 
 class DownBlock(nn.Module):
@@ -107,8 +105,7 @@ class DownBlock(nn.Module):
         The shortcut carries the maps as they come, so the first ReLU must not change them in place.
         """
         inner = self.second(relu(self.first(relu(maps)), inplace=True))
-        outputs: Tensor = inner + self.shortcut(avg_pool2d(maps, 2) if self.pools else maps)
-        return outputs
+        return inner + self.shortcut(avg_pool2d(maps, 2) if self.pools else maps)
 
 
 def initialize_glorot(network: nn.Module) -> None:

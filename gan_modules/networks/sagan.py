@@ -63,8 +63,7 @@ class SAGANGenerator(Generator):
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, H, W]`."""
         conditions = [one_hot(classes, self.num_classes, latent)] * len(self.body.blocks)
-        images: Tensor = self.body(latent, conditions)
-        return images
+        return self.body(latent, conditions)
 
 
 class SAGANDiscriminator(Discriminator):
@@ -95,5 +94,4 @@ class SAGANDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` and classes `[N]` to logits `[N]`."""
-        logits: Tensor = self.body(images, classes)
-        return logits
+        return self.body(images, classes)

@@ -58,8 +58,7 @@ class SNGANGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` and classes `[N]` to images `[N, C, H, W]`."""
-        images: Tensor = self.body(latent, [classes] * len(self.body.blocks))
-        return images
+        return self.body(latent, [classes] * len(self.body.blocks))
 
 
 class SNGANDiscriminator(Discriminator):
@@ -97,5 +96,4 @@ class SNGANDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` and classes `[N]` to logits `[N]`."""
-        logits: Tensor = self.body(images, classes)
-        return logits
+        return self.body(images, classes)

@@ -90,8 +90,7 @@ class SpectralConv2d(Spectral, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Maps `[N, C_in, H, W]` to `[N, C_out, H', W']`."""
-        maps: Tensor = self._conv_forward(input, self.normalised(), self.bias)
-        return maps
+        return self._conv_forward(input, self.normalised(), self.bias)
 
 
 class SpectralLinear(Spectral, nn.Linear):
@@ -103,8 +102,7 @@ class SpectralLinear(Spectral, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """`[N, in]` to `[N, out]`."""
-        outputs: Tensor = nn.functional.linear(input, self.normalised(), self.bias)
-        return outputs
+        return nn.functional.linear(input, self.normalised(), self.bias)
 
 
 class SpectralEmbedding(Spectral, nn.Embedding):

@@ -74,8 +74,7 @@ class StackedGenerator(Generator):
 
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Latents `[N, latent_dim]` to images `[N, C, H, W]`."""
-        images: Tensor = self.layers(self.project(latent).view(-1, *self.shape))
-        return images
+        return self.layers(self.project(latent).view(-1, *self.shape))
 
 
 class StackedDiscriminator(Discriminator):
@@ -117,5 +116,4 @@ class StackedDiscriminator(Discriminator):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Images `[N, C, H, W]` to logits `[N]`."""
-        logits: Tensor = self.layers(images)
-        return logits.squeeze(1)
+        return self.layers(images).squeeze(1)

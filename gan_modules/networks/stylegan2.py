@@ -41,8 +41,7 @@ class Leaky(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Any shape."""
-        outputs: Tensor = self.activation(inputs) * math.sqrt(2)
-        return outputs
+        return self.activation(inputs) * math.sqrt(2)
 
 
 class EqualLinear(nn.Module):
@@ -190,8 +189,7 @@ class StyledLayer(nn.Module):
         """Maps `[N, width_in, H, W]` and w `[N, style]` to maps of `side`."""
         maps = self.convolution(maps, style)
         added = self.noise.drawn(maps.shape[0]) + self.bias[:, None, None]
-        outputs: Tensor = self.activation(maps + added.to(maps.dtype))
-        return outputs
+        return self.activation(maps + added.to(maps.dtype))
 
 
 class ToImage(nn.Module):
@@ -237,8 +235,7 @@ class Mapping(nn.Module):
             if self.embed is not None:
                 chosen = one_hot(classes, self.num_classes, self.embed.weight)
                 inputs.append(normalised(self.embed(chosen)))
-            outputs: Tensor = self.layers(torch.cat(inputs, dim=1))
-            return outputs
+            return self.layers(torch.cat(inputs, dim=1))
 
 
 def widths_of(image_size: int, base: int, most: int) -> list[int]:

@@ -25,13 +25,11 @@ class Augment(Part):
 
     def real(self, images: Tensor) -> Tensor:
         """What the discriminator sees of real images."""
-        changed: Tensor = self(images)
-        return changed
+        return self(images)
 
     def fake(self, images: Tensor) -> Tensor:
         """What the discriminator sees of generated images."""
-        changed: Tensor = self(images)
-        return changed
+        return self(images)
 
     @property
     def adapts(self) -> bool:

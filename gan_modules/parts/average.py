@@ -46,8 +46,7 @@ def half_life_share(batch_images: int, images_seen: int, half_life: int | Schedu
         images = half_life.at(images_seen)
     else:
         images = min(half_life, images_seen / 20)
-    share: float = 1 - 0.5 ** (batch_images / images) if images > 0 else 1.0
-    return share
+    return 1 - 0.5 ** (batch_images / images) if images > 0 else 1.0
 
 
 def power_share(batch_images: int, images_seen: int, power: float) -> float:
@@ -55,8 +54,7 @@ def power_share(batch_images: int, images_seen: int, power: float) -> float:
 
     The first batch's weights replace those that no batch has trained.
     """
-    share: float = 1 - (1 - batch_images / images_seen) ** (power + 1)
-    return share
+    return 1 - (1 - batch_images / images_seen) ** (power + 1)
 
 
 def power_of(width: float, name: str = "`ema_widths`") -> float:

@@ -61,8 +61,7 @@ class DataShares(UniformClasses):
 
     def shares(self) -> list[int]:
         """Number of training images of each class."""
-        shares: list[int] = self.counts.tolist()
-        return shares
+        return self.counts.tolist()
 
     def forward(self, count: int, device: torch.device) -> Tensor:
         """Random classes, int64 `[count]`."""

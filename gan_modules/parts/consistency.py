@@ -14,8 +14,7 @@ from minmax.errors import UserError
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of two tensors of one shape, in float32 at least."""
-    squares: Tensor = (wide(first) - wide(second)).square().mean()
-    return squares
+    return (wide(first) - wide(second)).square().mean()
 
 
 class FlipAndShift(Augment):

@@ -81,5 +81,4 @@ def matrices(network: nn.Module) -> list[Tensor]:
 def off_diagonal(rows: Tensor) -> Tensor:
     """Sum of the squared inner products of different rows."""
     products = rows @ rows.T
-    squares: Tensor = products.square().sum() - products.diagonal().square().sum()
-    return squares
+    return products.square().sum() - products.diagonal().square().sum()

@@ -31,8 +31,7 @@ def resampled(images: Tensor, inverse: Tensor) -> Tensor:
         inverse: where each pixel of the result lies in the images, `[N, 3, 3]`, in pixels from
             the centre. No gradient flows into it.
     """
-    moved: Tensor = _Resampled.apply(images, inverse)
-    return moved
+    return _Resampled.apply(images, inverse)
 
 
 class _Resampled(torch.autograd.Function):
