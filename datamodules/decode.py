@@ -75,8 +75,9 @@ class Decoding:
     Args:
         size: of the result in pixels.
         channels: 1 (ITU-R 601 luma) or 3.
-        background: colour name or #rrggbb behind transparent pixels.
-        crop: as for `decode`.
+        background: colour name or #rrggbb behind transparent pixels, and beside a padded image.
+        crop: `centre`: resize until the image covers `size` and crop the centre; `pad`: resize
+            until it fits in, and add background; `none`: the image has this size.
     """
 
     size: Size
@@ -90,15 +91,72 @@ class Decoding:
         return *sides(self.size), self.channels
 
     def __call__(self, encoded: Encoded) -> Pixels:
-        """Decode one image, uint8 of this shape.
+        """Decode one image, upright, and bring it to its size: uint8 of this shape.
+
+        Of an animation it takes the first frame. 16-bit gray is scaled to 8 bits.
 
         Args:
             encoded: an image file's path, what such a file holds, or pixels.
 
         Raises:
-            UnreadableError: it can't be read.
+            UnreadableError: it is broken, too large, has 32-bit pixels of no fixed range, or has
+                another size though `crop` is none.
         """
-        return decode(encoded, self.size, self.channels, self.background, self.crop)
+        if not isinstance(encoded, str | bytes):
+            return self._pixels(self._fitted(Image.fromarray(encoded)))
+        try:
+            try:
+                return self._pixels(self._read(encoded))
+            except ValueError as error:
+                if "MAX_TEXT" not in str(error):
+                    raise
+                return self._pixels(self._read(without_texts(encoded)))
+        except Image.DecompressionBombError as error:
+            raise UnreadableError(f"is too large ({error})") from error
+        except Exception as error:  # Pillow's parsers raise nearly every type on broken files
+            if not (isinstance(error, OSError | ValueError) or passes_through(error, ("PIL",))):
+                raise
+            reason = _IN_MEMORY.sub("it", str(error).replace(repr(encoded), "it"))
+            raise UnreadableError(f"can't be read ({reason})") from error
+
+    def _read(self, encoded: str | bytes) -> Image.Image:
+        source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+        with Image.open(source, formats=FORMATS) as file:
+            whole = file.width * file.height
+            # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
+            if self.crop != "none":
+                stored = sides(self.size)
+                if file.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # on its side
+                    stored = stored[::-1]
+                file.draft(None, (2 * stored[1], 2 * stored[0]))
+            pixels = whole if file.info.get("progressive") else file.width * file.height
+            if pixels > MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{pixels:,} pixels")
+            with IN_FLIGHT.take(pixels):
+                ImageOps.exif_transpose(file, in_place=True)
+                image = self._fitted(file)
+                return image.copy() if image is file else image
+
+    def _fitted(self, image: Image.Image) -> Image.Image:
+        """An image of the right mode and size."""
+        image = flatten(image, self.background)
+        mode = "L" if self.channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)
+        height, width = sides(self.size)
+        if image.size == (width, height):
+            return image
+        if self.crop == "none":
+            raise UnreadableError(
+                f"has {image.height}x{image.width} pixels (height x width), not "
+                f"{shown(self.size)}{_NONE}"
+            )
+        if self.crop == "pad":
+            colour = ImageColor.getcolor(self.background, mode)
+            return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, colour)
+        return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+
+    def _pixels(self, image: Image.Image) -> Pixels:
+        return numpy.asarray(image).reshape(self.shape)
 
 
 def decoded(source: Source, decoding: Decoding, images: range) -> tuple[Pixels, dict[int, str]]:
@@ -119,93 +177,10 @@ def decoded(source: Source, decoding: Decoding, images: range) -> tuple[Pixels, 
 
 @contextmanager
 def own_limit() -> Iterator[None]:
-    """Silence Pillow's warning of large images: `decode` has a limit of its own."""
+    """Silence Pillow's warning of large images: `Decoding` has a limit of its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
-
-
-def decode(
-    encoded: Encoded, size: Size, channels: int, background: str, crop: Crop = "centre"
-) -> Pixels:
-    """Decode one image, upright, and bring it to its size.
-
-    Of an animation it takes the first frame. 16-bit gray is scaled to 8 bits.
-
-    Args:
-        encoded: an image file's path, what such a file holds, or pixels.
-        size: of the result in pixels.
-        channels: 1 (ITU-R 601 luma) or 3.
-        background: colour name or #rrggbb behind transparent pixels, and beside a padded image.
-        crop: `centre`: resize until the image covers `size` and crop the centre; `pad`: resize
-            until it fits in, and add background; `none`: the image has this size.
-
-    Returns:
-        uint8 `[H, W, channels]`.
-
-    Raises:
-        UnreadableError: it is broken, too large, has 32-bit pixels of no fixed range, or has
-            another size though `crop` is none.
-    """
-    if not isinstance(encoded, str | bytes):
-        image = _fitted(Image.fromarray(encoded), size, channels, background, crop)
-        return numpy.asarray(image).reshape(*sides(size), channels)
-    try:
-        try:
-            image = _read(encoded, size, channels, background, crop)
-        except ValueError as error:
-            if "MAX_TEXT" not in str(error):
-                raise
-            image = _read(without_texts(encoded), size, channels, background, crop)
-    except Image.DecompressionBombError as error:
-        raise UnreadableError(f"is too large ({error})") from error
-    except Exception as error:  # Pillow's parsers raise nearly every type on broken files
-        if not (isinstance(error, OSError | ValueError) or passes_through(error, ("PIL",))):
-            raise
-        reason = _IN_MEMORY.sub("it", str(error).replace(repr(encoded), "it"))
-        raise UnreadableError(f"can't be read ({reason})") from error
-    return numpy.asarray(image).reshape(*sides(size), channels)
-
-
-def _read(
-    encoded: str | bytes, size: Size, channels: int, background: str, crop: Crop
-) -> Image.Image:
-    source = BytesIO(encoded) if isinstance(encoded, bytes) else encoded
-    with Image.open(source, formats=FORMATS) as file:
-        whole = file.width * file.height
-        # Large JPEGs are decoded at a half, quarter or eighth, still twice the final size.
-        if crop != "none":
-            stored = sides(size)
-            if file.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
-                stored = stored[::-1]
-            file.draft(None, (2 * stored[1], 2 * stored[0]))
-        pixels = whole if file.info.get("progressive") else file.width * file.height
-        if pixels > MOST_PIXELS:
-            raise Image.DecompressionBombError(f"{pixels:,} pixels")
-        with IN_FLIGHT.take(pixels):
-            ImageOps.exif_transpose(file, in_place=True)
-            image = _fitted(file, size, channels, background, crop)
-            return image.copy() if image is file else image
-
-
-def _fitted(
-    image: Image.Image, size: Size, channels: int, background: str, crop: Crop
-) -> Image.Image:
-    """An image of the right mode and size."""
-    image = flatten(image, background)
-    mode = "L" if channels == 1 else "RGB"
-    image = image if image.mode == mode else image.convert(mode)
-    height, width = sides(size)
-    if image.size == (width, height):
-        return image
-    if crop == "none":
-        raise UnreadableError(
-            f"has {image.height}x{image.width} pixels (height x width), not {shown(size)}{_NONE}"
-        )
-    if crop == "pad":
-        colour = ImageColor.getcolor(background, mode)
-        return ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, colour)
-    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:

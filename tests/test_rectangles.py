@@ -13,7 +13,7 @@ from torch import Tensor
 
 import gan_modules.networks
 from datamodules import ImageFolder, images
-from datamodules.decode import UnreadableError, decode
+from datamodules.decode import Decoding, UnreadableError
 from gan_modules import GAN
 from gan_modules.networks import (
     FCDiscriminator,
@@ -37,22 +37,22 @@ WIDE[:, 4:8] = 200  # a square of light in the middle
 
 
 def test_decoding_to_height_and_width() -> None:
-    assert (decode(WIDE, (4, 4), 1, "white") == 200).all()
-    assert (decode(WIDE, (4, 6), 1, "white")[0, :, 0] == [0, 200, 200, 200, 200, 0]).all()
-    assert (decode(WIDE.T, (6, 4), 1, "white")[:, 0, 0] == [0, 200, 200, 200, 200, 0]).all()
-    padded = decode(WIDE, (6, 12), 1, "white", "pad")[..., 0]
+    assert (Decoding((4, 4), 1, "white")(WIDE) == 200).all()
+    assert (Decoding((4, 6), 1, "white")(WIDE)[0, :, 0] == [0, 200, 200, 200, 200, 0]).all()
+    assert (Decoding((6, 4), 1, "white")(WIDE.T)[:, 0, 0] == [0, 200, 200, 200, 200, 0]).all()
+    padded = Decoding((6, 12), 1, "white", "pad")(WIDE)[..., 0]
     assert (padded[[0, 5]] == 255).all()
     assert (padded[1:5] == WIDE).all()
     with pytest.raises(UnreadableError, match=r"has 4x12 pixels \(height x width\), not 12x4"):
-        decode(WIDE, (12, 4), 1, "white", "none")
-    assert decode(WIDE, (4, 12), 3, "white", "none").shape == (4, 12, 3)
+        Decoding((12, 4), 1, "white", "none")(WIDE)
+    assert Decoding((4, 12), 3, "white", "none")(WIDE).shape == (4, 12, 3)
 
 
 @pytest.mark.parametrize("size", [(4, 6), (6, 4), (8, 8), (2, 6), 6])
 def test_resizing_stored_images_is_what_decoding_is(size: Size) -> None:
     smooth = numpy.add.outer(numpy.arange(24) * 3, numpy.arange(36) * 2).astype(numpy.uint8)
     stored = images.conform(torch.from_numpy(smooth)[None, None], 1, size, "")[0, 0]
-    decoded = decode(smooth, size, 1, "white")[..., 0].astype(int)
+    decoded = Decoding(size, 1, "white")(smooth)[..., 0].astype(int)
     assert numpy.abs(stored.numpy() - decoded).max() <= 5, "half a pixel, of an odd margin"
 
 

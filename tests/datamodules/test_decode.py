@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from datamodules import decode as decoding
 from datamodules.budget import Budget
-from datamodules.decode import BrokenFilesError, Decoding, UnreadableError, decode
+from datamodules.decode import BrokenFilesError, Decoding, UnreadableError
 from datamodules.decoding import decode_files
 from datamodules.sources import SourceOfFiles
 
@@ -40,7 +40,7 @@ def texts(kind: str, size: int) -> dict[str, Any]:
 def test_large_texts_in_a_png(tmp_path: Path, kind: str, size: int) -> None:
     file = tmp_path / "a.png"
     Image.new("RGB", (4, 4), (10, 20, 30)).save(file, **texts(kind, size))
-    assert decode(str(file), 4, 3, "white").reshape(-1, 3).tolist() == [[10, 20, 30]] * 16
+    assert Decoding(4, 3, "white")(str(file)).reshape(-1, 3).tolist() == [[10, 20, 30]] * 16
 
 
 def test_a_text_behind_the_pixels(tmp_path: Path) -> None:
@@ -50,16 +50,16 @@ def test_a_text_behind_the_pixels(tmp_path: Path) -> None:
     start, end = content.index(b"zTXt") - 4, content.index(b"IDAT") - 4
     text, tail = content[start:end], content[-12:]
     file.write_bytes(content[:start] + content[end:-12] + text + tail)
-    assert decode(str(file), 4, 3, "white")[0, 0].tolist() == [10, 20, 30]
+    assert Decoding(4, 3, "white")(str(file))[0, 0].tolist() == [10, 20, 30]
 
 
 def test_bytes_in_memory_are_read_like_a_file(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     Image.effect_noise((9, 7), 50).save(file, **texts("zTXt", 2 * MIB))
-    expected = decode(str(file), 4, 3, "white")
-    assert (decode(file.read_bytes(), 4, 3, "white") == expected).all()
+    expected = Decoding(4, 3, "white")(str(file))
+    assert (Decoding(4, 3, "white")(file.read_bytes()) == expected).all()
     with pytest.raises(UnreadableError, match=r"^can't be read \(cannot identify image file it\)$"):
-        decode(b"nothing", 4, 3, "white")
+        Decoding(4, 3, "white")(b"nothing")
 
 
 def files_in(folder: Path) -> SourceOfFiles:
@@ -71,7 +71,7 @@ def test_a_large_text_does_not_hide_damage(tmp_path: Path) -> None:
     Image.effect_noise((64, 64), 50).save(file, **texts("zTXt", 2 * MIB))
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(UnreadableError, match="truncated"):
-        decode(str(file), 4, 3, "white")
+        Decoding(4, 3, "white")(str(file))
 
 
 def test_more_pixels_than_fit_are_refused_by_name(
@@ -81,8 +81,8 @@ def test_more_pixels_than_fit_are_refused_by_name(
     for name in ("large.png", "large.jpg"):
         Image.new("L", (1500, 1500), 77).save(tmp_path / name)
     with pytest.raises(UnreadableError, match=r"is too large \(2,250,000 pixels\)"):
-        decode(str(tmp_path / "large.png"), 4, 1, "white")
-    assert decode(str(tmp_path / "large.jpg"), 4, 1, "white").max() == 77, "a fraction is decoded"
+        Decoding(4, 1, "white")(str(tmp_path / "large.png"))
+    assert Decoding(4, 1, "white")(str(tmp_path / "large.jpg")).max() == 77, "a fraction is decoded"
 
 
 def test_what_all_threads_hold_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,4 +133,4 @@ def test_all_broken_files_are_named_in_their_order(tmp_path: Path) -> None:
 def test_postscript_is_not_run_whatever_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     with pytest.raises(UnreadableError, match="cannot identify"):
-        decode(str(tmp_path / "a.png"), 4, 3, "white")
+        Decoding(4, 3, "white")(str(tmp_path / "a.png"))

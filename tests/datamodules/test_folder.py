@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageFile, ImageFilter
 
 from datamodules import ImageFolder
-from datamodules.decode import UnreadableError, decode
+from datamodules.decode import Decoding, UnreadableError
 from datamodules.folder import split_by_hash
 from minmax.class_counts import class_line
 
@@ -28,7 +28,7 @@ def fill(folder: Path, count: int = 20, **options: Any) -> None:
 
 
 def pixel(path: Path, channels: int = 3, background: str = "white") -> list[int]:
-    pixels = decode(str(path), 4, channels, background)
+    pixels = Decoding(4, channels, background)(str(path))
     assert pixels.shape == (4, 4, channels)
     assert pixels.dtype == numpy.uint8
     assert (pixels == pixels[0, 0]).all()
@@ -127,7 +127,7 @@ def test_a_rotated_photo_is_decoded_at_twice_its_final_size(tmp_path: Path) -> N
     upright.save(tmp_path / "upright.jpg", quality=95)
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lies.jpg", exif=exif, quality=95)
     one, other = (
-        decode(str(tmp_path / f"{name}.jpg"), (256, 64), 1, "white").astype(float)
+        Decoding((256, 64), 1, "white")(str(tmp_path / f"{name}.jpg")).astype(float)
         for name in ("upright", "lies")
     )
     assert abs(one - other).mean() < 0.1 * one.std()
@@ -136,9 +136,9 @@ def test_a_rotated_photo_is_decoded_at_twice_its_final_size(tmp_path: Path) -> N
 def test_a_transparent_level_of_16_bits_shows_the_background(tmp_path: Path) -> None:
     levels = numpy.array([[0, 1000], [1000, 65535]], dtype=numpy.uint16)
     Image.fromarray(levels).save(tmp_path / "a.png", transparency=1000)
-    pixels = decode(str(tmp_path / "a.png"), 2, 1, "white")[..., 0]
+    pixels = Decoding(2, 1, "white")(str(tmp_path / "a.png"))[..., 0]
     assert pixels.tolist() == [[0, 255], [255, 255]]
-    assert decode(str(tmp_path / "a.png"), 2, 3, "red")[0, 1].tolist() == [255, 0, 0]
+    assert Decoding(2, 3, "red")(str(tmp_path / "a.png"))[0, 1].tolist() == [255, 0, 0]
 
 
 def test_rotated_photos_stand_upright(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_rotated_photos_stand_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise: bright at the right
     image.save(tmp_path / "a.png", exif=exif)
-    pixels = decode(str(tmp_path / "a.png"), 4, 1, "white")[..., 0]
+    pixels = Decoding(4, 1, "white")(str(tmp_path / "a.png"))[..., 0]
     assert pixels.tolist() == [[0, 0, 200, 200]] * 4
 
 
@@ -155,7 +155,7 @@ def test_the_centre_of_a_wide_photo_is_kept(tmp_path: Path) -> None:
     image = Image.new("L", (300, 100), 0)
     image.paste(200, (100, 0, 200, 100))
     image.save(tmp_path / "a.png")
-    assert (decode(str(tmp_path / "a.png"), 10, 1, "white")[:, 1:-1] == 200).all()
+    assert (Decoding(10, 1, "white")(str(tmp_path / "a.png"))[:, 1:-1] == 200).all()
 
 
 def test_decoding_large_jpegs_at_a_fraction_keeps_details(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_decoding_large_jpegs_at_a_fraction_keeps_details(tmp_path: Path) -> Non
     image = Image.fromarray(numpy.tile(stripes, (640, 1)).astype(numpy.uint8))
     image.save(tmp_path / "a.png")
     image.save(tmp_path / "a.jpg", quality=95)
-    exact, fast = (decode(str(tmp_path / name), 160, 1, "white") for name in ("a.png", "a.jpg"))
+    exact, fast = (Decoding(160, 1, "white")(str(tmp_path / name)) for name in ("a.png", "a.jpg"))
     assert numpy.abs(exact.astype(int) - fast).max() < 8
 
 
@@ -192,7 +192,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     assert (tmp_path / "a.png").stat().st_size < 100_000
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("was decoded"))
     with pytest.raises(UnreadableError, match=r"^is too large"):
-        decode(str(tmp_path / "a.png"), 4, 3, "white")
+        Decoding(4, 3, "white")(str(tmp_path / "a.png"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from PIL import Image
 from pyarrow import ipc, parquet
 
 from datamodules import ImageFolder
-from datamodules.decode import BrokenFilesError, UnreadableError, decode
+from datamodules.decode import BrokenFilesError, Decoding, UnreadableError
 from minmax.errors import UserError
 
 CLASSES = ["cat", "dog"]
@@ -399,14 +399,14 @@ def test_packages_that_are_missing(
 def test_crop() -> None:
     """A wide white image on red: its centre, the whole of it, or an error."""
     wide = numpy.full((4, 8), 255, numpy.uint8)
-    assert (decode(wide, 4, 3, "red") == 255).all()
-    padded = decode(wide, 4, 3, "red", "pad")
+    assert (Decoding(4, 3, "red")(wide) == 255).all()
+    padded = Decoding(4, 3, "red", "pad")(wide)
     assert (padded[1:3] == 255).all()
     assert (padded[[0, 3]] == [255, 0, 0]).all()
-    assert (decode(wide, 4, 1, "red", "pad")[[0, 3]] == 76).all()
+    assert (Decoding(4, 1, "red", "pad")(wide)[[0, 3]] == 76).all()
     with pytest.raises(UnreadableError, match=r"4x8 pixels \(height x width\), not 4x4"):
-        decode(wide, 4, 3, "red", "none")
-    assert (decode(wide[:, 2:6], 4, 1, "red", "none") == 255).all()
+        Decoding(4, 3, "red", "none")(wide)
+    assert (Decoding(4, 1, "red", "none")(wide[:, 2:6]) == 255).all()
 
 
 def test_images_of_another_size_than_wanted(tree: Path) -> None:
@@ -421,7 +421,7 @@ def test_processes_that_decode_import_little() -> None:
     """Each one that starts would wait for torch."""
     code = (
         "import sys, types, minmax; p = types.ModuleType('datamodules');"
-        f" p.__path__ = [{str(Path(decode.__code__.co_filename).parent)!r}];"
+        f" p.__path__ = [{str(Path(Decoding.__call__.__code__.co_filename).parent)!r}];"
         " sys.modules['datamodules'] = p; import datamodules.stores.members,"
         " datamodules.stores.rows, datamodules.stores.pixels, datamodules.stores.keys;"
         " assert not {'torch', 'lightning', 'pyarrow', 'lmdb'} & {*sys.modules}"
