@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy
 
@@ -19,7 +18,7 @@ from datamodules.sources import Pixels, Source
 CHUNK_BYTES, CHUNK_IMAGES = 2**22, 512
 """A chunk is no larger than either, and holds at least one image."""
 
-Answer = tuple[str, dict[int, str]]
+Made = tuple[str, dict[int, str]]
 """A chunk's SHA-256, and what is wrong with its images, by index."""
 
 
@@ -104,29 +103,18 @@ class Job:
 
     Args:
         pixels: the file.
-        source: the encoded images; None if chunks are only checked.
+        source: the encoded images.
         decoding: what the images become.
     """
 
     pixels: PixelFile
-    source: Source | None = None
-    decoding: Decoding | None = None
+    source: Source
+    decoding: Decoding
 
-    def make(self, chunk: int) -> Answer:
+    def make(self, chunk: int) -> Made:
         """Decode a chunk and write it."""
-        assert self.source is not None
-        assert self.decoding is not None
         pixels, broken = decoded(self.source, self.decoding, self.pixels.images(chunk))
         return self.pixels.write(chunk, pixels), broken
-
-    def check(self, chunk: int) -> Answer:
-        """Read a chunk as it was written."""
-        return self.pixels.digest(chunk), {}
-
-    def do(self, what: str, chunk: int) -> Answer:
-        """Make or check a chunk."""
-        answer: Any = {"make": self.make, "check": self.check}[what](chunk)
-        return answer[0], answer[1]
 
 
 def root_of(digests: list[str]) -> str:

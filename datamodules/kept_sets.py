@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy
 from tqdm import tqdm
 
-from datamodules.chunks import Job, root_of
+from datamodules.chunks import root_of
 from datamodules.description import LABELS, DamagedError, Description, labels_hash
 from datamodules.names import few
-from datamodules.workers import answers
+from datamodules.workers import done
 from minmax.errors import UserError
 from minmax.files import discard
 from minmax.lock import locked
@@ -48,7 +48,7 @@ class Kept:
         file = self.description.file(self.folder)
         digests = [""] * len(file.chunks)
         with tqdm(total=file.bytes, desc="Checking", unit="B", unit_scale=True, delay=1) as bar:
-            for chunk, (digest, _) in answers(Job(file), "check", file.chunks):
+            for chunk, digest in done(file.digest, file.chunks):
                 digests[chunk] = digest
                 bar.update(len(file.images(chunk)) * file.image_bytes)
         if root_of(digests) != self.description.pixels:

@@ -20,7 +20,7 @@ from datamodules.decode import BrokenFilesError
 from datamodules.description import LABELS, PIXELS, DamagedError, Description
 from datamodules.names import few
 from datamodules.wanted import Wanted, made_of, say
-from datamodules.workers import answers
+from datamodules.workers import done, made
 from minmax.errors import UserError
 from minmax.files import discard, synchronise
 
@@ -38,7 +38,7 @@ def prepare(wanted: Wanted) -> None:
     _tell_of_older(wanted)
     file = PixelFile(part / PIXELS, wanted.shape)
     kept = _begin(part, file)
-    made = wanted.shape[0] - sum(len(file.images(chunk)) for chunk in kept)
+    new = wanted.shape[0] - sum(len(file.images(chunk)) for chunk in kept)
     digests = _make(wanted, file, part, kept)
     numpy.save(part / LABELS, numpy.asarray(wanted.labels, dtype=numpy.int64))
     seconds = time.monotonic() - start
@@ -54,7 +54,7 @@ def prepare(wanted: Wanted) -> None:
         pixels=root_of(digests),
         labels=wanted.label_hash,
         made=datetime.now().astimezone().isoformat(timespec="seconds"),
-        rate=round(made / seconds, 1),
+        rate=round(new / seconds, 1),
         pillow=pillow,
     ).write(part)
     (part / FINISHED).unlink()
@@ -64,7 +64,7 @@ def prepare(wanted: Wanted) -> None:
     os.replace(part, wanted.home)
     synchronise(wanted.home.parent)
     say(
-        f"Prepared {made:,} {wanted.what} in {seconds:,.1f} s ({made / seconds:,.0f} images/s): "
+        f"Prepared {new:,} {wanted.what} in {seconds:,.1f} s ({new / seconds:,.0f} images/s): "
         f"{file.bytes / 1e6:,.1f} MB in {wanted.home}"
     )
 
@@ -87,12 +87,7 @@ def _begin(part: Path, file: PixelFile) -> dict[int, str]:
     except OSError:
         discard(part)
         raise
-    right = {}
-    job = Job(file)
-    for chunk, (digest, _) in answers(job, "check", [*kept]):
-        if digest == kept[chunk]:
-            right[chunk] = digest
-    return right
+    return {c: digest for c, digest in done(file.digest, [*kept]) if digest == kept[c]}
 
 
 def _finished(part: Path) -> dict[int, str]:
@@ -123,7 +118,7 @@ def _make(wanted: Wanted, file: PixelFile, part: Path, digests: dict[int, str]) 
     )
     try:
         with bar, (part / FINISHED).open("a") as journal:
-            for chunk, (digest, wrong) in answers(job, "make", left):
+            for chunk, (digest, wrong) in made(job, left):
                 broken |= wrong
                 if not wrong:
                     digests[chunk] = digest

@@ -6,12 +6,13 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
-from datamodules.chunks import Answer, Job
+from datamodules.chunks import Job, Made
 from datamodules.decode import own_limit
 from minmax.errors import UserError
 
@@ -31,7 +32,7 @@ main()
 """
 """The package's own `__init__` imports Lightning, for seconds."""
 
-Do = Callable[[str, int], Answer]
+Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -39,50 +40,43 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def answers(job: Job, what: str, chunks: Sequence[int]) -> Iterator[tuple[int, Answer]]:
-    """Do some chunks, in the order in which they are finished.
+def done(do: Callable[[int], Result], chunks: Sequence[int]) -> Iterator[tuple[int, Result]]:
+    """Do something with some chunks, in threads; what it gives, as they are finished.
 
     Args:
-        job: what is done.
-        what: `make` or `check`.
+        do: what is done; releases the interpreter lock, as reading and hashing do.
         chunks: their numbers.
     """
-    count = min(cores(), len(chunks))
     if not chunks:
         return
-    # Reading and hashing release the interpreter lock.
-    doing = nullcontext(job.do) if what == "check" else _doing(job, count)
-    with doing as do, ThreadPoolExecutor(count) as pool, own_limit():
-        waiting: dict[Future[Answer], int] = {
-            pool.submit(do, what, chunk): chunk for chunk in chunks
-        }
+    with ThreadPoolExecutor(min(cores(), len(chunks))) as pool, own_limit():
+        waiting = {pool.submit(do, chunk): chunk for chunk in chunks}
         try:
-            for done in as_completed(waiting):
-                yield waiting.pop(done), done.result()
+            for finished in as_completed(waiting):
+                yield waiting.pop(finished), finished.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _doing(job: Job, count: int) -> Iterator[Do]:
-    """How a thread has a chunk done: by a process of its own if that is worth its start."""
-    images, own = job.pixels.shape[0], type(job.source).__module__
-    if count < 2 or images < WORTH_PROCESSES or own == "__main__":
-        yield job.do
+def made(job: Job, chunks: Sequence[int]) -> Iterator[tuple[int, Made]]:
+    """Make some chunks: each thread has them made by a process if that is worth its start."""
+    count, own = min(cores(), len(chunks)), type(job.source).__module__
+    if count < 2 or job.pixels.shape[0] < WORTH_PROCESSES or own == "__main__":
+        yield from done(job.make, chunks)
         return
     with ExitStack() as started:
         idle: SimpleQueue[_Worker] = SimpleQueue()
         for _ in range(count):
             idle.put(started.enter_context(_Worker(job)))
 
-        def do(what: str, chunk: int) -> Answer:
+        def make(chunk: int) -> Made:
             worker = idle.get()
             try:
-                return worker.do(what, chunk)
+                return worker.make(chunk)
             finally:
                 idle.put(worker)
 
-        yield do
+        yield from done(make, chunks)
 
 
 class _Worker:
@@ -111,10 +105,10 @@ class _Worker:
         self.process.stdout.close()
         self.process.wait()
 
-    def do(self, what: str, chunk: int) -> Answer:
-        """Have a chunk done."""
+    def make(self, chunk: int) -> Made:
+        """Have a chunk made."""
         assert self.process.stdout is not None
-        self._send(f"{what} {chunk}\n".encode())
+        self._send(f"{chunk}\n".encode())
         line = self.process.stdout.readline()
         if not line:
             self._ended()
