@@ -8,7 +8,8 @@ shuffles the chunks, and the images within each, so a chunk must hold images fro
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,23 @@ class Shards:
             images = fill(range(count), convert, decoding.channels, decoding.size, what)
         return images, torch.tensor(labels, dtype=torch.int64)
 
-    def readable(self) -> "Readable":
-        """A context that turns errors about the shards into one line."""
-        return Readable(self.root)
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Turn all errors within into one line about the shards: workers wrap those of any type.
+
+        Raises:
+            UserError: there was one.
+        """
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            lines = [type(error).__name__, *str(error).strip().splitlines()]
+            raise UserError(
+                f"`root`: shards of {self.root} can't be read ({lines[-1]}): look whether they are"
+                " all there, and copy or make them again."
+            ) from error
 
     def _about(self) -> str:
         """What `classes.json` holds."""
@@ -206,30 +221,3 @@ class Decoded:
         """
         image, label = item
         return torch.from_numpy(self.decoding(bytes(image)).copy()), label
-
-
-class Readable:
-    """Turns all errors within into one line about shards: workers wrap those of any type.
-
-    Args:
-        root: of the shards.
-    """
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Replace an error.
-
-        Raises:
-            UserError: there was one.
-        """
-        if isinstance(error, Exception) and not isinstance(error, UserError):
-            lines = [type(error).__name__, *str(error).strip().splitlines()]
-            raise UserError(
-                f"`root`: shards of {self.root} can't be read ({lines[-1]}): look whether they are"
-                " all there, and copy or make them again."
-            ) from error
