@@ -1,11 +1,9 @@
 """What the data modules over torchvision's own data sets share: finding and downloading."""
 
-import os
-import sys
 import tempfile
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +12,7 @@ from torch import Tensor
 from datamodules.base import ImageDataModule
 from datamodules.classes import Class
 from minmax.errors import MissingError, UnreachableError, files_named, passes_through
+from minmax.lock import locked
 
 
 class TorchvisionDataModule(ImageDataModule):
@@ -35,14 +34,14 @@ class TorchvisionDataModule(ImageDataModule):
 
     def __init__(
         self,
-        root: str,
-        image_size: int,
-        grayscale: bool,
-        batch_size: int,
-        classes: list[Class] | None,
-        download: bool,
-        on_device: bool,
-        mirror: bool,
+        root: str = "data",
+        image_size: int = 32,
+        grayscale: bool = False,
+        batch_size: int = 64,
+        classes: list[Class] | None = None,
+        download: bool = False,
+        on_device: bool = True,
+        mirror: bool = False,
     ) -> None:
         super().__init__(self.names, image_size, grayscale, batch_size, classes, on_device, mirror)
         self.root = root
@@ -68,9 +67,9 @@ class TorchvisionDataModule(ImageDataModule):
         if not self.download or self._is_complete():
             return
         root = Path(self._root())
-        with files_named():
-            root.mkdir(parents=True, exist_ok=True)
-        with _alone_in(root):
+        with ExitStack() as held:
+            with files_named():
+                held.enter_context(locked(root / ".download.lock", wait=True))
             if not self._is_complete():  # else another process did it
                 self._fetch(root)
 
@@ -134,30 +133,6 @@ class TorchvisionDataModule(ImageDataModule):
         except Exception:  # as in `load`
             return False
         return True
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let one process at a time into this block for a folder.
-
-    The lock is on the folder itself, so that no file is left there. Systems without such locks
-    (Windows, folders over NFS) let all processes in.
-    """
-    descriptor = None
-    with suppress(ImportError, OSError):
-        import fcntl
-
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process that downloads into {folder}", file=sys.stderr)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def _first_line(error: BaseException) -> str:

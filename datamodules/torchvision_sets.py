@@ -65,24 +65,7 @@ class FashionMNIST(MNIST):
         return datasets.FashionMNIST(root, train=train, download=download)
 
 
-class _ColourSet(TorchvisionDataModule):
-    def __init__(
-        self,
-        root: str = "data",
-        image_size: int = 32,
-        grayscale: bool = False,
-        batch_size: int = 64,
-        classes: list[Class] | None = None,
-        download: bool = False,
-        on_device: bool = True,
-        mirror: bool = False,
-    ) -> None:
-        super().__init__(
-            root, image_size, grayscale, batch_size, classes, download, on_device, mirror
-        )
-
-
-class CIFAR10(_ColourSet):
+class CIFAR10(TorchvisionDataModule):
     """60,000 photos of 32x32 colour pixels (50,000 to train on), ten classes.
 
     Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html. Arguments as for
@@ -112,7 +95,7 @@ class CIFAR10(_ColourSet):
         return torch.from_numpy(dataset.data).permute(0, 3, 1, 2), torch.tensor(dataset.targets)
 
 
-class STL10(_ColourSet):
+class STL10(TorchvisionDataModule):
     """13,000 labelled photos of 96x96 colour pixels (5,000 to train on), ten classes.
 
     Coates et al. 2011, https://cs.stanford.edu/~acoates/stl10/. The 100,000 unlabelled
@@ -131,7 +114,7 @@ class STL10(_ColourSet):
         return torch.from_numpy(dataset.data), torch.from_numpy(dataset.labels).long()
 
 
-class CelebA(_ColourSet):
+class CelebA(TorchvisionDataModule):
     """202,599 aligned faces of 178x218 colour pixels (162,770 to train on), one class.
 
     Liu et al. 2015, https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html. Held out: the test
