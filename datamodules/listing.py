@@ -1,5 +1,6 @@
 """Listing the images of a store by split and class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,9 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from datamodules.classes import Classes, select_classes
 from datamodules.labels import AUTO, by_class, check_known, chosen_labels
+from datamodules.leftovers import LeftOut
 from datamodules.names import few, printable
-from datamodules.once import each_once
-from datamodules.searching import Found
+from datamodules.searching import MET, Found, Identity
 from datamodules.splits import Place, find_all, find_classes, find_splits
 from datamodules.stores.opening import open_store
 from datamodules.stores.store import Labels, Store
@@ -17,6 +18,8 @@ from minmax.errors import UserError
 
 Files = list[tuple[str, int]]
 """A file's path relative to the folder of its split, and the number of its class."""
+Group = tuple[Path, int]
+"""A split's folder, and the number of a class."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,40 @@ def list_images(root: Path, classes: Classes, option: str = AUTO) -> Listing:
     if str(left_out):
         rank_zero_info(f"Left out of {printable(str(root))}: {left_out}.")
     return Listing(store, names, train.path, files[train.path], held_out.path, files[held_out.path])
+
+
+def each_once(groups: Mapping[Group, list[Found]], left_out: LeftOut) -> dict[Group, list[Found]]:
+    """The groups without links to files that a group holds already.
+
+    Raises:
+        UserError: two groups hold the same file, both by a link or both without.
+    """
+    identities = [file.identity for files in groups.values() for file in files]
+    if len({*identities}) == len(identities):
+        return dict(groups)
+    owners: dict[Identity, tuple[Group, Found]] = {}
+    dropped = set[tuple[Group, str]]()
+    # Files before links to them, so that a file keeps its own path and class.
+    for by_link in (False, True):
+        for group, files in groups.items():
+            for file in files:
+                if file.linked is not by_link or file.identity is None:
+                    continue
+                owner, first = owners.setdefault(file.identity, (group, file))
+                if first is file:
+                    continue
+                if owner != group and first.linked is file.linked:
+                    raise UserError(
+                        "`root` leads to one file in two ways, "
+                        f"{owner[0] / first.path} and {group[0] / file.path}: an image is in one "
+                        "class, and either trained on or held out. Delete one of the two."
+                    )
+                dropped.add((group, file.path))
+                left_out.add(MET, str(group[0] / file.path))
+    return {
+        group: [file for file in files if (group, file.path) not in dropped]
+        for group, files in groups.items()
+    }
 
 
 def _below(store: Store, folder: Path) -> str:
