@@ -28,6 +28,11 @@ START = 15
 class Spectral(nn.Module):
     """What the layers below share: `normalised()` instead of `weight`.
 
+    Args:
+        arguments: of torch's layer.
+        eps: lower limit of the lengths by which u and v are divided.
+        options: of torch's layer.
+
     Attributes:
         u: left singular vector of the largest singular value, as estimated so far; `[rows]`.
         v: the right one; `[columns]`.
@@ -36,27 +41,18 @@ class Spectral(nn.Module):
     weight: Tensor
     u: Tensor
     v: Tensor
-    eps: float
 
-    def start(self, eps: float) -> None:
-        """Draw the first vectors.
-
-        Args:
-            eps: lower limit of the lengths by which u and v are divided.
-        """
+    def __init__(self, *arguments: Any, eps: float = 1e-12, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.eps = eps
-        rows, columns = self.matrix().shape
-        for name, size in (("u", rows), ("v", columns)):
-            self.register_buffer(name, self.unit(self.weight.detach().new_empty(size).normal_()))
+        for name, size in zip("uv", self.matrix().shape, strict=True):
+            drawn = self.weight.detach().new_empty(size).normal_()
+            self.register_buffer(name, unit(drawn, eps))
 
     def matrix(self) -> Tensor:
         """The weight in float32 at least, `[outputs, inputs]`; of channels_last weights no copy."""
         weight = self.weight
         return wide(weight.permute(0, 2, 3, 1) if weight.dim() == 4 else weight).flatten(1)
-
-    def unit(self, vector: Tensor) -> Tensor:
-        """The vector divided by its length."""
-        return unit(vector, self.eps)
 
     def sigma(self) -> Tensor:
         """Estimate of the largest singular value, a scalar; in training mode it iterates first.
@@ -67,9 +63,9 @@ class Spectral(nn.Module):
         matrix = self.matrix()
         if not self.training:
             return torch.dot(wide(self.u).clone(), torch.mv(matrix, wide(self.v).clone()))
-        v = self.unit(torch.mv(matrix.detach().t(), wide(self.u)))
+        v = unit(torch.mv(matrix.detach().t(), wide(self.u)), self.eps)
         image = torch.mv(matrix, v)
-        u = self.unit(image.detach())
+        u = unit(image.detach(), self.eps)
         with torch.no_grad():
             self.u.copy_(u)
             self.v.copy_(v)
@@ -84,10 +80,6 @@ class Spectral(nn.Module):
 class SpectralConv2d(Spectral, nn.Conv2d):
     """Convolution with a spectrally normalised weight; the bias stays as it is."""
 
-    def __init__(self, *arguments: Any, eps: float = 1e-12, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.start(eps)
-
     def forward(self, input: Tensor) -> Tensor:
         """Maps `[N, C_in, H, W]` to `[N, C_out, H', W']`."""
         return self._conv_forward(input, self.normalised(), self.bias)
@@ -96,10 +88,6 @@ class SpectralConv2d(Spectral, nn.Conv2d):
 class SpectralLinear(Spectral, nn.Linear):
     """Linear layer with a spectrally normalised weight; the bias stays as it is."""
 
-    def __init__(self, *arguments: Any, eps: float = 1e-12, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.start(eps)
-
     def forward(self, input: Tensor) -> Tensor:
         """`[N, in]` to `[N, out]`."""
         return nn.functional.linear(input, self.normalised(), self.bias)
@@ -107,10 +95,6 @@ class SpectralLinear(Spectral, nn.Linear):
 
 class SpectralEmbedding(Spectral, nn.Embedding):
     """Embedding whose table `[classes, width]` is spectrally normalised."""
-
-    def __init__(self, *arguments: Any, eps: float = 1e-12, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.start(eps)
 
     def forward(self, input: Tensor) -> Tensor:
         """Classes `[N]` to vectors `[N, width]`."""

@@ -15,6 +15,7 @@ from gan_modules.networks.spectral import (
     SpectralLinear,
     iterated,
     power_iterate,
+    unit,
 )
 
 LAYERS = {
@@ -157,7 +158,8 @@ def test_types_and_autocast(layer: Spectral) -> None:
 
 def test_eps_bounds_what_is_divided_by() -> None:
     layer = SpectralLinear(3, 2, eps=10.0)
-    torch.testing.assert_close(layer.unit(torch.tensor([3.0, 4.0])), torch.tensor([0.3, 0.4]))
+    vector = torch.tensor([3.0, 4.0])
+    torch.testing.assert_close(unit(vector, layer.eps), torch.tensor([0.3, 0.4]))
 
 
 def test_memory_order_changes_nothing() -> None:
