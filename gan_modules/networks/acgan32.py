@@ -26,9 +26,6 @@ class ACGAN32Generator(Generator):
 
     Args:
         latent_dim: length of the latents, without the class.
-        channels: channels of the images.
-        image_size: side of the images in pixels.
-        num_classes: number of classes.
         project_relu: ReLU after the linear layer, as in the paper. Its outputs have a positive
             mean, the same for all latents. In training the first transposed convolution amplifies
             this mean until each class collapses into one image. Without ReLU it is near zero.

@@ -32,9 +32,6 @@ class BigGANGenerator(Generator):
     Args:
         latent_dim: length of the latents, a multiple of 4: one chunk for the first layer, and one
             for each of the three blocks. StudioGAN: 80.
-        channels: of the images.
-        image_size: 32 pixels.
-        num_classes: of the data.
         width: channels of all blocks, a multiple of 8. Full 384, half 192.
         embedding: length of the class's vector.
 
@@ -86,9 +83,6 @@ class BigGANDiscriminator(Discriminator):
     """Residual blocks, self-attention, and a projection on the class.
 
     Args:
-        channels: of the images.
-        image_size: 32 pixels.
-        num_classes: of the data.
         width: channels of all blocks, a multiple of 8. Full 192, half 96.
     """
 
@@ -112,9 +106,6 @@ class PlainBigGANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. DiffAugment: 128.
-        channels: of the images.
-        image_size: 32 pixels.
-        num_classes: of the data.
         width: channels of all blocks.
     """
 
@@ -148,9 +139,6 @@ class PlainBigGANDiscriminator(Discriminator):
     """Residual blocks and a projection on the class.
 
     Args:
-        channels: of the images.
-        image_size: 32 pixels.
-        num_classes: of the data.
         width: channels of all blocks.
     """
 

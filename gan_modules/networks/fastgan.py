@@ -118,9 +118,6 @@ class FastGANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 256.
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         width: channels at 128 pixels, and a 16th of those at 4. Paper: 64.
     """
 
@@ -237,9 +234,6 @@ class FastGANDiscriminator(Discriminator):
     """Residual blocks with skip-layer excitation, a branch for the small images, three decoders.
 
     Args:
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         width: an eighth of the channels of the last maps. Paper: 64.
     """
 

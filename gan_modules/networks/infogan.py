@@ -43,9 +43,6 @@ class InfoGANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents: noise, categories, continuous. Paper: 62 + 10 + 2.
-        channels: of the images.
-        image_size: 28 or 32 pixels.
-        num_classes: of the data; unused.
         categories: values of the categorical code.
         continuous: number of continuous codes.
         width: channels before the last layer; all other widths are multiples. Paper: 64.
@@ -108,9 +105,6 @@ class InfoGANDiscriminator(Discriminator):
     """Two convolutions and a linear layer, then a logit, and beside it Q, which reads the codes.
 
     Args:
-        channels: of the images.
-        image_size: 28 or 32 pixels.
-        num_classes: of the data; unused.
         categories: values of the categorical code, as the generator's.
         continuous: number of continuous codes, likewise.
         learned_std: whether Q says how sure it is of a continuous code; else its standard

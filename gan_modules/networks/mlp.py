@@ -22,8 +22,6 @@ class MLPGenerator(Generator):
     Args:
         latent_dim: length of the latents. With 2, the network has 33,666 parameters.
         channels: coordinates of a point.
-        image_size: 1.
-        num_classes: of the data; unused.
         width: of the hidden layers.
         depth: their number.
         slope: of the leaky ReLUs.
@@ -57,8 +55,6 @@ class MLPDiscriminator(Discriminator):
 
     Args:
         channels: coordinates of a point; of several, in a pack.
-        image_size: 1.
-        num_classes: of the data; unused.
         width: of the hidden layers.
         depth: their number.
         slope: of the leaky ReLUs.

@@ -74,7 +74,14 @@ class Network(nn.Module, ABC):
 
 
 class Generator(Network):
-    """Draws images; a subclass takes `latent_dim, channels, image_size, num_classes` first."""
+    """Draws images; a subclass takes these arguments first.
+
+    Args:
+        latent_dim: length of the latents.
+        channels: of the images.
+        image_size: of the images in pixels, one of `image_sizes`.
+        num_classes: of the data, for networks that use the classes.
+    """
 
     @abstractmethod
     def forward(self, latent: Tensor, classes: Tensor) -> Tensor:
@@ -85,7 +92,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Judges images; a subclass takes `channels, image_size, num_classes` first."""
+    """Judges images; a subclass takes `channels, image_size, num_classes` first, as `Generator`."""
 
     @abstractmethod
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:

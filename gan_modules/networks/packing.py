@@ -22,8 +22,6 @@ class Packed(Discriminator):
 
     Args:
         channels: of one image.
-        image_size: of the images in pixels.
-        num_classes: of the data.
         discriminator: builds the discriminator, for `images` times the channels. One that uses the
             classes is refused, since the images of a pack are of several.
         images: images a pack, a divisor of the batch size. Paper: 2 to 4.

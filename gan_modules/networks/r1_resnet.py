@@ -50,9 +50,6 @@ class R1ResNetGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 256.
-        channels: of the images.
-        image_size: 32, 48, 64, 96 or 128 pixels.
-        num_classes: of the data.
         width: channels at the full size; twice as many at each half of it, at most 8 times. Paper:
             64.
         conditional: whether the class's vector enters.
@@ -103,9 +100,6 @@ class R1ResNetDiscriminator(Discriminator):
     """A 3x3 convolution, one block a size, means of 3x3 pixels of stride 2, one linear layer.
 
     Args:
-        channels: of the images.
-        image_size: 32, 48, 64, 96 or 128 pixels.
-        num_classes: of the data.
         width: channels at the full size; twice as many at each half of it, at most 8 times. Paper:
             64.
         conditional: one output a class, of which the image's class is chosen.

@@ -135,9 +135,6 @@ class R3GANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 64.
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         width: channels up to 32 pixels; half of them at each size above. Paper: 768.
         conditional: whether a vector of the class enters beside the latent.
         embedding: length of that vector. Paper: 64.
@@ -191,9 +188,6 @@ class R3GANDiscriminator(Discriminator):
     With classes the linear layer's outputs are multiplied by a vector of the class and summed.
 
     Args:
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         width: channels up to 32 pixels; half of them at each size above. Paper: 768.
         conditional: whether it judges images by their class.
         group: channels of a group of the 3x3 convolutions. Paper: 16.

@@ -31,9 +31,6 @@ class SAGANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 128.
-        channels: of the images.
-        image_size: 32 or 128 pixels.
-        num_classes: of the data.
         width: channels of the last block, as `SNGANGenerator`'s; self-attention needs a multiple of
             8. None is the full width: 256 at 32 pixels, 64 at 128.
     """
@@ -70,9 +67,6 @@ class SAGANDiscriminator(Discriminator):
     """Residual blocks, one self-attention, and a projection on the class.
 
     Args:
-        channels: of the images.
-        image_size: 32 or 128 pixels.
-        num_classes: of the data.
         width: channels of the first block, as `SNGANDiscriminator`'s; self-attention needs a
             multiple of 8. None is the full width: 128 at 32 pixels, 64 at 128.
     """

@@ -28,9 +28,6 @@ class SNGANGenerator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 128.
-        channels: of the images.
-        image_size: 32, 48, 64, 96 or 128 pixels.
-        num_classes: of the data.
         width: channels of the last block. At 32 pixels all blocks have as many; at other sizes the
             earlier ones have more. None is the full width: 256 at 32 pixels, 32 at 96, else 64.
         conditional: a scale and a shift of batch norm for each class.
@@ -65,9 +62,6 @@ class SNGANDiscriminator(Discriminator):
     """Residual blocks without batch norm, the sum over all positions, and a linear logit.
 
     Args:
-        channels: of the images.
-        image_size: 32, 48, 64, 96 or 128 pixels.
-        num_classes: of the data.
         width: channels of the first block. At 32 pixels all blocks have as many; at other sizes the
             later ones have more. None is the full width: 128 at 32 pixels, 32 at 96, else 64.
         conditional: the logit also has the features' projection on a vector of the class.

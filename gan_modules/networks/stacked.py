@@ -36,10 +36,7 @@ class StackedGenerator(Generator):
     """A linear layer, then `depth` transposed convolutions.
 
     Args:
-        latent_dim: length of the latents.
-        channels: of the images.
         image_size: of the images in pixels; both sides are multiples of 2^depth.
-        num_classes: of the data; unused.
         depth: number of transposed convolutions.
         width: channels before the last transposed convolution.
     """
@@ -81,9 +78,7 @@ class StackedDiscriminator(Discriminator):
     """`depth` convolutions, then one linear logit.
 
     Args:
-        channels: of the images.
         image_size: of the images in pixels; both sides are multiples of 2^depth.
-        num_classes: of the data; unused.
         depth: number of convolutions.
         width: channels after the first convolution. With depth 2 this is `Critic32`.
         batch_norm: batch norm after all convolutions but the first.

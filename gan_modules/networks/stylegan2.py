@@ -249,9 +249,6 @@ class StyleGAN2Generator(Generator):
 
     Args:
         latent_dim: length of the latents. Paper: 512.
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         base: channels times the side, up to `width`. Paper: 16384 at 256 pixels.
         width: most channels, and the length of w. Paper: 512.
         conditional: whether the mapping sees the class.
@@ -352,9 +349,6 @@ class StyleGAN2Discriminator(Discriminator):
     With classes the last layer's outputs are multiplied by a mapping of the class, and summed.
 
     Args:
-        channels: of the images.
-        image_size: 32, 64, 128 or 256 pixels.
-        num_classes: of the data.
         base: channels times the side, up to `width`. Paper: 16384 at 256 pixels.
         width: most channels. Paper: 512.
         conditional: whether it judges images by their class.
