@@ -1,7 +1,6 @@
 """Changes of images before the discriminator sees them, in both updates."""
 
-from collections.abc import Iterable, Iterator
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,37 +67,34 @@ class InOrder(Augment):
 
     def __init__(self, changes: list[Augment]) -> None:
         super().__init__()
-        self.changes = nn.ModuleList(changes)
+        self.changes: Any = nn.ModuleList(changes)
 
     def real(self, images: Tensor) -> Tensor:
         """What the discriminator sees of real images."""
-        for change in self._each():
+        for change in self.changes:
             images = change.real(images)
         return images
 
     def fake(self, images: Tensor) -> Tensor:
         """What the discriminator sees of generated images."""
-        for change in self._each():
+        for change in self.changes:
             images = change.fake(images)
         return images
 
     @property
     def adapts(self) -> bool:
         """Whether a change does."""
-        return any(change.adapts for change in self._each())
+        return any(change.adapts for change in self.changes)
 
     def adapt(self, real_logits: Tensor) -> None:
         """Let each change learn."""
-        for change in self._each():
+        for change in self.changes:
             change.adapt(real_logits)
 
     def check(self, game: Game) -> None:
         """Let each change refuse the game."""
-        for change in self._each():
+        for change in self.changes:
             change.check(game)
-
-    def _each(self) -> Iterator[Augment]:
-        return iter(cast(Iterable[Augment], self.changes))
 
 
 class InstanceNoise(Augment):

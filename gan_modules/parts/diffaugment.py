@@ -7,7 +7,6 @@ With few images it can leak: gray squares of the cutout then appear in the sampl
 """
 
 from abc import ABC, abstractmethod
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -145,9 +144,9 @@ class DiffAugment(InOrder):
             small: `[N, C, H/2, W/2]`.
         """
         seen = torch.cat([images, F.interpolate(small, scale_factor=2)])
-        for change in self._each():
-            draws = cast(Drawn, change).draw(images)
-            seen = cast(Drawn, change).changed(seen, *(draw.repeat(2) for draw in draws))
+        for change in self.changes:
+            draws = change.draw(images)
+            seen = change.changed(seen, *(draw.repeat(2) for draw in draws))
         images, small = seen.chunk(2)
         return images, F.avg_pool2d(small, 2)
 

@@ -1,8 +1,8 @@
 """What a penalty promises; none, sums of several, and penalties that are not due at each update."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -104,56 +104,53 @@ class SumOfPenalties(Penalty):
         super().__init__()
         if not penalties:
             raise UserError("`penalties` must name at least one: leave `penalty` out for none")
-        self.penalties = nn.ModuleList(penalties)
+        self.penalties: Any = nn.ModuleList(penalties)
         more_steps = sum(1 / penalty.step_share - 1 for penalty in penalties)
         self.step_share = 1 / (1 + more_steps)
         self.kinds = frozenset().union(*(penalty.kinds for penalty in penalties))
 
     def forward(self, turn: Turn) -> Tensor:
         """The sum of the discriminator's terms."""
-        return torch.stack([penalty(turn) for penalty in self._each()]).sum()
+        return torch.stack([penalty(turn) for penalty in self.penalties]).sum()
 
     def of_generator(
         self, generator: nn.Module, latent: Tensor, asked: Tensor, fake: Tensor
     ) -> list[Tensor]:
         """The generator's terms of all."""
-        terms = (p.of_generator(generator, latent, asked, fake) for p in self._each())
+        terms = (p.of_generator(generator, latent, asked, fake) for p in self.penalties)
         return [term for of_one in terms for term in of_one]
 
     def watch(self, turn: Turn) -> Turn:
         """Let each penalty prepare the images."""
-        for penalty in self._each():
+        for penalty in self.penalties:
             turn = penalty.watch(turn)
         return turn
 
     def lazy(self, turn: Turn) -> Iterator[Tensor]:
         """The losses of all."""
-        for penalty in self._each():
+        for penalty in self.penalties:
             yield from penalty.lazy(turn)
 
     def after(self, discriminator: nn.Module) -> None:
         """Let each penalty change the discriminator."""
-        for penalty in self._each():
+        for penalty in self.penalties:
             penalty.after(discriminator)
 
     def check(self, discriminator: nn.Module) -> None:
         """Let each penalty refuse the discriminator."""
-        for penalty in self._each():
+        for penalty in self.penalties:
             penalty.check(discriminator)
 
     def check_generator(self, generator: nn.Module) -> None:
         """Let each penalty refuse the generator."""
-        for penalty in self._each():
+        for penalty in self.penalties:
             penalty.check_generator(generator)
-
-    def _each(self) -> Iterator[Penalty]:
-        return iter(cast(Iterable[Penalty], self.penalties))
 
 
 def has_term(penalty: Penalty) -> bool:
     """Whether a penalty has a term of the discriminator; limits of its weights are none."""
     if isinstance(penalty, SumOfPenalties):
-        return any(map(has_term, penalty._each()))
+        return any(map(has_term, penalty.penalties))
     return type(penalty).forward is not NoPenalty.forward
 
 
