@@ -9,7 +9,6 @@ a cross entropy.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from gan_modules.base import Batch, GANModule, at_least
 from gan_modules.networks import ClassifyingDiscriminator
-from gan_modules.parts import Augment, CrossEntropy, Game, Unchanged
+from gan_modules.parts import Augment, CrossEntropy, Game
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -66,9 +65,7 @@ class ACGAN(GANModule):
             )
         self.class_weight = class_weight
         self.fake_class_weight = fake_class_weight
-        self.game = game or CrossEntropy()
-        self.augment = augment or Unchanged()
-        self.augment.check(self.game)
+        self.take_parts(game or CrossEntropy(), augment=augment)
 
     def class_loss(self, images: str, class_logits: Tensor, classes: Tensor) -> Tensor:
         """Cross entropy of class logits `[N, K]`; it and the accuracy are logged under `images`."""
@@ -83,7 +80,9 @@ class ACGAN(GANModule):
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
         asked = self.labels_beside(classes, self.game)
-        fake = self(self.sample_latent(len(real)), asked)
+        latent = self.sample_latent(len(real))
+        fake = self(latent, asked)
+        turn = self.turn(real, classes, latent, fake, asked)
 
         with self.updating(self.discriminator):
             seen = self.augment.real(real), self.augment.fake(fake.detach())
@@ -94,9 +93,7 @@ class ACGAN(GANModule):
             class_loss_fake = self.class_loss("fake", fake_class_logits, asked)
             class_loss = mean(class_loss_real, class_loss_fake, self.fake_class_weight)
             loss_d = mean(adversarial_loss, class_loss, self.class_weight)
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
         self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
@@ -104,11 +101,9 @@ class ACGAN(GANModule):
             with self.updating(self.generator):
                 logits, class_logits = self.discriminator.heads(self.augment.fake(fake))
                 class_loss = self.class_loss("generator", class_logits, asked)
-                game_loss = self.game.generator(logits, partial(self.judge_real, real, classes))
+                game_loss = self.game.generator(logits, turn.judge_real)
                 loss_g = mean(game_loss, class_loss, self.class_weight)
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed["loss/discriminator"] = loss_d

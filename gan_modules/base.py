@@ -22,6 +22,7 @@ from gan_modules.parts.augment import Augment, Unchanged
 from gan_modules.parts.batches import SeparateBatches
 from gan_modules.parts.classes import UniformClasses
 from gan_modules.parts.games import Game
+from gan_modules.parts.penalty import NoPenalty, Penalty
 from gan_modules.parts.schedules import OptimizerSchedule, Schedule, ends_of, take_more_steps
 from gan_modules.parts.turn import Turn
 from minmax.errors import UserError
@@ -199,6 +200,25 @@ class GANModule(Bookkeeping, Kept):
                 "more `classes`, or networks without classes"
             )
 
+    def take_parts(
+        self, game: Game, penalty: Penalty | None = None, augment: Augment | None = None
+    ) -> None:
+        """Set the parts of a variant, which calls this after its networks are built.
+
+        Args:
+            game: the losses of both networks.
+            penalty: none means no term.
+            augment: none means no change.
+
+        Raises:
+            UserError: a part doesn't suit the networks, or the game.
+        """
+        self.game, self.penalty, self.augment = game, penalty or NoPenalty(), augment or Unchanged()
+        self.penalty.check(self.discriminator)
+        self.penalty.check_generator(self.generator)
+        self.augment.check(game)
+        self.step_share = self.penalty.step_share
+
     # Images
 
     @property
@@ -360,10 +380,11 @@ class GANModule(Bookkeeping, Kept):
             update=self.trainer.global_step,
         )
 
-    @torch.no_grad()
-    def judge_real(self, real: Tensor, classes: Tensor) -> Tensor:
-        """Logits `[N]` of real images by the discriminator as it is now, without gradients."""
-        return self.discriminator(self.augment.real(real), classes)
+    def descend(self, optimizer: UncountedOptimizer | LightningOptimizer, loss: Tensor) -> None:
+        """Take a step by the gradients of this loss alone."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Differentiate outside autocast, so that a penalty's second derivative is float32.

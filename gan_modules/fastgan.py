@@ -10,7 +10,7 @@ image are changed by the same draws, also those of a generated one. Real small i
 2x2 pixels. The generator's update draws the augmentation anew.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +49,8 @@ class FastGAN(GANModule):
         UserError: the networks aren't `FastGANGenerator` and `FastGANDiscriminator`.
     """
 
+    generator: FastGANGenerator
+    discriminator: FastGANDiscriminator
     augment: DiffAugment
 
     def __init__(
@@ -84,7 +86,7 @@ class FastGAN(GANModule):
     def reconstruction(self, seen: Seen, images: Tensor, small: Tensor) -> Tensor:
         """Sum of the decoders' differences: of the small image twice, and of a random quarter."""
         places = torch.randint(4, (len(images),), device=images.device)
-        decoded = cast(FastGANDiscriminator, self.discriminator).decode(seen, places)
+        decoded = self.discriminator.decode(seen, places)
         targets = (small, small, quarter(images, places))
         pairs = zip(decoded, targets, strict=True)
         return torch.stack([self.difference(*pair) for pair in pairs]).sum()
@@ -93,8 +95,7 @@ class FastGAN(GANModule):
         """Update the discriminator; then the generator, if it is due."""
         real, _ = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        draw = cast(FastGANGenerator, self.generator).both
-        look = cast(FastGANDiscriminator, self.discriminator).look
+        draw, look = self.generator.both, self.discriminator.look
         images, small = draw(self.sample_latent(len(real)))
 
         with self.updating(self.discriminator):
@@ -104,18 +105,14 @@ class FastGAN(GANModule):
             fake_logits = look(*self.augment.both(images.detach(), small.detach())).logits
             reconstruction = self.reconstruction(of_real, *seen_real)
             loss_d = hinge(real_logits) + hinge(-fake_logits)
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d + self.reconstruction_weight * reconstruction)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d + self.reconstruction_weight * reconstruction)
 
         for update in range(self.generator_updates_due()):
             if update:
                 images, small = draw(self.sample_latent(len(real)))
             with self.updating(self.generator):
                 loss_g = -wide(look(*self.augment.both(images, small)).logits).mean()
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed |= {"loss/discriminator": loss_d, "loss/reconstruction": reconstruction}

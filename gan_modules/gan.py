@@ -10,15 +10,7 @@ the discriminator's update.
 from typing import Any
 
 from gan_modules.base import Batch, GANModule
-from gan_modules.parts import (
-    Augment,
-    CrossEntropy,
-    Game,
-    NoPenalty,
-    Penalty,
-    SeparateBatches,
-    Unchanged,
-)
+from gan_modules.parts import Augment, CrossEntropy, Game, Penalty, SeparateBatches
 
 
 class GAN(GANModule):
@@ -41,15 +33,9 @@ class GAN(GANModule):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.game = game or CrossEntropy()
-        self.penalty = penalty or NoPenalty()
-        self.augment = augment or Unchanged()
+        self.take_parts(game or CrossEntropy(), penalty, augment)
         self.batches = batches or SeparateBatches()
-        self.penalty.check(self.discriminator)
-        self.penalty.check_generator(self.generator)
         self.batches.check(self.discriminator)
-        self.augment.check(self.game)
-        self.step_share = self.penalty.step_share
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator; then the generator, if it is due."""
@@ -64,13 +50,9 @@ class GAN(GANModule):
             real_logits, fake_logits = turn.judge()
             penalty = self.penalty(turn)
             loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
             for lazy_loss in self.penalty.lazy(turn):
-                optimizer_d.zero_grad()
-                self.manual_backward(lazy_loss)
-                self.uncounted(optimizer_d).step()
+                self.descend(self.uncounted(optimizer_d), lazy_loss)
             self.penalty.after(self.discriminator)
         self.augment.adapt(real_logits)
 
@@ -82,9 +64,7 @@ class GAN(GANModule):
                 logits = self.discriminator(self.augment.fake(fake), asked)
                 penalties = self.penalty.of_generator(self.generator, latent, asked, fake)
                 loss_g = sum(penalties, self.game.generator(logits, turn.judge_real))
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed["loss/discriminator"] = loss_d

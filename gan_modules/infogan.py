@@ -14,7 +14,6 @@ reuses the latents and images of the discriminator's update.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from torch.nn import functional as F
 
 from gan_modules.base import Batch, GANModule, at_least
 from gan_modules.networks import InfoGANDiscriminator, InfoGANGenerator
-from gan_modules.parts import Augment, CrossEntropy, Game, Unchanged
+from gan_modules.parts import Augment, CrossEntropy, Game
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
@@ -75,9 +74,7 @@ class InfoGAN(GANModule):
             )
         self.category_weight = category_weight
         self.continuous_weight = continuous_weight
-        self.game = game or CrossEntropy(discriminator_weight=1)
-        self.augment = augment or Unchanged()
-        self.augment.check(self.game)
+        self.take_parts(game or CrossEntropy(discriminator_weight=1), augment=augment)
 
     def categories_of(self, latents: Tensor) -> Tensor:
         """Categories int64 `[N]` of latents `[N, latent_dim]`."""
@@ -106,15 +103,14 @@ class InfoGAN(GANModule):
         asked = self.sample_labels(len(real))
         latent = self.sample_latent(len(real))
         fake = self(latent, asked)
+        turn = self.turn(real, classes, latent, fake, asked)
 
         with self.updating(self.discriminator):
             real_logits = self.discriminator(self.augment.real(real), classes)
             fake_logits, *said = self.discriminator.heads(self.augment.fake(fake.detach()))
             game_loss = self.game.discriminator(real_logits, fake_logits)
             loss_d = game_loss + self.code_loss(latent, *said)
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
         self.augment.adapt(real_logits)
 
         for update in range(self.generator_updates_due()):
@@ -123,11 +119,9 @@ class InfoGAN(GANModule):
                 fake = self(latent, asked)
             with self.updating(self.generator):
                 logits, *said = self.discriminator.heads(self.augment.fake(fake))
-                game_loss = self.game.generator(logits, partial(self.judge_real, real, classes))
+                game_loss = self.game.generator(logits, turn.judge_real)
                 loss_g = game_loss + self.code_loss(latent, *said)
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed["loss/discriminator"] = loss_d

@@ -12,15 +12,7 @@ from typing import Any
 import torch
 
 from gan_modules.base import Batch, GANModule
-from gan_modules.parts import (
-    R1,
-    R2,
-    Augment,
-    Penalty,
-    RelativisticPairing,
-    SumOfPenalties,
-    Unchanged,
-)
+from gan_modules.parts import R1, R2, Augment, Penalty, RelativisticPairing, SumOfPenalties
 
 
 class R3GAN(GANModule):
@@ -38,13 +30,8 @@ class R3GAN(GANModule):
         self, penalty: Penalty | None = None, augment: Augment | None = None, **shared: Any
     ) -> None:
         super().__init__(**shared)
-        self.game = RelativisticPairing()
-        self.penalty = penalty or SumOfPenalties([R1(1.0), R2(1.0)])
-        self.augment = augment or Unchanged()
-        self.penalty.check(self.discriminator)
-        self.penalty.check_generator(self.generator)
-        self.augment.check(self.game)
-        self.step_share = self.penalty.step_share
+        penalty = penalty or SumOfPenalties([R1(1.0), R2(1.0)])
+        self.take_parts(RelativisticPairing(), penalty, augment)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator; then the generator, if it is due."""
@@ -59,13 +46,9 @@ class R3GAN(GANModule):
             real_logits, fake_logits = turn.judge()
             penalty = self.penalty(turn)
             loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
             for lazy_loss in self.penalty.lazy(turn):
-                optimizer_d.zero_grad()
-                self.manual_backward(lazy_loss)
-                self.uncounted(optimizer_d).step()
+                self.descend(self.uncounted(optimizer_d), lazy_loss)
             self.penalty.after(self.discriminator)
         self.augment.adapt(real_logits)
 
@@ -76,9 +59,7 @@ class R3GAN(GANModule):
                 logits = self.discriminator(self.augment.fake(fake), classes)
                 penalties = self.penalty.of_generator(self.generator, latent, classes, fake)
                 loss_g = sum(penalties, self.game.generator(logits, turn.judge_real))
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed["loss/discriminator"] = loss_d

@@ -5,13 +5,13 @@ some batches have the vectors w of two latents, one up to a layer and the other 
 penalties of both networks are lazy.
 """
 
-from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_modules.base import Batch, GANModule
+from gan_modules.networks import StyleGAN2Generator
 from gan_modules.parallel import zero_of
 from gan_modules.parts import (
     R1,
@@ -22,24 +22,8 @@ from gan_modules.parts import (
     LazyPenalty,
     PathLength,
     Penalty,
-    Unchanged,
 )
 from minmax.errors import UserError
-
-
-class Styled(Protocol):
-    """A generator with a mapping."""
-
-    styles: int
-
-    def note(self, w: Tensor) -> None:
-        """Move the average of w towards vectors `[N, width]`."""
-
-    def mapping(self, latent: Tensor, classes: Tensor) -> Tensor:
-        """Latents `[N, latent_dim]` and classes `[N]` to vectors w `[N, width]`."""
-
-    def synthesis(self, styles: Tensor) -> Tensor:
-        """Vectors w `[N, styles, width]` to images `[N, C, H, W]`."""
 
 
 class StyleGAN2(GANModule):
@@ -58,6 +42,8 @@ class StyleGAN2(GANModule):
         UserError: the generator has no mapping, or `mixing` is no probability.
     """
 
+    generator: StyleGAN2Generator
+
     def __init__(
         self,
         game: Game | None = None,
@@ -75,26 +61,21 @@ class StyleGAN2(GANModule):
             )
         if not 0 <= mixing <= 1:
             raise UserError(f"`mixing` must lie in [0, 1], got {mixing}")
-        self.game = game or CrossEntropy(discriminator_weight=1)
-        self.penalty = penalty or LazyPenalty(R1(1.0), 16)
-        if mixing and any(isinstance(part, LatentConsistency) for part in self.penalty.modules()):
+        penalty = penalty or LazyPenalty(R1(1.0), 16)
+        if mixing and any(isinstance(part, LatentConsistency) for part in penalty.modules()):
             raise UserError(
                 f"`mixing` {mixing}: LatentConsistency compares images of latents that are near, "
                 "and mixed ones have the styles of others besides: set `mixing` to 0, or choose "
                 "another `penalty`"
             )
+        self.take_parts(game or CrossEntropy(discriminator_weight=1), penalty, augment)
         self.path_length = path_length or PathLength(weight=0.0)
         self.mixing = mixing
-        self.augment = augment or Unchanged()
-        self.penalty.check(self.discriminator)
-        self.penalty.check_generator(self.generator)
-        self.augment.check(self.game)
-        self.step_share = self.penalty.step_share
         self.generator_step_share = self.path_length.step_share
 
     def styles(self, latent: Tensor, classes: Tensor) -> Tensor:
         """Vectors w `[N, styles, width]` of latents `[N, latent_dim]` and classes `[N]`."""
-        generator = cast(Styled, self.generator)
+        generator = self.generator
         w = generator.mapping(latent, classes)
         generator.note(w)
         if not self.mixing:
@@ -105,55 +86,50 @@ class StyleGAN2(GANModule):
         mixed = torch.arange(generator.styles, device=self.device) >= first
         return torch.where((mixed & (draws[1] < self.mixing))[:, None], other[:, None], w[:, None])
 
+    @property
+    def generator_updates(self) -> range:
+        """Numbers of this batch's updates of the generator, counted from the training's first."""
+        before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
+        return range(before, before + self.generator_updates_due())
+
     def kind_of_step(self) -> tuple[Any, ...]:
         """Whether the path length is due after an update of the generator, and this noted, too."""
-        before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
-        updates = range(before, before + self.generator_updates_due())
-        noted = self.turn_logged and len(updates) > 0
-        return (*super().kind_of_step(), noted, *map(self.path_length.due, updates))
+        noted = self.turn_logged and len(self.generator_updates) > 0
+        dues = map(self.path_length.due, self.generator_updates)
+        return (*super().kind_of_step(), noted, *dues)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the generator, if it is due; then the discriminator."""
         real, classes = batch
         optimizer_g, optimizer_d = self.both_optimizers()
-        synthesis = cast(Styled, self.generator).synthesis
         asked = self.labels_beside(classes, self.game)
-        before = self.trainer.global_step // self.discriminator_steps * self.generator_steps
 
-        for update in range(self.generator_updates_due()):
+        for update in self.generator_updates:
             with self.updating(self.generator):
                 latent = self.sample_latent(len(real))
-                fake = synthesis(self.styles(latent, asked))
+                fake = self.generator.synthesis(self.styles(latent, asked))
+                turn = self.turn(real, classes, latent, fake, asked)
                 logits = self.discriminator(self.augment.fake(fake), asked)
                 penalties = self.penalty.of_generator(self.generator, latent, asked, fake)
-                game_loss = self.game.generator(logits, partial(self.judge_real, real, classes))
-                loss_g = sum(penalties, game_loss)
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
-                if self.path_length.due(before + update):
+                loss_g = sum(penalties, self.game.generator(logits, turn.judge_real))
+                self.descend(optimizer_g, loss_g)
+                if self.path_length.due(update):
                     styles = self.styles(self.sample_latent(len(real)), asked)
-                    optimizer_g.zero_grad()
-                    term = self.path_length(synthesis, styles)
-                    self.manual_backward(term + zero_of(self.generator))
-                    optimizer_g.step()
+                    term = self.path_length(self.generator.synthesis, styles)
+                    self.descend(optimizer_g, term + zero_of(self.generator))
             self.observed["loss/generator"] = loss_g
 
         with torch.no_grad():
             latent = self.sample_latent(len(real))
-            fake = synthesis(self.styles(latent, asked))
+            fake = self.generator.synthesis(self.styles(latent, asked))
         with self.updating(self.discriminator):
             turn = self.penalty.watch(self.turn(real, classes, latent, fake, asked))
             real_logits, fake_logits = turn.judge()
             penalty = self.penalty(turn)
             loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
             for lazy_loss in self.penalty.lazy(turn):
-                optimizer_d.zero_grad()
-                self.manual_backward(lazy_loss)
-                self.uncounted(optimizer_d).step()
+                self.descend(self.uncounted(optimizer_d), lazy_loss)
             self.penalty.after(self.discriminator)
         self.augment.adapt(real_logits)
 

@@ -27,11 +27,7 @@ class WGANGP(GANModule):
         self, penalty: Penalty | None = None, discriminator_steps: int = 5, **shared: Any
     ) -> None:
         super().__init__(discriminator_steps=discriminator_steps, **shared)
-        self.game = Wasserstein()
-        self.penalty = penalty or GradientPenalty()
-        self.penalty.check(self.discriminator)
-        self.penalty.check_generator(self.generator)
-        self.step_share = self.penalty.step_share
+        self.take_parts(Wasserstein(), penalty or GradientPenalty())
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator; then the generator, if it is due."""
@@ -46,13 +42,9 @@ class WGANGP(GANModule):
             real_logits, fake_logits = turn.judge()
             penalty = self.penalty(turn)
             loss_d = self.game.discriminator(real_logits, fake_logits) + penalty
-            optimizer_d.zero_grad()
-            self.manual_backward(loss_d)
-            optimizer_d.step()
+            self.descend(optimizer_d, loss_d)
             for lazy_loss in self.penalty.lazy(turn):
-                optimizer_d.zero_grad()
-                self.manual_backward(lazy_loss)
-                self.uncounted(optimizer_d).step()
+                self.descend(self.uncounted(optimizer_d), lazy_loss)
             self.penalty.after(self.discriminator)
 
         for update in range(self.generator_updates_due()):
@@ -63,9 +55,7 @@ class WGANGP(GANModule):
                 logits = self.discriminator(fake, asked)
                 penalties = self.penalty.of_generator(self.generator, latent, asked, fake)
                 loss_g = sum(penalties, self.game.generator(logits, turn.judge_real))
-                optimizer_g.zero_grad()
-                self.manual_backward(loss_g)
-                optimizer_g.step()
+                self.descend(optimizer_g, loss_g)
             self.observed["loss/generator"] = loss_g
 
         self.observed["loss/discriminator"] = loss_d

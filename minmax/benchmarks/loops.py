@@ -3,7 +3,7 @@
 They train copies of a module's networks, with its losses, parts, optimizers, average and images.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,7 +15,6 @@ from datamodules.loader import ResidentLoader
 from gan_modules import GAN, R3GAN, WGANGP, GANModule, StyleGAN2
 from gan_modules.base import Batch
 from gan_modules.parts import Turn
-from gan_modules.stylegan2 import Styled
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import networks_of, use_torchs_layers
 from minmax.image_sizes import Size
@@ -171,7 +170,7 @@ class StyleGAN2Loop(GANLoop):
 
     def train(self, batch: Batch, index: int) -> None:
         """Update the generator if its update is due, then the discriminator."""
-        module, generator = self.module, cast(Styled, self.module.generator)
+        module = self.module
         real, classes = batch
         optimizer_g, optimizer_d = module.both_optimizers()
         asked = self.asked(classes)
@@ -185,7 +184,7 @@ class StyleGAN2Loop(GANLoop):
             if module.path_length.due(before + update):
                 with self.autocast():
                     styles = module.styles(module.sample_latent(len(real)), asked)
-                    loss = module.path_length(generator.synthesis, styles)
+                    loss = module.path_length(module.generator.synthesis, styles)
                 self._update(optimizer_g, loss)
         with self.autocast():
             with torch.no_grad():
@@ -199,8 +198,7 @@ class StyleGAN2Loop(GANLoop):
     def draw(self, asked: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and images of classes `[N]`."""
         latent = self.module.sample_latent(len(asked))
-        generator = cast(Styled, self.module.generator)
-        return latent, generator.synthesis(self.module.styles(latent, asked))
+        return latent, self.module.generator.synthesis(self.module.styles(latent, asked))
 
 
 LOOPS: dict[type[GANModule], type[Loop]] = {
