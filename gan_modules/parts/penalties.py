@@ -14,15 +14,14 @@ from torch import Tensor, nn
 from gan_modules.networks.convolution import no_weight_gradients
 from gan_modules.networks.spectral import Spectral
 from gan_modules.parallel import std_over_ranks
-from gan_modules.parts.batches import Judge
 from gan_modules.parts.penalty import Penalty, drops
 from gan_modules.parts.schedules import Schedule
 from gan_modules.parts.turn import FAKE, REAL, Turn
 from gan_modules.precision import wide
 from minmax.errors import UserError
 
-Change = Callable[[Tensor], Tensor]
-"""Images to what the discriminator sees of them."""
+Shown = tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]
+"""Images, their classes, their logits, and what the discriminator sees of images."""
 
 
 def slopes(logits: Tensor, images: Tensor) -> Tensor:
@@ -40,29 +39,11 @@ def slopes(logits: Tensor, images: Tensor) -> Tensor:
 def watched(images: Tensor) -> Tensor:
     """Images whose gradients will be asked for; the same under autocast to float16.
 
-    There second derivatives overflow: see `judged`.
+    There second derivatives overflow, so R1 has a float32 pass of its own.
     """
     kind = images.device.type
     half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
     return images if half else images.detach().requires_grad_(True)
-
-
-def judged(
-    discriminator: Judge, images: Tensor, logits: Tensor, augment: Change, classes: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Images whose gradients are known, and their logits.
-
-    Args:
-        discriminator: images and classes to logits.
-        images: `[N, C, H, W]`, as `watched` returned them.
-        logits: what the discriminator has said of them, `[N]`.
-        augment: what it sees of images.
-        classes: of the images, `[N]`.
-    """
-    if images.requires_grad:
-        return images, logits
-    images = wide(images).detach().requires_grad_(True)
-    return images, discriminator(augment(images), classes)
 
 
 class SlopePenalty(Penalty):
@@ -171,15 +152,17 @@ class R1(SlopePenalty):
         turn.real = watched(turn.real)
         return turn
 
-    def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
-        """The images `[N, C, H, W]`, whose gradients are known, and their logits `[N]`."""
-        augment = turn.augment.real
-        return judged(turn.discriminator, turn.real, turn.real_logits, augment, turn.classes)
+    def shown(self, turn: Turn) -> Shown:
+        """The real images `[N, C, H, W]` before augmentation."""
+        return turn.real, turn.classes, turn.real_logits, turn.augment.real
 
     def forward(self, turn: Turn) -> Tensor:
         """The term."""
-        with torch.autocast(turn.real.device.type, enabled=False):
-            images, logits = self.shown(turn)
+        images, classes, logits, augment = self.shown(turn)
+        with torch.autocast(images.device.type, enabled=False):
+            if not images.requires_grad:  # see `watched`
+                images = wide(images).detach().requires_grad_(True)
+                logits = turn.discriminator(augment(images), classes)
             squares = wide(slopes(logits, images)).square().sum(dim=1).mean()
             self.observed = {f"penalty/{self.name}": squares.detach()}
             return self.gamma_now / 2 * squares
@@ -196,10 +179,9 @@ class R2(R1):
         turn.fake = watched(turn.fake)
         return turn
 
-    def shown(self, turn: Turn) -> tuple[Tensor, Tensor]:
-        """The images `[M, C, H, W]`, whose gradients are known, and their logits `[M]`."""
-        augment = turn.augment.fake
-        return judged(turn.discriminator, turn.fake, turn.fake_logits, augment, turn.asked)
+    def shown(self, turn: Turn) -> Shown:
+        """The generated images `[M, C, H, W]` before augmentation."""
+        return turn.fake, turn.asked, turn.fake_logits, turn.augment.fake
 
 
 class ApproximateR1(SlopePenalty):
