@@ -56,7 +56,6 @@ class SourceOfFiles(Source):
         self.folder, self.paths = folder, paths
 
     def __len__(self) -> int:
-        """Return the number of files."""
         return len(self.paths)
 
     def name(self, index: int) -> str:

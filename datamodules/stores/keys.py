@@ -23,7 +23,6 @@ class SourceOfKeys(Source):
         self.stamps, self.files, self.keys = stamps, files, keys
 
     def __len__(self) -> int:
-        """Return the number of keys."""
         return len(self.keys)
 
     def name(self, index: int) -> str:

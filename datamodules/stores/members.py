@@ -44,7 +44,6 @@ class SourceOfMembers(Source):
         self.archives, self.paths, self.members = archives, paths, members
 
     def __len__(self) -> int:
-        """Return the number of members."""
         return len(self.paths)
 
     def name(self, index: int) -> str:

@@ -30,7 +30,6 @@ class SourceOfArrays(Source):
         self.file, self.keys, self.numbers = file, keys, numbers
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.numbers)
 
     def name(self, index: int) -> str:

@@ -32,7 +32,6 @@ class SourceOfRows(Source):
         self.files, self.column, self.names, self.rows = files, column, names, rows
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return len(self.rows)
 
     def name(self, index: int) -> str:
