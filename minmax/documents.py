@@ -16,27 +16,32 @@ NODES = 50_000
 """Values of a document at most, counted as often as aliases repeat them."""
 DEPTH = 30
 MERGE = "tag:yaml.org,2002:merge"
-Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Fast: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Excessive(yaml.YAMLError):  # type: ignore[misc]
-    """A document that is refused for its size."""
+class RefusedError(UserError):
+    """A document that is too large, or has a key twice, of which YAML would drop the first."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"YAML is refused: {why}")
 
 
-class Repeated(yaml.YAMLError):  # type: ignore[misc]
-    """A document in which a key stands twice, of which YAML would drop the first."""
+class Bounded:
+    """A mixin for loaders, which then refuse what is too large, and keys that stand twice."""
+
+    def __init__(self, text: str) -> None:
+        check_extent(text)
+        super().__init__(text)  # type: ignore[call-arg]
+
+    def get_single_node(self) -> Any:
+        """The document's nodes."""
+        document = super().get_single_node()  # type: ignore[misc]
+        refuse_repeats(document)
+        return document
 
 
-def check(text: str) -> None:
-    """Refuse a document that is too large, or has a key twice.
-
-    Raises:
-        Excessive: it is too large, too deep, or contains itself.
-        Repeated: it has a key twice.
-        yaml.YAMLError: it is no YAML.
-    """
-    check_extent(text)
-    refuse_repeats(yaml.compose(text, Loader))
+class Loader(Bounded, Fast):  # type: ignore[misc]
+    """Of plain values."""
 
 
 def refuse_repeats(document: Any) -> None:
@@ -46,7 +51,7 @@ def refuse_repeats(document: Any) -> None:
         document: its nodes.
 
     Raises:
-        Repeated: there is such a mapping.
+        RefusedError: there is such a mapping.
     """
     waiting = [document]
     while waiting:
@@ -60,7 +65,7 @@ def refuse_repeats(document: Any) -> None:
             for key in keys:
                 if (key.tag, key.value) in before and key.tag != MERGE:
                     line = key.start_mark.line + 1
-                    raise Repeated(f"the key {key.value} stands twice, again in line {line}")
+                    raise RefusedError(f"the key {key.value} stands twice, again in line {line}")
                 before.add((key.tag, key.value))
 
 
@@ -70,36 +75,36 @@ def check_extent(text: str) -> None:
     It counts the parser's events, and so builds nothing and expands nothing.
 
     Raises:
-        Excessive: it is too large, too deep, or contains itself.
+        RefusedError: it is too large, too deep, or contains itself.
         yaml.YAMLError: it is no YAML.
     """
     if len(text) > CHARACTERS:
-        raise Excessive(f"it has more than {CHARACTERS:,} characters")
+        raise RefusedError(f"it has more than {CHARACTERS:,} characters")
     sizes: dict[str, int] = {}  # by anchor, once its value is complete
     open_: list[tuple[str | None, int]] = [(None, 0)]  # anchor, and count so far
-    for event in yaml.parse(text, Loader):
+    for event in yaml.parse(text, Fast):
         size, anchor = 0, getattr(event, "anchor", None)
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append((anchor, 1))
             if len(open_) > DEPTH:
-                raise Excessive(f"its values are nested more than {DEPTH} deep")
+                raise RefusedError(f"its values are nested more than {DEPTH} deep")
             continue
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, size = open_.pop()
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == outer for outer, _ in open_):
-                raise Excessive(f"its &{anchor} contains itself")
+                raise RefusedError(f"its &{anchor} contains itself")
             size, anchor = sizes.get(event.anchor, 1), None
         elif isinstance(event, yaml.ScalarEvent):
             size = 1
             if len(event.value) > SCALAR:
-                raise Excessive(f"a value of it has more than {SCALAR:,} characters")
+                raise RefusedError(f"a value of it has more than {SCALAR:,} characters")
         if anchor is not None:
             sizes[anchor] = size
         outer, count = open_[-1]
         open_[-1] = (outer, count + size)
         if count + size > NODES:
-            raise Excessive(f"it has more than {NODES:,} values, counting what aliases repeat")
+            raise RefusedError(f"it has more than {NODES:,} values, counting what aliases repeat")
 
 
 def load(text: str) -> Any:
@@ -108,10 +113,9 @@ def load(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is no YAML, names Python objects, is too large, or has a key twice.
     """
-    check(text)
     try:
         return yaml.load(text, Loader)
-    except (ValueError, RecursionError) as error:  # an invalid number or date
+    except (ValueError, RecursionError) as error:  # refused, or an invalid number or date
         raise yaml.YAMLError(str(error)) from error
 
 
@@ -148,10 +152,10 @@ def check_size(file: str | Path) -> None:
 
     Raises:
         OSError: it isn't there.
-        Excessive: it is too large, or no file.
+        yaml.YAMLError: it is too large, or no file.
     """
     found = Path(file).stat()
     if not stat.S_ISREG(found.st_mode):
-        raise Excessive(f"{file} is no file")
+        raise yaml.YAMLError(f"{file} is no file")
     if found.st_size > 4 * CHARACTERS:  # bytes
-        raise Excessive(f"{file} has more than {CHARACTERS:,} characters")
+        raise yaml.YAMLError(f"{file} has more than {CHARACTERS:,} characters")

@@ -40,8 +40,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from datamodules import Distribution, ImageDataModule
 from gan_modules import GANModule
 from gan_modules.bookkeeping.older import renewed_config
+from minmax import documents
 from minmax.admission import OPTION, admissible, admitted
-from minmax.documents import Excessive, Repeated, check
 from minmax.errors import UserError
 
 OF_TRAINER = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
@@ -57,18 +57,8 @@ SERVICE_KINDS = (
 ALLOWED = ("gan_modules", "datamodules", "torch.optim", *SERVICES)
 
 
-class Bounded(_loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
-    """jsonargparse's YAML loader with limits on size, for configs and option values.
-
-    It refuses keys that stand twice.
-    """
-
-    def __init__(self, text: str) -> None:
-        try:
-            check(text)
-        except (Excessive, Repeated) as error:
-            raise UserError(f"YAML is refused: {error}") from error
-        super().__init__(text)
+class Bounded(documents.Bounded, _loaders_dumpers.get_yaml_default_loader()):  # type: ignore[misc]
+    """jsonargparse's YAML loader with limits, for configs and option values."""
 
     def get_single_data(self) -> Any:
         """Parse the text; options of an earlier version are renamed to today's."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import shtab
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -108,7 +109,7 @@ def check_files(arguments: list[str]) -> None:
         try:
             if file.suffix in (".json", ".yaml", ".yml") and file.exists():
                 documents.check_size(file)
-        except (OSError, documents.Excessive) as error:
+        except (OSError, yaml.YAMLError) as error:
             raise UserError(f"{argument} is no file of options: {error}") from error
 
 
