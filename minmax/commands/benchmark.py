@@ -16,7 +16,7 @@ from minmax import strict_json
 from minmax.admission import VARIABLE, add_option, admitted
 from minmax.errors import UserError, files_named
 from minmax.files import whole
-from minmax.reporting.tables import plain
+from minmax.reporting.tables import markdown
 
 EPILOG = (
     "All other arguments are those of `cli.py fit`, on one device: --data.init_args.root, "
@@ -109,18 +109,19 @@ def spread(values: list[float]) -> str:
 
 def summary(results: list[dict[str, Any]]) -> str:
     """A table in Markdown, one row for each configuration and precision."""
-    lines = [
-        "| config, batch | precision | project, images/s (least, greatest) | peers | plain | limit "
-        "| project / plain | project / limit | project / peers | project GFLOP/s, of the peak "
-        "| first step, s | memory, MiB |",
-        "| --- " * 12 + "|",
+    rows = [
+        [
+            *("config, batch", "precision", "project, images/s (least, greatest)"),
+            *("peers", "plain", "limit", "project / plain", "project / limit", "project / peers"),
+            *("project GFLOP/s, of the peak", "first step, s", "memory, MiB"),
+        ]
     ]
     for measured in results:
         rates = measured["images_per_second"]
         speed = median(rates["project"]) * measured["flop_per_image"]["project"]
         others = ("peers", "plain", "limit")
         cells = [
-            f"{plain(measured['config'])}, {measured['batch_size']}",
+            f"{measured['config']}, {measured['batch_size']}",
             measured["precision"],
             spread(rates["project"]),
             *(f"{median(rates[name]):,.0f}" if name in rates else "-" for name in others),
@@ -129,8 +130,8 @@ def summary(results: list[dict[str, Any]]) -> str:
             f"{measured['seconds_to_first_step']:.1f}",
             f"{measured['memory_bytes'] / 2**20:,.0f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return markdown(rows)
 
 
 def table(measured: dict[str, Any]) -> str:
@@ -140,18 +141,15 @@ def table(measured: dict[str, Any]) -> str:
     """
     rates = measured["images_per_second"]
     peak = median(measured["peak_flop_per_second"])
-    lines = [
+    head = (
         f"{measured['variant']}, batch {measured['batch_size']}, {measured['precision']}, "
         f"{measured['device']}, {measured['threads']} threads: first step after "
         f"{measured['seconds_to_first_step']:.1f} s, {measured['memory_bytes'] / 2**20:,.0f} MiB, "
-        f"peak {peak / 1e9:,.0f} GFLOP/s\n",
-        "| loop | images/s (least, greatest) | x plain | x limit | GFLOP/s | of the peak |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+        f"peak {peak / 1e9:,.0f} GFLOP/s\n\n"
+    )
+    rows = [["loop", "images/s (least, greatest)", "x plain", "x limit", "GFLOP/s", "of the peak"]]
     for name, values in rates.items():
         speed = median(values) * measured["flop_per_image"][name]
-        lines.append(
-            f"| {name} | {spread(values)} | {ratio(rates, name, 'plain')} | "
-            f"{ratio(rates, name, 'limit')} | {speed / 1e9:,.1f} | {speed / peak:.0%} |"
-        )
-    return "\n".join(lines)
+        ratios = (ratio(rates, name, other) for other in ("plain", "limit"))
+        rows.append([name, spread(values), *ratios, f"{speed / 1e9:,.1f}", f"{speed / peak:.0%}"])
+    return head + markdown(rows)

@@ -1,15 +1,13 @@
 """The speed of `cli.py fit` as users run it, beside that of its step alone."""
 
 import sys
-from functools import partial
 from statistics import median
-from typing import Any
 
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.replayed import Replayed
-from minmax.gpu.systems import Options, build, write
+from minmax.gpu.systems import Options, Row, build, tabulate
 from minmax.gpu.timing import rate, use_precision
-from minmax.gpu.training import fit, tried
+from minmax.gpu.training import fit
 from minmax.scalars import read_scalars
 
 SECONDS = 6
@@ -20,7 +18,7 @@ HEAD = (
 )
 
 
-def figures(name: str, options: Options) -> dict[str, Any]:
+def figures(name: str, options: Options) -> Row:
     """Images a second of a configuration's training, and of its step alone."""
     run = fit(name, SECONDS, options, "--trainer.precision", "bf16-mixed")
     _, rates = read_scalars(run)["time/images_per_second"]
@@ -33,11 +31,9 @@ def figures(name: str, options: Options) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
+    options = Options.of(arguments, __doc__)
     sys.argv[1:] = []
-    for name in options.in_time(options.systems):
-        rows.append({"system": name, **tried(partial(figures, name, options))})
-        write(options, HEAD, rows)
+    tabulate(options, HEAD, options.systems, lambda name: [figures(name, options)])
 
 
 if __name__ == "__main__":

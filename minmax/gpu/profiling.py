@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -10,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.machine import synchronize
 from minmax.benchmarks.replayed import Replayed, period, warm_steps
-from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.systems import Options, Row, System, build, tabulate, tried
 from minmax.gpu.timing import use_precision
 
 HEAD = (
@@ -44,7 +43,7 @@ def kernels_of(loop: Driven, steps: int) -> list[Kernel]:
     ]
 
 
-def summary(kernels: Sequence[Kernel], steps: int) -> dict[str, Any]:
+def summary(kernels: Sequence[Kernel], steps: int) -> Row:
     """The figures of one step: times in milliseconds, and the five longest kernels."""
     ordered = sorted(kernels, key=lambda kernel: kernel[1])
     busy, gaps, end = 0.0, 0, ordered[0][1]
@@ -64,12 +63,12 @@ def summary(kernels: Sequence[Kernel], steps: int) -> dict[str, Any]:
     }
 
 
-def longest(kernels: Iterable[Kernel], steps: int, count: int = 5) -> list[str]:
-    """The names that take the most time, with their milliseconds and number in a step."""
+def longest(kernels: Iterable[Kernel], steps: int) -> list[str]:
+    """The five names that take the most time, with their milliseconds and number in a step."""
     each: dict[str, list[float]] = defaultdict(list)
     for name, begin, end in kernels:
         each[name].append(end - begin)
-    first = sorted(each, key=lambda name: -sum(each[name]))[:count]
+    first = sorted(each, key=lambda name: -sum(each[name]))[:5]
     return [
         f"{name[:60]} {sum(each[name]) / steps / 1000:.3g} ms, {len(each[name]) / steps:.3g}x"
         for name in first
@@ -78,28 +77,24 @@ def longest(kernels: Iterable[Kernel], steps: int, count: int = 5) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
-    for name in options.in_time(options.systems):
-        try:
-            system = build(name, options)
-        except Exception as error:  # the others are wanted
-            rows.append({"system": name, "longest": f"{type(error).__name__}: {error}"[:120]})
-            continue
-        for kind in (Driven, Replayed) if options.device.type == "cuda" else (Driven,):
-            rows.append({"system": name, "step": kind.__name__, **row_of(system, kind)})
-            write(options, HEAD, rows)
+    options = Options.of(arguments, __doc__)
+    kinds = (Driven, Replayed) if options.device.type == "cuda" else (Driven,)
+
+    def rows_of(name: str) -> list[Row]:
+        system = build(name, options)
+        rows = [tried(lambda kind: [row_of(system, kind)], kind) for kind in kinds]
+        return [row for of_kind in rows for row in of_kind]
+
+    tabulate(options, HEAD, options.systems, rows_of)
 
 
-def row_of(system: System, kind: type[Driven]) -> dict[str, Any]:
+def row_of(system: System, kind: type[Driven]) -> Row:
     """The figures of a system's step, driven or replayed."""
-    try:
-        loop = kind(system.module, system.loader, use_precision("bf16-mixed"))
-        steps = period(loop) * -(-3 * system.module.discriminator_steps // period(loop))
-        for _ in range(warm_steps(loop)):
-            loop.step()
-        return summary(kernels_of(loop, steps), steps)
-    except Exception as error:  # the others are wanted
-        return {"longest": f"{type(error).__name__}: {error}"[:120]}
+    loop = kind(system.module, system.loader, use_precision("bf16-mixed"))
+    steps = period(loop) * -(-3 * system.module.discriminator_steps // period(loop))
+    for _ in range(warm_steps(loop)):
+        loop.step()
+    return {"step": kind.__name__, **summary(kernels_of(loop, steps), steps)}
 
 
 if __name__ == "__main__":

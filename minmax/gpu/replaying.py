@@ -14,7 +14,7 @@ from gan_modules.bookkeeping.captured import CapturedStep
 from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.machine import synchronize
 from minmax.benchmarks.replayed import Replayed
-from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.systems import Options, Row, System, build, tabulate
 from minmax.gpu.timing import use_precision
 
 STEPS = 200
@@ -55,7 +55,7 @@ def apart(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max(float((one[n].double() - other[n].double()).abs().max()) for n in one)
 
 
-def row_of(system: System, steps: int = STEPS) -> dict[str, Any]:
+def row_of(system: System, steps: int = STEPS) -> Row:
     """The figures of a system."""
     wanted, eager, _ = trained(Warm, system, steps)
     again, _, _ = trained(Warm, system, steps)
@@ -75,17 +75,11 @@ def row_of(system: System, steps: int = STEPS) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
+    options = Options.of(arguments, __doc__)
     use_precision("32-true")
     torch.backends.cudnn.deterministic = True
-    for name in options.in_time(options.systems):
-        try:
-            row = row_of(build(name, options))
-        except Exception as error:  # the others are wanted
-            row = {"passes": f"{type(error).__name__}: {error}"[:120]}
-        rows.append({"system": name, **row})
-        write(options, HEAD, rows)
-    if any(row["passes"] != "yes" for row in rows):
+    rows = tabulate(options, HEAD, options.systems, lambda name: [row_of(build(name, options))])
+    if any(row.get("passes") != "yes" for row in rows):
         raise SystemExit(1)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +16,7 @@ from gan_modules.parts import MixedBatch
 from minmax.benchmarks.driven import Driven, endless
 from minmax.benchmarks.levers import LEVERS
 from minmax.benchmarks.replayed import Replayed
-from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.systems import Options, Row, System, build, write
 from minmax.gpu.timing import rate, use_precision
 
 SECONDS = 0.4
@@ -115,11 +114,11 @@ def measured(make: Callable[[], Driven]) -> float | str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
+    options, rows = Options.of(arguments, __doc__), list[Row]()
     for name in options.systems:
         system = build(name, options)
         given = (system.module, system.loader, use_precision("bf16-mixed"))
-        row: dict[str, Any] = {"system": name, "images/s": measured(partial(Replayed, *given))}
+        row: Row = {"system": name, "images/s": measured(partial(Replayed, *given))}
         rows.append(row)
         loops = loops_of(system, options)
         for lever in options.in_time(list(loops)):

@@ -3,7 +3,8 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from datamodules import ImageDataModule
 from datamodules.loader import ResidentLoader
 from gan_modules import GANModule
 from minmax.files import whole
+from minmax.reporting.tables import markdown
 from minmax.training import command_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -24,6 +26,8 @@ FIRST = (
     *("infogan_mnist", "stylegan2_cifar10", "biggan_ada_cifar10", "fastgan_folder"),
 )
 """They come first, since the time may not be enough for all."""
+Row = dict[str, Any]
+"""Of a table: values by column."""
 
 
 @dataclass(frozen=True)
@@ -126,35 +130,44 @@ def data_arguments(name: str, options: Options) -> list[str]:
         return []
     if kind in ("MNIST", "StackedMNIST") and options.data_root:
         return ["--data.init_args.root", options.data_root]
-    size, batch = own.get("image_size", 32), own.get("batch_size", 64)
-    return ["--data=datamodules.Digits", *sized(size), f"--data.init_args.batch_size={batch}"]
-
-
-def sized(image_size: int) -> list[str]:
-    """The argument of an image size."""
-    return [f"--data.init_args.image_size={image_size}"]
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """A table of rows that have the same keys, or fewer."""
-    heads = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-    for row in rows:
-        lines.append("| " + " | ".join(shown(row.get(head, "-")) for head in heads) + " |")
-    return "\n".join(lines) + "\n"
+    given = {"image_size": own.get("image_size", 32), "batch_size": own.get("batch_size", 64)}
+    return ["--data=datamodules.Digits", *(f"--data.init_args.{n}={v}" for n, v in given.items())]
 
 
 def shown(value: Any) -> str:
     """A cell of a table."""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value).replace("|", "/").replace("\n", " ")
+    return str(value)
 
 
-def write(options: Options, head: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a table, and the same as JSON."""
+def tried(rows_of: Callable[[Any], list[Row]], case: Any) -> list[Row]:
+    """Rows of a case, or one that says why there are none: those of others are wanted."""
+    try:
+        return rows_of(case)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        return [{"failed": f"{type(error).__name__}: {error}"[:120]}]
+
+
+def tabulate(
+    options: Options, head: str, names: Sequence[str], rows_of: Callable[[str], list[Row]]
+) -> list[Row]:
+    """Write a table as it grows: the rows of one system after the other, until the time is over."""
+    rows: list[Row] = []
+    for name in options.in_time(names):
+        rows += [{"system": name} | row for row in tried(rows_of, name)]
+        write(options, head, rows)
+    return rows
+
+
+def write(options: Options, head: str, rows: Sequence[Row]) -> None:
+    """Write a table, and the same as JSON; rows may lack columns."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[shown(row.get(column, "-")) for column in columns] for row in rows]
     with whole(options.table) as part:
-        part.write_text(f"{head}\n\n{machine(options.device)}\n\n{markdown(rows)}")
+        table = markdown([columns, *cells])
+        part.write_text(f"{head}\n\n{machine(options.device)}\n\n{table}\n")
     with whole(options.details / "rows.json") as part:
         part.write_text(json.dumps(rows, indent=2) + "\n")
 

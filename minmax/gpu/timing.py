@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from minmax.benchmarks.driven import Driven
 from minmax.benchmarks.loops import LOOPS
 from minmax.benchmarks.machine import most_memory, synchronize
 from minmax.benchmarks.replayed import Replayed, period, warm_steps
-from minmax.gpu.systems import Options, System, build, write
+from minmax.gpu.systems import Options, Row, System, build, tabulate
 
 PRECISIONS = ("32-true", "TF32", "bf16-mixed")
 HEAD = (
@@ -60,11 +59,10 @@ def loops_of(system: System, bfloat16: bool) -> dict[str, Callable[[], Driven]]:
     return loops
 
 
-def row_of(system: System, precision: str, seconds: float) -> dict[str, Any]:
+def row_of(system: System, precision: str, seconds: float) -> Row:
     """The figures of a system in a precision."""
     bfloat16 = use_precision(precision)
-    row: dict[str, Any] = {"system": system.name, "batch": system.loader.batch_size}
-    row["precision"] = precision
+    row: Row = {"batch": system.loader.batch_size, "precision": precision}
     for name, make in loops_of(system, bfloat16).items():
         if system.module.device.type == "cuda":
             gc.collect()  # earlier loops, which hold themselves
@@ -79,14 +77,13 @@ def row_of(system: System, precision: str, seconds: float) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
-    for name in options.in_time(options.systems):
-        try:
-            system = build(name, options)
-            rows += [row_of(system, precision, 0.4) for precision in PRECISIONS]
-        except Exception as error:  # the others are wanted
-            rows.append({"system": name, "precision": f"{type(error).__name__}: {error}"[:120]})
-        write(options, HEAD, rows)
+    options = Options.of(arguments, __doc__)
+
+    def rows_of(name: str) -> list[Row]:
+        system = build(name, options)
+        return [row_of(system, precision, 0.4) for precision in PRECISIONS]
+
+    tabulate(options, HEAD, options.systems, rows_of)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,10 @@
 import json
 import sys
 import time
-import traceback
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cli
-from minmax.gpu.systems import CONFIGS, Options, data_arguments, write
+from minmax.gpu.systems import CONFIGS, Options, Row, data_arguments, tabulate
 from minmax.scalars import read_scalars
 
 RUNS = ["dcgan_mnist", "r3gan_small_cifar10"]
@@ -40,7 +36,7 @@ def fit(name: str, seconds: float, options: Options, *more: str) -> Path:
     return run
 
 
-def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
+def train(name: str, seconds: float, options: Options) -> Row:
     """Train, score and draw the curves; return the figures."""
     start = time.monotonic()
     run = fit(name, max(3, seconds - AFTER), options)
@@ -58,25 +54,17 @@ def train(name: str, seconds: float, options: Options) -> dict[str, Any]:
     }
 
 
-def tried(figures: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Figures, or why there are none: those of other systems are wanted."""
-    try:
-        return figures()
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {error}"[:120]}
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Write the table."""
-    options, rows = Options.of(arguments, __doc__), list[dict[str, Any]]()
+    options = Options.of(arguments, __doc__)
     sys.argv[1:] = []
     chosen = RUNS if set(RUNS) <= set(options.systems) else options.systems
-    for name in chosen:
+
+    def rows_of(name: str) -> list[Row]:
         share = 1.0 if name == chosen[-1] else 0.4
-        seconds = (options.until - time.monotonic()) * share
-        rows.append({"system": name, **tried(partial(train, name, seconds, options))})
-        write(options, HEAD, rows)
+        return [train(name, (options.until - time.monotonic()) * share, options)]
+
+    tabulate(options, HEAD, chosen, rows_of)
 
 
 if __name__ == "__main__":

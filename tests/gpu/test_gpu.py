@@ -175,17 +175,14 @@ def test_differences_and_their_limit(options: Options, monkeypatch: pytest.Monke
     assert comparing.difference(other, one) == (pytest.approx(0.1), "b")
     nothing = {"a": torch.full((4,), torch.nan), "b": one["b"]}
     assert comparing.difference(nothing, one)[1] == "a"
-    row = comparing.compared(
-        "ADA", lambda: comparing.of_part({"augment": ADA(0.5)}), options.device
-    )
+    row = comparing.compared(lambda: comparing.of_part({"augment": ADA(0.5)}), options.device)
     assert (row["float64"], row["passes"]) == (0, "yes")
     assert 0 < row["float32"] == row["the CPU's float32"]
     for exact, short, passes in [(1e-7, 0.5, "yes"), (1e-5, 0.5, "no"), (1e-7, math.nan, "no")]:
         found = iter([(exact, "a"), (short, "b"), (0.0, "c")])
         monkeypatch.setattr(comparing, "difference", lambda *both, found=found: next(found))
-        row = comparing.compared("GAN", lambda: comparing.of_part({}), options.device)
+        row = comparing.compared(lambda: comparing.of_part({}), options.device)
         assert row["passes"] == passes
-    assert comparing.compared("broken", lambda: 1 / 0, options.device)["passes"] == "no"
 
 
 def test_dropout_draws_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +224,7 @@ def test_a_configuration_is_built_and_timed(
     row = timing.row_of(system, "bf16-mixed", 0.01)
     assert row["limit"] > 0
     assert row["plain"] > 0
-    systems.write(options, "Head", [row])
+    systems.write(options, "Head", [{"system": "ring"} | row])
     assert "| ring | 128 | bf16-mixed |" in options.table.read_text()
     assert json.loads((options.details / "rows.json").read_text())[0]["system"] == "ring"
     assert len(profiling.row_of(system, timing.Driven)["longest"].split("; ")) == 5
@@ -275,6 +272,12 @@ def test_fit_is_timed_beside_its_step(options: Options, monkeypatch: pytest.Monk
     row = fitting.figures("ring", options)
     assert row["fit"] > 0
     assert row["fit / limit"] == row["fit"] / row["limit"]
+
+
+def test_a_system_that_fails_leaves_the_others(options: Options) -> None:
+    rows = systems.tabulate(options, "Head", ["a", "b"], lambda name: [{"x": {"b": 2}[name]}])
+    assert rows == [{"system": "a", "failed": "KeyError: 'a'"}, {"system": "b", "x": 2}]
+    assert "| b | - | 2 |" in options.table.read_text()
 
 
 def test_what_is_left_out_for_want_of_time_is_said(options: Options, capsys: Any) -> None:
