@@ -83,7 +83,7 @@ def score_rows(found: Sequence[Group]) -> list[list[str]]:
     Groups of which a run has no first score come behind those of which all runs have one.
     Runs that were tested with different protocols stand in it all the same, with a warning.
     """
-    reports = {group.name: group.reports() for group in found}
+    reports = {group.name: group.reports for group in found}
     tested = [(run, report) for of_group in reports.values() for run, report in of_group.items()]
     for run, report in tested[1:]:
         try:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,22 @@ class Group:
     failed: dict[Path, str] = field(default_factory=dict)
     waiting: int = 0
 
-    def reports(self, checkpoint: str = "last") -> dict[Path, dict[str, Any]]:
-        """The reports of a checkpoint, one for each tested run."""
-        tested = {run: reports_of(run, "its scores are left out") for run in self.runs}
-        found = {run: of[checkpoint] for run, of in tested.items() if checkpoint in of}
+    @cached_property
+    def tested(self) -> dict[Path, dict[str, dict[str, Any]]]:
+        """The reports of each run's checkpoints, by their names."""
+        return {run: reports_of(run, "its scores are left out") for run in self.runs}
+
+    @cached_property
+    def reports(self) -> dict[Path, dict[str, Any]]:
+        """The report of the last checkpoint, of each run that has one."""
+        found = {run: of["last"] for run, of in self.tested.items() if "last" in of}
         for run, report in found.items():
-            say_of_earlier(run, {checkpoint: report})
+            say_of_earlier(run, {"last": report})
         return found
 
-    def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
-        """The scores of a checkpoint, one dictionary for each tested run."""
-        return [report["scores"] for report in self.reports(checkpoint).values()]
+    def scores(self) -> list[dict[str, float | None]]:
+        """The scores of the last checkpoints."""
+        return [report["scores"] for report in self.reports.values()]
 
     def config(self) -> dict[str, Any]:
         """The options of the first run that has a config, by full name, without seed and folder."""

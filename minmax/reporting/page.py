@@ -18,7 +18,6 @@ from minmax.reporting.comparison import score_rows
 from minmax.reporting.embedded import embedded, picture
 from minmax.reporting.figures import chart, quantities
 from minmax.reporting.groups import Group, groups_of
-from minmax.reporting.metrics_file import reports_of
 from minmax.reporting.tables import score_table
 from minmax.scalars import read_scalars
 
@@ -103,13 +102,12 @@ def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[st
         "settings": yaml.safe_dump(config, sort_keys=False),
         "failed": {str(run): words for run, words in group.failed.items()},
         "waiting": group.waiting,
-        "runs": [described_run(run, scalars[run]) for run in group.runs],
+        "runs": [described_run(run, scalars[run], group.tested[run]) for run in group.runs],
     }
 
 
-def described_run(run: Path, curves: Curves) -> dict[str, Any]:
+def described_run(run: Path, curves: Curves, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The template's values for a run."""
-    reports = reports_of(run, "its scores are left out")
     files = sorted((run / "pictures").glob("fake_*.png"))
     grids = [(int(name[1]), file.stem) for file in files if (name := GRID.fullmatch(file.stem))]
     shown = [(seen, picture(run, name)) for seen, name in grids]

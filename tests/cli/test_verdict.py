@@ -20,15 +20,10 @@ class Scored(Group):
         self, name: str, *values: float | None, score: str = "fid_domain", **more: object
     ) -> None:
         super().__init__(name, [], **more)  # type: ignore[arg-type]
-        self.values: list[dict[str, float | None]] = [{score: value, "is": 1.0} for value in values]
-
-    def scores(self, checkpoint: str = "last") -> list[dict[str, float | None]]:
-        assert checkpoint == "last"
-        return self.values
-
-    def reports(self, checkpoint: str = "last") -> dict[Path, dict[str, Any]]:
-        scores = self.scores(checkpoint)
-        return {Path(f"{n}"): {"scores": of, "protocol": {}} for n, of in enumerate(scores)}
+        self.reports: dict[Path, dict[str, Any]] = {
+            Path(f"{n}"): {"scores": {score: value, "is": 1.0}, "protocol": {}}
+            for n, value in enumerate(values)
+        }
 
 
 def test_the_best_is_named_with_the_chance_of_its_gap() -> None:
