@@ -4,6 +4,7 @@ Lightning and the callbacks load it without checks, and an untrusted file may ho
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from minmax.checkpoints.weighing import NUMBER, check_options
@@ -58,12 +59,14 @@ STATES = ("pytorch-lightning_version", "global_step", "optimizer_states", "lr_sc
 
 
 def check_form(checkpoint: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint with values of a wrong type or numbers out of bounds.
+    """Refuse a checkpoint with values of a wrong type, numbers out of bounds, or foreign paths.
 
     Raises:
         ValueError: there is such a value.
     """
     compare(checkpoint, FORM, "")
+    for state in checkpoint.get("callbacks", {}).values():
+        check_places(state)
     check_options(checkpoint.get("settings"), "settings")
 
 
@@ -110,3 +113,26 @@ def compare(value: Any, form: Any, name: str) -> None:
             compare(item, inner, place)
         if missing := [key for key in form if key[-1] not in "?*" and key not in value]:
             raise ValueError(f"its {name or 'checkpoint'} lacks {missing[0]}")
+
+
+def check_places(state: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint callback's state that names files outside of its own folder.
+
+    Lightning would remove those files when better checkpoints come.
+
+    Raises:
+        ValueError: there is such a file.
+    """
+    best = state.get("best_k_models")
+    named = [*best] if isinstance(best, Mapping) else []
+    named += [state.get(f"{kind}_model_path") for kind in ("best", "kth_best", "last")]
+    for file in named:
+        if not file:
+            continue
+        folder = state.get("dirpath")
+        if not isinstance(file, str) or not isinstance(folder, str) or "://" in file:
+            raise ValueError(f"its state names the file {file} without a folder")
+        if Path(folder).resolve() not in Path(file).resolve().parents:
+            raise ValueError(f"its state names the file {file} outside of {folder}")
+        if not file.endswith(".ckpt"):
+            raise ValueError(f"its state names {file}, which is no checkpoint")

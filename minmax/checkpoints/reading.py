@@ -5,7 +5,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gan_modules import GANModule
@@ -13,9 +12,8 @@ from gan_modules.bookkeeping.older import renew
 from minmax.admission import OPTION, admitted
 from minmax.checkpoints.building import build
 from minmax.checkpoints.forms import check_form
-from minmax.checkpoints.weighing import check_contents, check_options, check_unpacked
+from minmax.checkpoints.weighing import check_options, load_weighed
 from minmax.errors import MissingError, UserError, files_named, passes_through
-from minmax.files import check_archive
 from minmax.one_line import one_line
 
 CLASSES = 2**20
@@ -38,10 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "checkpoints/last.ckpt and checkpoints/best.ckpt"
         )
     try:
-        check_unpacked(Path(path))
-        check_archive(Path(path))
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        check_contents(checkpoint, Path(path).stat().st_size)
+        checkpoint = load_weighed(Path(path))
     except Exception as error:  # a damaged file can make torch raise anything
         reason = str(error).partition("\n")[0]
         raise UserError(
@@ -69,26 +64,13 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
     Raises:
         UserError: the checkpoint doesn't say.
     """
-    hyperparameters = checkpoint.get("hyper_parameters")
-    class_path = isinstance(hyperparameters, dict) and hyperparameters.get("_class_path")
+    class_path = checkpoint.get("hyper_parameters", {}).get("_class_path")
     if not isinstance(class_path, str):
         raise UserError(
             f"{path} doesn't say which variant it holds, since it was not made by "
             "`python cli.py fit`. Train it through the command line"
         )
     return class_path
-
-
-def class_names_of(checkpoint: dict[str, Any], path: str | Path) -> list[str]:
-    """The names of the classes; empty if unknown.
-
-    Raises:
-        UserError: they are not a list of names.
-    """
-    names = checkpoint.get("class_names", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path} is refused: its class_names are no list of names")
-    return list(names)
 
 
 def load_model(path: str | Path, average: int | None = None) -> tuple[GANModule, list[str]]:
@@ -109,7 +91,7 @@ def model_of(
     checkpoint: dict[str, Any], path: str | Path, average: int | None = None
 ) -> tuple[GANModule, list[str]]:
     """As `load_model`, of a checkpoint that was read from a path."""
-    class_path, names = variant_of(checkpoint, path), class_names_of(checkpoint, path)
+    class_path, names = variant_of(checkpoint, path), checkpoint.get("class_names", [])
     options = deepcopy(checkpoint["hyper_parameters"])  # parsing changes lists in place
     del options["_class_path"]
     if options.get("_undescribed"):

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minmax.files import check_archive
+
 DEPTH = 50
 VALUES = 100_000
 """How many repetitions of stored values a checkpoint may have, besides ten times each."""
@@ -19,28 +21,37 @@ Shapes = dict[str, tuple[int, ...]]
 PLAIN = (bool, int, float, str, type(None))
 
 
-def check_unpacked(path: Path) -> None:
-    """Refuse a file that unpacks to more bytes than it has.
+def load_weighed(file: Path, mmap: bool = False) -> Any:
+    """Load what `torch.save` wrote, without running code in it.
+
+    Args:
+        file: from anybody.
+        mmap: read tensors from the disk when they are used.
 
     Raises:
-        ValueError: it does.
-        zipfile.BadZipFile: it is no archive.
+        ValueError: it is damaged, unpacks to more bytes than it has, or needs far more memory.
+        Exception: whatever torch raises about a damaged file, or about code in it.
     """
-    with zipfile.ZipFile(path) as archive:
+    size = file.stat().st_size
+    with zipfile.ZipFile(file) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > path.stat().st_size:
+    if unpacked > size:
         raise ValueError(f"it would unpack {unpacked:,} bytes")
+    check_archive(file)
+    content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    check_contents(content, size)
+    return content
 
 
 def check_contents(checkpoint: Any, size: int) -> None:
-    """Refuse values that need far more memory than the file, and states with foreign paths.
+    """Refuse values that need far more memory than the file.
 
     Args:
         checkpoint: as read from the file.
         size: of the file, in bytes.
 
     Raises:
-        ValueError: there are such values or states.
+        ValueError: there are such values.
     """
     seen: dict[int, int] = {}
     tensors: list[Tensor] = []
@@ -52,9 +63,6 @@ def check_contents(checkpoint: Any, size: int) -> None:
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if needed > 4 * size:
         raise ValueError(f"its tensors would take {needed:,} bytes")
-    if isinstance(checkpoint, dict):
-        for state in mappings(checkpoint.get("callbacks")):
-            check_places(state)
 
 
 def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -> int:
@@ -82,35 +90,6 @@ def count(value: Any, seen: dict[int, int], tensors: list[Tensor], depth: int) -
     total = 1 + sum(count(part, seen, tensors, depth + 1) for part in parts)
     seen[id(value)] = total
     return total
-
-
-def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """The values of a dictionary that are dictionaries; none if it is no dictionary."""
-    states = value.values() if isinstance(value, Mapping) else []
-    return [state for state in states if isinstance(state, Mapping)]
-
-
-def check_places(state: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint callback's state that names files outside of its own folder.
-
-    Lightning would remove those files when better checkpoints come.
-
-    Raises:
-        ValueError: there is such a file.
-    """
-    best = state.get("best_k_models")
-    named = [*best] if isinstance(best, Mapping) else []
-    named += [state.get(f"{kind}_model_path") for kind in ("best", "kth_best", "last")]
-    for file in named:
-        if not file:
-            continue
-        folder = state.get("dirpath")
-        if not isinstance(file, str) or not isinstance(folder, str) or "://" in file:
-            raise ValueError(f"its state names the file {file} without a folder")
-        if Path(folder).resolve() not in Path(file).resolve().parents:
-            raise ValueError(f"its state names the file {file} outside of {folder}")
-        if not file.endswith(".ckpt"):
-            raise ValueError(f"its state names {file}, which is no checkpoint")
 
 
 def check_options(options: Any, name: str = "hyper_parameters") -> int:

@@ -1,7 +1,6 @@
 """Makes a checkpoint of an average whose width is chosen after the training."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +10,9 @@ from gan_modules.networks.spectral import power_iterate
 from gan_modules.parts.average import averaged_state
 from minmax.callbacks.averages import FOLDER, states_by_width
 from minmax.checkpoints.reading import model_of, read_checkpoint
-from minmax.checkpoints.weighing import check_contents, check_unpacked, first_difference, shapes_of
+from minmax.checkpoints.weighing import first_difference, load_weighed, shapes_of
 from minmax.errors import UserError
-from minmax.files import check_archive, whole
+from minmax.files import whole
 from minmax.generation.post_hoc import Profile, checked_factors
 
 TAKEN = ("pytorch-lightning_version", "images_seen", "global_step", "class_names", "settings")
@@ -78,10 +77,7 @@ def read_averages(file: Path, model: GANModule) -> tuple[int, dict[float, dict[s
     """
     wanted = shapes_of(averaged_state(model.generator))
     try:
-        check_unpacked(file)
-        check_archive(file)
-        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        check_contents(content, file.stat().st_size)
+        content = load_weighed(file, mmap=True)
         images, averages = int(content["images_seen"]), dict(content["averages"])
         for width, state in averages.items():
             if not isinstance(width, float) or not images > 0:
