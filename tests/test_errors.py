@@ -13,8 +13,6 @@ from minmax import culprits
 from minmax.errors import MissingError, UserError, files_named
 from minmax.training.placing import placed, placing
 
-LINKED = ("channels", "image_size", "num_classes")
-
 
 class TestPlaces:
     @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ class TestPlaces:
     def test_an_argument_is_named_as_an_option(self, message, shown):
         with (
             pytest.raises(UserError) as caught,
-            placing(datamodules.ImageFolder, gan_modules.GAN, LINKED),
+            placing(datamodules.ImageFolder, gan_modules.GAN),
         ):
             raise UserError(message)
         assert str(caught.value) == shown
@@ -43,14 +41,14 @@ class TestPlaces:
     def test_of_other_data(self):
         with (
             pytest.raises(UserError, match=r"^`root` is 3$"),
-            placing(datamodules.Digits, gan_modules.GAN, LINKED),
+            placing(datamodules.Digits, gan_modules.GAN),
         ):
             raise UserError("`root` is 3")
 
     def test_a_bug_keeps_its_message(self):
         with (
             pytest.raises(ValueError, match=r"^`root` is 3$"),
-            placing(datamodules.ImageFolder, gan_modules.GAN, LINKED),
+            placing(datamodules.ImageFolder, gan_modules.GAN),
         ):
             raise ValueError("`root` is 3")
 

@@ -1,6 +1,7 @@
 """Lightning's command line with this project's additions."""
 
 import sys
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -10,7 +11,6 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.precision import refuse_precision
 from minmax.callbacks.hooks import callbacks_of
 from minmax.errors import UserError, files_named
 from minmax.training import fitting, parts, testing
@@ -21,8 +21,8 @@ from minmax.training.launching import several_work
 from minmax.training.options import Options
 from minmax.training.parsing import Parser
 from minmax.training.precision import default_precision, precision_to_use
-from minmax.training.refusing import refuse_callbacks, refuse_settings, refuse_strategy
-from minmax.training.resuming import check_classes, check_shapes, read_held
+from minmax.training.refusing import refuse_settings, refuse_trainer
+from minmax.training.resuming import check_fit, read_held
 from minmax.training.settings import SaveConfig
 
 
@@ -79,8 +79,7 @@ class GANCLI(Options):
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of other networks or classes, before anything is written."""
         for held in self._held:
-            check_classes(held, self.datamodule.class_names, self.model.conditional)
-            check_shapes(held, self.model)
+            check_fit(held, self.model, self.datamodule)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the parts of every run (`parts.py`); refuse unsupported options."""
@@ -99,23 +98,19 @@ class GANCLI(Options):
         together = several_work(kwargs["plugins"], settings.num_nodes, settings.devices)
         refuse_settings(settings, together)
         trainer = super().instantiate_trainer(**kwargs)
-        refuse_callbacks(trainer.callbacks)  # type: ignore[attr-defined]
-        refuse_strategy(trainer.strategy, str(settings.strategy))
-        refuse_precision(str(trainer.precision))
+        refuse_trainer(trainer, str(settings.strategy))
         if trainer.world_size == 1:  # the environment may hold a stale RANK
             rank_zero_only.rank = 0  # type: ignore[attr-defined]
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run the command; rank 0 of a training holds the lock of the run's folder."""
-        with self._explained():
+        asked = self._asked
+        with self._explained(), ExitStack() as held:
             for callback in callbacks_of(self.trainer):
                 callback.refuse(self.trainer, self.datamodule, subcommand)
-        asked = self._asked
-        if subcommand != "fit" or asked.dry_run or not self.trainer.is_global_zero:
-            super()._run_subcommand(subcommand)
-            return
-        with fitting.alone_in(asked.folder, self._saves):
+            if subcommand == "fit" and not asked.dry_run and self.trainer.is_global_zero:
+                held.enter_context(fitting.alone_in(asked.folder, self._saves))
             super()._run_subcommand(subcommand)
 
     def fit(self, **kwargs: Any) -> None:

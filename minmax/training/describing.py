@@ -19,7 +19,7 @@ from gan_modules.bookkeeping.described import (
 )
 from minmax.callbacks.hooks import data_of
 from minmax.run_config import OPENING
-from minmax.training.options import LINKED
+from minmax.training.placing import LINKED
 from minmax.training.settings import KeepConfig
 
 

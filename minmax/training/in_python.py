@@ -1,6 +1,7 @@
 """Runs in Python: what the command line's `fit` does, for a script or a notebook."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,7 @@ from lightning import LightningDataModule, LightningModule, Trainer
 
 from datamodules import ImageDataModule
 from gan_modules import GANModule
-from gan_modules.precision import refuse_precision
 from minmax.callbacks.hooks import is_trial
-from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
 from minmax.kept_memory import keep_freed_memory
@@ -22,13 +21,8 @@ from minmax.training.choosing import saves, to_go_on_from
 from minmax.training.describing import DescribedConfig
 from minmax.training.launching import several_work
 from minmax.training.precision import Unsaid, precision_of, precision_to_use
-from minmax.training.refusing import (
-    CHECKED,
-    refuse_callbacks,
-    refuse_settings,
-    refuse_strategy,
-)
-from minmax.training.resuming import Held, check_classes, check_shapes
+from minmax.training.refusing import CHECKED, refuse_settings, refuse_trainer
+from minmax.training.resuming import check_fit, read_held
 
 
 def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "RunTrainer":
@@ -51,22 +45,13 @@ def trainer(folder: str | Path, *, resume: bool = False, **options: Any) -> "Run
             can't be used here.
     """
     place = Path(folder).expanduser().absolute()
-    refuse_another(place, resume)
+    if not resume and holds_run(place):
+        raise UserError(
+            f"{place} already holds a run: choose another folder, go on with the run by "
+            f"minmax.trainer({str(place)!r}, resume=True), or delete it"
+        )
     keep_freed_memory()
     return RunTrainer(place, resume, options)
-
-
-def refuse_another(folder: Path, resume: bool) -> None:
-    """Refuse a folder that holds a run, unless it is resumed.
-
-    Raises:
-        UserError: the folder holds a run.
-    """
-    if not resume and holds_run(folder):
-        raise UserError(
-            f"{folder} already holds a run: choose another folder, go on with the run by "
-            f"minmax.trainer({str(folder)!r}, resume=True), or delete it"
-        )
 
 
 class RunTrainer(Trainer):
@@ -108,9 +93,7 @@ class RunTrainer(Trainer):
         super().__init__(
             **(given | added), callbacks=[*own, config, *others], default_root_dir=folder
         )
-        refuse_callbacks(self.callbacks)  # type: ignore[attr-defined]
-        refuse_strategy(self.strategy, str(given.get("strategy", "auto")))
-        refuse_precision(str(self.precision))
+        refuse_trainer(self, str(given.get("strategy", "auto")))
 
     def fit(
         self,
@@ -135,13 +118,13 @@ class RunTrainer(Trainer):
         before = saves(self.run_folder)
         file = self._chosen(None if ckpt_path is None else str(ckpt_path))
         asked = Asked("fit", self.run_folder, file, "", self.resume, False, is_trial(self))
-        held = [] if asked.file is None else [self._checked(asked.file, model, data)]
+        held = [] if asked.file is None else [read_held(asked.file, None, to_train=True)]
+        for checkpoint in held:
+            check_fit(checkpoint, model, data)
         given: dict[str, Any] = {"model": model, "datamodule": data, "ckpt_path": file}
         given["weights_only"] = weights_only is not False
-        if not self.is_global_zero:
-            fitting.fit(asked, held, self, **given)
-            return
-        with fitting.alone_in(self.run_folder, before):
+        first = self.is_global_zero
+        with fitting.alone_in(self.run_folder, before) if first else nullcontext():
             fitting.fit(asked, held, self, **given)
 
     def _chosen(self, path: str | None) -> str | None:
@@ -159,17 +142,3 @@ class RunTrainer(Trainer):
                 f"out, or use a new folder to go on from {path}"
             )
         return path
-
-    @staticmethod
-    def _checked(file: str, model: GANModule, data: ImageDataModule) -> Held:
-        """Read a checkpoint.
-
-        Raises:
-            UserError: it doesn't fit the model or the data.
-        """
-        checkpoint = read_checkpoint(file)
-        check_states(checkpoint, file)
-        held = Held.of(file, checkpoint)
-        check_classes(held, data.class_names, model.conditional)
-        check_shapes(held, model)
-        return held

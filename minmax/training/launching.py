@@ -54,7 +54,7 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
                 "put srun before the command"
             )
         if tasks > 1:
-            said_once(
+            say(
                 f"This SLURM job has {tasks} tasks, but srun did not start this one: it trains by "
                 "itself, on the --trainer.devices of this machine. For all tasks, put srun before "
                 "the command."
@@ -70,9 +70,9 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
 
 
 @rank_zero_only
-def said_once(line: str) -> None:
+def say(line: str) -> None:
     """Print a line on rank 0 only."""
-    print(line)
+    print(line, flush=True)
 
 
 def processes_of(environment: ClusterEnvironment) -> int:

@@ -17,7 +17,6 @@ from minmax import trust
 from minmax.constructing import Constructors
 from minmax.errors import UserError
 from minmax.paths import expanded, mapped
-from minmax.training.options import LINKED
 from minmax.training.parsing import Parser, check_files, configs_first, parsing
 from minmax.training.placing import placing
 
@@ -51,7 +50,7 @@ def data_of(arguments: Sequence[str]) -> ImageDataModule:
     mapped(values, expanded)
     trust.check_config(values)
     kind = trust.imported(values.data.class_path, "data")
-    with placing(kind, GANModule, LINKED), constructors.watched():
+    with placing(kind, GANModule), constructors.watched():
         data: ImageDataModule = parser.instantiate_classes(values).data
     return data
 
@@ -71,7 +70,7 @@ def prepare(arguments: Sequence[str]) -> Iterator[str]:
         UserError: the data can't be prepared.
     """
     data = data_of(arguments)
-    with placing(type(data), GANModule, LINKED):
+    with placing(type(data), GANModule):
         data.prepare_data()
         for train in (True, False):
             wanted = naming_all(lambda train: _made(data, train), train)
@@ -86,7 +85,7 @@ def shard(arguments: Sequence[str], out: Path) -> Iterator[str]:
     """
     refuse_taken(out)
     data = data_of(arguments)
-    with placing(type(data), GANModule, LINKED):
+    with placing(type(data), GANModule):
         data.prepare_data()
         yield write_shards(data, out)
 

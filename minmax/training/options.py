@@ -22,12 +22,9 @@ from minmax.training.parsing import (
     print_completion,
     refuse_items,
 )
-from minmax.training.placing import placing
+from minmax.training.placing import LINKED, placing
 from minmax.training.refusing import refuse_infinite
 from minmax.trust import imported
-
-LINKED = ("channels", "image_size", "num_classes")
-"""Arguments of the model that are taken from the data."""
 
 
 class Options(LightningCLI):
@@ -136,15 +133,10 @@ class Options(LightningCLI):
         with self._explained(), self._constructors.watched():
             super().instantiate_classes()
 
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run the command."""
-        with self._explained():
-            super()._run_subcommand(subcommand)
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Have errors name options as on the command line; bugs pass unchanged."""
         given = self.config[self.config.subcommand]
         data, model = (imported(given[name].class_path, name) for name in ("data", "model"))
-        with options_refused(), placing(data, model, LINKED):
+        with options_refused(), placing(data, model):
             yield

@@ -10,6 +10,8 @@ from minmax.training import parts
 
 GROUPS = {kind.__name__: name for name, kind in parts.WITH_OPTIONS.items()} | {"Trainer": "trainer"}
 """For each class that every run has: the group of its options."""
+LINKED = ("channels", "image_size", "num_classes")
+"""Arguments of the model that are taken from the data, and so no options."""
 
 
 def placed(message: str, places: Mapping[str, str]) -> str:
@@ -33,13 +35,12 @@ def placed(message: str, places: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def placing(data: type, model: type, linked: tuple[str, ...]) -> Iterator[None]:
+def placing(data: type, model: type) -> Iterator[None]:
     """Have errors name options of the command line instead of Python's arguments.
 
     Args:
         data: the class of the data.
         model: the class of the variant.
-        linked: arguments of the variant that are taken from the data, and so no options.
 
     Raises:
         UserError: with the new message.
@@ -48,7 +49,7 @@ def placing(data: type, model: type, linked: tuple[str, ...]) -> Iterator[None]:
         yield
     except UserError as error:
         places = {name: f"--model.init_args.{name}" for name in parameters_of(model)}
-        for name in linked:
+        for name in LINKED:
             places.pop(name, None)
         places |= {name: f"--data.init_args.{name}" for name in parameters_of(data)}
         message = placed(str(error), places)

@@ -3,9 +3,9 @@
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from typing import Any
 
+from lightning import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ModelPruning
 from lightning.pytorch.strategies import Strategy
 
@@ -82,44 +82,40 @@ def refuse_settings(settings: Any, several: bool) -> None:
         )
 
 
-def refuse_callbacks(callbacks: Sequence[Any]) -> None:
-    """Refuse callbacks of Lightning's that know one optimizer, or change the networks' weights.
+def refuse_trainer(trainer: Trainer, name: str) -> None:
+    """Refuse what a trainer was made of.
+
+    Callbacks of Lightning's that know one optimizer, or change the networks' weights; strategies
+    that would lose the run's results, or fail in the first batch; and some precisions.
+
+    Args:
+        trainer: of a run.
+        name: of the strategy, as the user gave it.
 
     Raises:
-        UserError: there is such a callback.
+        UserError: it has such a part.
     """
-    for callback in callbacks:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, BatchSizeFinder | LearningRateFinder | ModelPruning):
             raise UserError(
                 f"--trainer.callbacks {type(callback).__name__} doesn't work with two networks "
                 "that are trained in turn: leave it out"
             )
-
-
-def refuse_strategy(strategy: Strategy, name: str) -> None:
-    """Refuse strategies that would lose the run's results, or fail in the first batch.
-
-    Args:
-        strategy: the trainer's.
-        name: as the user gave it.
-
-    Raises:
-        UserError: it is such a strategy.
-    """
-    if trains_in_copies(strategy):
+    if trains_in_copies(trainer.strategy):
         raise UserError(
             f"--trainer.strategy {name} trains in processes whose counts, scores and checkpoints "
             "don't come back: leave it out; several devices then work together with gan_ddp"
         )
-    if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
+    if type(trainer.strategy).load_checkpoint is not Strategy.load_checkpoint:
         raise UserError(
             f"--trainer.strategy {name} reads and writes checkpoints in its own way, without this "
             "project's checks for code and damage: leave it out; several devices then work "
             "together with gan_ddp"
         )
-    if waits_for_all_gradients(strategy):
+    if waits_for_all_gradients(trainer.strategy):
         raise UserError(
             f"--trainer.strategy {name} waits for gradients of both networks in each update, and "
             "only one has them: leave it out (several devices then work together with gan_ddp), or "
             "choose ddp_find_unused_parameters_true"
         )
+    refuse_precision(str(trainer.precision))

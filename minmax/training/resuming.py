@@ -4,15 +4,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from lightning import Trainer
-from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules import ImageDataModule
+from gan_modules import GANModule
 from gan_modules.bookkeeping.position import position_of
 from minmax.checkpoints.forms import check_states
 from minmax.checkpoints.reading import read_checkpoint, variant_of
 from minmax.checkpoints.weighing import Shapes, first_difference, shapes_of
 from minmax.errors import UserError
+from minmax.training.launching import say
 from minmax.training.precision import precision_of
 
 
@@ -53,12 +54,12 @@ class Held:
         )
 
 
-def read_held(path: str, variant: str, to_train: bool) -> Held:
+def read_held(path: str, variant: str | None, to_train: bool) -> Held:
     """Read what a checkpoint holds, without its weights.
 
     Args:
         path: of the file.
-        variant: class path of the command's model.
+        variant: class path of the command's model; None if it is not to be compared.
         to_train: whether a training will resume it.
 
     Raises:
@@ -67,52 +68,38 @@ def read_held(path: str, variant: str, to_train: bool) -> Held:
     checkpoint = read_checkpoint(path)
     if to_train:
         check_states(checkpoint, path)
-    variant_held = variant_of(checkpoint, path)
-    if variant_held != variant:
+    if variant is not None and (held := variant_of(checkpoint, path)) != variant:
         raise UserError(
-            f"{path} holds a {variant_held}, but --model is {variant}. Give the config that it was "
+            f"{path} holds a {held}, but --model is {variant}. Give the config that it was "
             "trained with (config.yaml in its run's folder), or another checkpoint"
         )
     return Held.of(path, checkpoint)
 
 
-def check_classes(held: Held, class_names: list[str], conditional: bool) -> None:
-    """Refuse data whose labels mean other classes than the checkpoint's.
+def check_fit(held: Held, model: GANModule, data: ImageDataModule) -> None:
+    """Refuse a checkpoint of other networks, or data whose labels mean other classes.
 
-    For a model without classes, a difference is only reported.
+    For a model without classes, a difference of classes is only reported.
 
     Args:
         held: what the checkpoint holds.
-        class_names: of the data, by label.
-        conditional: whether the model is class-conditional.
+        model: that will load it.
+        data: to train on, or to be tested with.
 
     Raises:
-        UserError: the data's classes are others, or in another order.
+        UserError: the data's classes are others, or in another order; or a weight is missing, or
+            has another shape.
     """
-    before = held.class_names
-    if not before or before == class_names:
-        return
-    differ = f"classes {listed(before)}, but the data has {listed(class_names)}"
-    if not conditional:
-        say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
-    elif set(before) <= set(class_names):
-        raise UserError(
-            f"{held.path} was trained on the {differ}: labels would change meaning. "
-            f"Add --data.init_args.classes '{listed(before)}'"
-        )
-    else:
-        raise UserError(
-            f"{held.path} was trained on the {differ}: labels would change meaning. "
-            "Name the classes as they were, or start a new run"
-        )
-
-
-def check_shapes(held: Held, model: torch.nn.Module) -> None:
-    """Refuse a checkpoint of other networks.
-
-    Raises:
-        UserError: a weight is missing, or has another shape.
-    """
+    before, names = held.class_names, data.class_names
+    if before and before != names:
+        differ = f"classes {listed(before)}, but the data has {listed(names)}"
+        changed = f"{held.path} was trained on the {differ}: labels would change meaning. "
+        if not model.conditional:
+            say(f"{held.path} was trained on {differ}. The model doesn't depend on them; scores do")
+        elif set(before) <= set(names):
+            raise UserError(f"{changed}Add --data.init_args.classes '{listed(before)}'")
+        else:
+            raise UserError(f"{changed}Name the classes as they were, or start a new run")
     difference = first_difference(held.shapes, shapes_of(model.state_dict()))
     if difference is not None:
         raise UserError(
@@ -153,9 +140,3 @@ def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
 def listed(names: list[str]) -> str:
     """Names as a list that an option accepts, with quotes."""
     return json.dumps(names, ensure_ascii=False)
-
-
-@rank_zero_only
-def say(line: str) -> None:
-    """Print a line on rank 0 only."""
-    print(line, flush=True)
