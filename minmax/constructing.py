@@ -10,8 +10,7 @@ from torch.optim import Optimizer
 
 from minmax.admission import admitted
 from minmax.culprits import OWN, raised_in
-from minmax.errors import UserError, passes_through
-from minmax.trust import lies_in
+from minmax.errors import UserError, lies_in, passes_through
 
 Made = TypeVar("Made")
 

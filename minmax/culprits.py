@@ -5,8 +5,7 @@ from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from minmax.admission import admitted
-from minmax.errors import UserError, modules_of, passes_through
-from minmax.trust import lies_in
+from minmax.errors import UserError, lies_in, modules_of, passes_through
 
 OWN = ("minmax", "gan_modules", "datamodules")
 TRAINER = "lightning.pytorch.trainer.trainer"

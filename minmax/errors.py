@@ -62,4 +62,9 @@ def modules_of(error: BaseException) -> list[str]:
 
 def passes_through(error: BaseException, packages: tuple[str, ...]) -> bool:
     """Whether an exception's traceback passes through one of these packages."""
-    return any(f"{module}.".startswith(f"{p}.") for module in modules_of(error) for p in packages)
+    return any(lies_in(module, packages) for module in modules_of(error))
+
+
+def lies_in(path: str, packages: tuple[str, ...]) -> bool:
+    """Whether an import path leads into one of these packages."""
+    return any(path == package or path.startswith(f"{package}.") for package in packages)

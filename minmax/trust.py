@@ -42,7 +42,7 @@ from gan_modules import GANModule
 from gan_modules.bookkeeping.older import renewed_config
 from minmax import documents
 from minmax.admission import OPTION, admissible, admitted
-from minmax.errors import UserError
+from minmax.errors import UserError, lies_in
 
 OF_TRAINER = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
 SERVICES = (
@@ -79,11 +79,6 @@ def enforced() -> Iterator[None]:
     finally:
         _loaders_dumpers.yaml_default_loader = loader
         _common.parsing_settings.update(settings)
-
-
-def lies_in(path: str, packages: tuple[str, ...]) -> bool:
-    """Whether an import path leads into one of these packages."""
-    return any(path == package or path.startswith(f"{package}.") for package in packages)
 
 
 def imported(path: str, place: str) -> Any:

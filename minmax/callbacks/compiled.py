@@ -13,8 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from gan_modules import GANModule
 from gan_modules.base import Batch
 from minmax.callbacks.hooks import GANCallback
-from minmax.errors import UserError, beginning_of
-from minmax.trust import lies_in
+from minmax.errors import UserError, beginning_of, lies_in
 
 TWICE = "does not currently support double backward|donated buffers"
 """In torch's errors about a compiled network whose gradients are differentiated."""
