@@ -109,8 +109,8 @@ class Finite(GANCallback):
         else:
             return
         what += "the training has diverged. "
-        file = _newest(trainer)
-        if not file.is_file():
+        saver = saver_of(trainer)
+        if saver is None or not saver.file.is_file():
             raise UserError(
                 f"{what}Nothing was saved yet: start again with lower learning rates "
                 "(--model.init_args.*_optimizer.init_args.lr), or in float32 (--trainer.precision "
@@ -122,7 +122,7 @@ class Finite(GANCallback):
                 "with lower learning rates (--model.init_args.*_optimizer.init_args.lr), or in "
                 "float32 (--trainer.precision 32-true). `Finite.returns` 3 does so by itself"
             )
-        self._return(trainer, module, what, file)
+        self._return(trainer, module, what, saver.file)
 
     def _lower_scheduled_rates(self, module: LightningModule) -> None:
         """Schedules set the rates anew at each step; others are lowered where they are kept."""
@@ -147,9 +147,3 @@ class Finite(GANCallback):
             f"images, and learning rates times {self.rates_times} (return {self.returned} of "
             f"{self.returns})"
         )
-
-
-def _newest(trainer: Trainer) -> Path:
-    """Where the newest checkpoint of a run lies, if there is one yet."""
-    saver = saver_of(trainer)
-    return Path(trainer.default_root_dir, "last.ckpt") if saver is None else saver.file

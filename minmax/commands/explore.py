@@ -31,8 +31,6 @@ def main(arguments: Sequence[str]) -> None:
     )
     add_option(options)
     chosen = options.parse_args(arguments)
-    if chosen.directions < 1:
-        raise UserError(f"--directions must be at least 1, got {chosen.directions}")
     try:
         import nicegui  # noqa: F401
     except ImportError as error:

@@ -98,19 +98,7 @@ def main(arguments: Sequence[str]) -> None:
     from minmax.generation.drawing import prepared
     from minmax.generation.writing import write
 
-    model, job = prepared(
-        options.checkpoint,
-        options.count,
-        options.seed,
-        options.batch_size,
-        options.classes,
-        options.truncation,
-        options.interpolate,
-        options.average,
-        options.psi,
-        options.mix_seed,
-        options.mix_from,
-    )
+    model, job = prepared(options)
     write(model, job, output, kind, options.devices, options.interpolate, options.nearest)
     print(f"{len(job.latents)} images are in {output}")
 

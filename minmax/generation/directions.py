@@ -10,7 +10,7 @@ LATENTS = 2048
 
 
 @torch.no_grad()
-def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def principal_directions(model: GANModule, count: int) -> tuple[Tensor, Tensor]:
     """Principal components of the first layer's activations, mapped back to the latents.
 
     GANSpace (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1): take the
@@ -23,14 +23,13 @@ def principal_directions(model: GANModule, count: int, seed: int = 0) -> tuple[T
     Args:
         model: its averaged generator is used if there is one, else its generator.
         count: number of directions.
-        seed: of the latents.
 
     Returns:
         Directions of length 1, `[count, latent_dim]`, or in w, `[count, width]`; and the share of
         the activations' variance along each, `[count]`.
     """
     network = model.drawing_network
-    latents = model.seeded_latents(LATENTS, seed)
+    latents = model.seeded_latents(LATENTS)
     labels = torch.zeros(LATENTS, dtype=torch.int64)
     if hasattr(network, "mapping"):
         return components(w_of(model, latents, labels), count)

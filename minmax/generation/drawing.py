@@ -2,6 +2,7 @@
 
 import os
 import re
+from argparse import Namespace
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,50 +82,41 @@ def choose_labels(
     return torch.tensor([numbers[bisect(ends, index * sum(shares))] for index in range(count)])
 
 
-def prepared(
-    checkpoint: str,
-    count: int,
-    seed: int,
-    batch_size: int,
-    classes: Sequence[str] | None = None,
-    truncation: float | None = None,
-    interpolate: int | None = None,
-    average: int | None = None,
-    psi: float | None = None,
-    mix_seed: int | None = None,
-    mix_from: int = 0,
-) -> tuple[GANModule, Job]:
-    """The model, and what to draw with it; `sample --help` explains the options.
+def prepared(options: Namespace) -> tuple[GANModule, Job]:
+    """The model, and what to draw with it, by the options of `sample`.
 
     Raises:
         UserError: the options don't fit the model, or the memory doesn't hold so many latents.
     """
-    model, class_names = load_model(checkpoint, average)
-    ways = count if interpolate is None else count - 1
-    check_memory(ways * (interpolate or 1), 4 * model.latent_dim + NAME)
-    labels = choose_labels(model, class_names, classes, ways)
+    model, class_names = load_model(options.checkpoint, options.average)
+    steps: int | None = options.interpolate
+    ways = options.count if steps is None else options.count - 1
+    check_memory(ways * (steps or 1), 4 * model.latent_dim + NAME)
+    labels = choose_labels(model, class_names, options.classes, ways)
 
     def chosen(seed: int) -> Tensor:
-        latents = model.seeded_latents(count, seed)
-        if truncation is not None:
-            latents = truncate(latents, truncation)
-        if interpolate is not None:
-            latents = slerp(latents[:-1], latents[1:], interpolate).flatten(0, 1)
+        latents = model.seeded_latents(options.count, seed)
+        if options.truncation is not None:
+            latents = truncate(latents, options.truncation)
+        if steps is not None:
+            latents = slerp(latents[:-1], latents[1:], steps).flatten(0, 1)
         return latents
 
-    latents = chosen(seed)
-    if interpolate is not None:
-        labels = labels.repeat_interleave(interpolate)
+    latents = chosen(options.seed)
+    if steps is not None:
+        labels = labels.repeat_interleave(steps)
     names = [f"{index:06d}" for index in range(len(latents))]
     if model.conditional:
         of_classes = [class_names[n] if class_names else str(n) for n in labels.tolist()]
         names = [f"{name}_{in_file(of)}" for name, of in zip(names, of_classes, strict=True)]
     styling = None
-    if psi is not None or mix_seed is not None:
-        others = None if mix_seed is None else chosen(mix_seed)
-        styling = Styling(1.0 if psi is None else psi, others, mix_from)
+    if options.psi is not None or options.mix_seed is not None:
+        others = None if options.mix_seed is None else chosen(options.mix_seed)
+        psi = 1.0 if options.psi is None else options.psi
+        styling = Styling(psi, others, options.mix_from)
         styled(model, latents[:1], labels[:1], styling.part(slice(0, 1)))
-    return model, Job(checkpoint, latents, labels, names, batch_size, average, styling)
+    size, average = options.batch_size, options.average
+    return model, Job(options.checkpoint, latents, labels, names, size, average, styling)
 
 
 def check_memory(images: int, size: int) -> None:
@@ -151,16 +143,11 @@ def in_file(name: str) -> str:
     return os.fsdecode(kept) if kept == os.fsencode(name) else kept.decode(errors="ignore")
 
 
-def device_of(rank: int) -> torch.device:
-    """The device of the process with this rank."""
-    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
-
-
 def drawn(
     model: GANModule, job: Job, rank: int = 0, ranks: int = 1
 ) -> Iterator[tuple[int, Pixels]]:
     """Draw every `ranks`-th batch; yield each with the number of its first image."""
-    device = device_of(rank)
+    device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     model = model.to(device)
     starts = range(rank * job.batch_size, len(job.latents), ranks * job.batch_size)
     with tqdm(

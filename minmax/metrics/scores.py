@@ -145,9 +145,9 @@ def score(
     return {name: value for name, value in values.items() if value is not None}
 
 
-def score_alone(images: Images, seed: int = 0) -> dict[str, float]:
+def score_alone(images: Images) -> dict[str, float]:
     """The scores that images have without others to compare with, where they are of interest."""
-    compared = Compared(images, images, seed)
+    compared = Compared(images, images, seed=0)
     values = {name: entry.compute(compared) for name, entry in SCORES.items() if entry.alone}
     return {name: value for name, value in values.items() if value is not None}
 
