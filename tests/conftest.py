@@ -18,6 +18,8 @@ if WORKER:  # before torch is imported: processes that share cores would wait fo
 FLOAT32 = ("--trainer.precision", "32-true")
 """Of the command line, whose default follows the processor, as no test should."""
 
+EVERY = bool(os.environ.get("MINMAX_TEST_EVERY"))
+"""Each untrusted payload through each command, with parsers of its own; else each through one."""
 HERE = Path(__file__).parent
 FIRST = (
     *("cli/test_run.py", "callbacks/test_interruptions.py", "callbacks/test_diagnosis.py"),
@@ -99,6 +101,32 @@ def classifier_of_digits(_cache: Path) -> Path:
         patch.setattr(classifier, "train_classifier", train)
         make_scorer(Digits(), "domain", None, torch.device("cpu"))
     return _cache
+
+
+@pytest.fixture(scope="session")
+def built() -> dict[str, Any]:
+    """The parsers of `fit`, `validate` and `test`, once they are built."""
+    return {}
+
+
+@pytest.fixture
+def one_parser(built: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For commands that train nothing: build the parsers only once, which is most of their work."""
+    from minmax.training.command_line import GANCLI
+
+    build = GANCLI.setup_parser
+
+    def setup(self: GANCLI, *arguments: Any) -> None:
+        if not built:
+            with monkeypatch.context() as patch:
+                patch.setattr(GANCLI, "given", None)  # of all commands, not of this one alone
+                build(self, *arguments)
+            built.update({name: value for name, value in vars(self).items() if "parser" in name})
+            built["_subcommand_method_arguments"] = self._subcommand_method_arguments
+        vars(self).update(built)
+
+    if not EVERY:
+        monkeypatch.setattr(GANCLI, "setup_parser", setup)
 
 
 @contextmanager

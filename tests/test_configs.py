@@ -93,6 +93,7 @@ def test_every_data_module_has_a_file() -> None:
     assert named == {f"datamodules.{name}" for name in kinds}
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("path", DATA, ids=lambda path: path.stem)
 def test_a_data_file_changes_the_data_and_keeps_the_networks_size(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -134,7 +134,13 @@ def unbound() -> GANModule:
 
 
 def test_no_penalty(tmp_path: Path) -> None:
+    """After the run, the same findings follow from the curves alone."""
     assert diagnosed(tmp_path, unbound()).keys() == {"penalty_off"}
+    ((step, text),) = texts(tmp_path)
+    (episode,) = history(read_scalars(tmp_path))
+    assert episode.said_at == step
+    said = f"penalty_off since {episode.finding.since_images:,} images: {episode.finding.sentence}"
+    assert text == said
 
 
 def test_steps_far_too_large(tmp_path: Path) -> None:
@@ -183,16 +189,6 @@ def test_a_network_that_is_never_updated(network: str, tmp_path: Path) -> None:
     model = make_model(**{f"{network}_optimizer": frozen})
     options = {"callbacks": [Quality("pixels", count=20)], "limit_val_batches": 1.0}
     assert "nothing_learned" in diagnosed(tmp_path, model, **options)
-
-
-def test_what_is_said_is_what_the_files_tell(tmp_path: Path) -> None:
-    """After the run, the same findings follow from the curves alone."""
-    diagnosed(tmp_path, unbound())
-    ((step, text),) = texts(tmp_path)
-    (episode,) = history(read_scalars(tmp_path))
-    assert episode.said_at == step
-    said = f"penalty_off since {episode.finding.since_images:,} images: {episode.finding.sentence}"
-    assert text == said
 
 
 @pytest.mark.parametrize("epochs", [2, 8])

@@ -450,6 +450,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("case", CASES)
 def test_one_line_names_the_way_out(case, data, config, capsys):
     arguments, expected = CASES[case]
@@ -492,7 +493,7 @@ def test_no_network_when_a_download_was_asked_for(data, config, monkeypatch):
 
 def test_an_existing_run_is_never_trained_over(trained, config):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
-    with pytest.raises(SystemExit, match="already holds a run"):
+    with pytest.raises(SystemExit, match=r"already holds a run.*--resume true"):
         cli.main(
             [
                 *("fit", "--config", config("dcgan_digits"), "--trainer.max_steps", "1"),

@@ -44,10 +44,18 @@ def groups(run: Path) -> list[dict]:
     return [state["param_groups"][0] for state in last(run)["optimizer_states"]]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Where `run` is kept once it is trained."""
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
 @pytest.fixture
-def run(fit) -> Path:
-    """Two batches of the digits."""
-    return fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2")
+def run(fit, kept, tmp_path) -> Path:
+    """Two batches of the digits, trained once and copied."""
+    if not kept.exists():
+        fit("dcgan_digits", *SHORT, "--trainer.max_steps", "2").rename(kept)
+    return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
 class TestOptions:

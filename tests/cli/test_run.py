@@ -116,6 +116,7 @@ def test_every_config_opens_with_its_command_and_names_its_folder(path):
     assert yaml.safe_load(text)["trainer"]["default_root_dir"] == f"runs/{path.stem}"
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
 def test_every_config_is_whole(path, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -124,6 +125,7 @@ def test_every_config_is_whole(path, capsys):
     assert "generator_optimizer" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("config", [["--config", str(CONFIGS[0])], [f"--config={CONFIGS[0]}"]])
 def test_options_overrule_a_config_wherever_they_stand(config, capsys):
     options = ["--data.init_args.root", "mine", "--trainer.max_epochs", "3"]
@@ -132,6 +134,7 @@ def test_options_overrule_a_config_wherever_they_stand(config, capsys):
     settings = yaml.safe_load(capsys.readouterr().out)
     assert settings["data"]["init_args"]["root"] == "mine"
     assert settings["trainer"]["max_epochs"] == 3
+    assert settings["resume"] is False
 
 
 def test_options_that_are_members_of_an_enumeration(config, capsys):

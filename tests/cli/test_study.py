@@ -339,6 +339,7 @@ def test_wrong_plans(tmp_path, log, options, changes, message):
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("plan", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.stem)
 def test_options_of_the_studies_are_options(plan, monkeypatch, capsys):
     """The parser, which imports the classes, accepts the options of each variant."""

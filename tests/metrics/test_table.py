@@ -3,8 +3,6 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -141,13 +139,3 @@ def test_every_score_stands_in_the_documentation() -> None:
         names, _, better = row.strip("|").split("|")
         found |= dict.fromkeys(re.findall(r"`(\w+)`", names), re.match(r" (near 1|\w+)", better)[1])
     assert found == {one.name: one.better for one in SCORES.values()}
-
-
-def test_commands_that_show_scores_begin_at_once() -> None:
-    """Without torch, whose import takes seconds."""
-    code = (
-        "import sys; from minmax.commands import compare, curves, report, study;"
-        "from minmax.reporting import page; print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "False", done.stderr
