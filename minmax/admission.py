@@ -107,11 +107,7 @@ def add_option(options: argparse.ArgumentParser) -> None:
 
 
 def refuse_in_config(value: object) -> NoReturn:
-    """Refuse the option in a config; `admitting` has removed it from the arguments.
-
-    Raises:
-        UserError: always.
-    """
+    """Refuse the option in a config; `admitting` has removed it from the arguments."""
     raise UserError(
         f"a config can't admit code ({value}): give {OPTION} on the command line, or {VARIABLE} in "
         "the environment"

@@ -28,11 +28,7 @@ def class_line(data: ImageDataModule) -> str:
 
 
 def refuse_few(data: ImageDataModule) -> None:
-    """Refuse data with too few images to score.
-
-    Raises:
-        UserError: fewer than two training or held-out images.
-    """
+    """Refuse to score data with fewer than two training or held-out images."""
     for train, name in ((True, "training"), (False, "held-out")):
         count = sum(data.counts(train))
         if count < FEWEST:

@@ -45,14 +45,7 @@ class Loader(Bounded, Fast):  # type: ignore[misc]
 
 
 def refuse_repeats(document: Any) -> None:
-    """Refuse a mapping with a key twice, by its text; merge keys, `<<`, may stand there so.
-
-    Args:
-        document: its nodes.
-
-    Raises:
-        RefusedError: there is such a mapping.
-    """
+    """Refuse nodes in which a mapping has a key twice, by its text, except merge keys (`<<`)."""
     waiting = [document]
     while waiting:
         node = waiting.pop()

@@ -28,10 +28,6 @@ def number_in(name: str, default: int = 0) -> int:
 
 
 def check_ranks() -> None:
-    """Refuse numbers of this process that are none.
-
-    Raises:
-        UserError: there is one.
-    """
+    """Refuse numbers of this process that are none."""
     for name in RANKS:
         number_in(name)

@@ -16,8 +16,9 @@ TOO_LARGE = "can't allocate memory|out of memory|Storage size calculation overfl
 class UserError(ValueError):
     """Wrong input: the command line shows its message in one line, without a traceback.
 
-    The message says what was given, what is allowed, and what to change. It names arguments as
-    Python does, between backticks (`` `image_size` ``); the command line replaces them by options.
+    Functions that refuse something raise it. The message says what was given, what is allowed, and
+    what to change. It names arguments as Python does, between backticks (`` `image_size` ``); the
+    command line replaces them by options.
     """
 
 

@@ -118,11 +118,7 @@ def import_own(text: str) -> None:
 
 
 def check_object(thing: Any, path: str, place: str) -> None:
-    """Refuse what may not be named at this place.
-
-    Raises:
-        UserError: it may not.
-    """
+    """Refuse what may not be named at this place."""
     if not isinstance(thing, type | FunctionType):
         raise UserError(f"{path} is refused: it is neither a class nor a function")
     home, name = thing.__module__, thing.__qualname__
@@ -171,9 +167,6 @@ def check_config(values: Any, place: str = "") -> None:
     Args:
         values: as jsonargparse has parsed them; classes are imported by then.
         place: full name of the option that holds the values.
-
-    Raises:
-        UserError: it names something that isn't allowed.
     """
     if isinstance(values, Namespace):
         values = vars(values)

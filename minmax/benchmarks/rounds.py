@@ -68,11 +68,7 @@ class Rounds(GANCallback):
         self.counting = Work()
 
     def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
-        """Refuse several devices: the loops exchange no gradients, and turns end by each clock.
-
-        Raises:
-            UserError: there are several.
-        """
+        """Refuse several devices: the loops exchange no gradients, and turns end by each clock."""
         if trainer.world_size > 1:
             raise UserError(
                 f"`benchmark` times one device, but this is a training on {trainer.world_size}: "
@@ -80,11 +76,7 @@ class Rounds(GANCallback):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a precision that the loops don't have.
-
-        Raises:
-            UserError: it is neither float32 nor bfloat16.
-        """
+        """Refuse a precision that the loops don't have."""
         if trainer.precision not in PRECISIONS:
             raise UserError(
                 f"--trainer.precision {trainer.precision} has no plain loop to be compared with: "

@@ -129,11 +129,7 @@ class Quality(GANCallback):
     # Before the first score
 
     def refuse(self, trainer: Trainer, data: ImageDataModule, stage: str) -> None:
-        """Refuse at once what would fail after hours.
-
-        Raises:
-            UserError: the data or an option doesn't allow the scores.
-        """
+        """Refuse at once data or options that would fail after hours."""
         if not isinstance(data, ImageDataModule):
             raise UserError("scores need an ImageDataModule: give one as `datamodule`")
         self.features = self.features or cast(Features, data.features[0])

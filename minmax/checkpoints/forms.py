@@ -71,11 +71,7 @@ def check_form(checkpoint: Mapping[str, Any]) -> None:
 
 
 def check_states(checkpoint: Mapping[str, Any], path: str) -> None:
-    """Refuse a checkpoint that can't be resumed.
-
-    Raises:
-        UserError: a state is missing; it may hold only a model.
-    """
+    """Refuse to resume a checkpoint that lacks a state: it may hold only a model."""
     for name in STATES:
         if name not in checkpoint:
             raise UserError(

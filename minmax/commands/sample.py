@@ -123,11 +123,7 @@ def kind_of(output: str) -> str:
 
 @files_named()
 def check(options: argparse.Namespace, output: Path, kind: str) -> None:
-    """Refuse options that are wrong or contradict each other.
-
-    Raises:
-        UserError: there are such options.
-    """
+    """Refuse options that are wrong or contradict each other."""
     for name, least in (("count", 1), ("batch_size", 1), ("devices", 1), ("interpolate", 2)):
         value = getattr(options, name)
         if value is not None and value < least:

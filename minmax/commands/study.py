@@ -63,11 +63,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def refuse_misspelt(extra: Sequence[str], own: list[str]) -> None:
-    """Refuse what was meant for the study, and would be handed to its trainings.
-
-    Raises:
-        UserError: an option without a point is like one of the study's.
-    """
+    """Refuse options like the study's own, which would be handed to its trainings."""
     for option in extra:
         if re.fullmatch(r"--\w+", option) and (meant := likely(option, own)):
             raise UserError(f"unrecognized arguments: {option}{meant}")

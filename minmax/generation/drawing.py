@@ -120,15 +120,7 @@ def prepared(options: Namespace) -> tuple[GANModule, Job]:
 
 
 def check_memory(images: int, size: int) -> None:
-    """Refuse more images than the memory holds that is left.
-
-    Args:
-        images: their number.
-        size: bytes of each.
-
-    Raises:
-        UserError: they are more.
-    """
+    """Refuse so many images, of a size in bytes, if the memory that is left doesn't hold them."""
     memory = available_memory()
     if images * size > memory:
         raise UserError(

@@ -51,11 +51,7 @@ def compare(runs: Sequence[Path]) -> list[list[str]]:
 
 
 def check_protocol(name: str, protocol: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to compare scores of different protocols.
-
-    Raises:
-        UserError: a key in `SHARED` differs.
-    """
+    """Refuse to compare scores of protocols that differ in a key of `SHARED`."""
     for key in SHARED:
         if protocol.get(key) != wanted.get(key):
             raise UserError(

@@ -57,9 +57,6 @@ def refuse_another_plan(folder: Path, run: Run) -> None:
     """Refuse a run whose options in the study's folder have changed meanwhile.
 
     The caller holds the run's lock, so `keep_plan` of other processes can't change them afterwards.
-
-    Raises:
-        UserError: they have changed.
     """
     with locked(folder / NAME, wait=True):
         if kept_arguments(folder).get(str(run)) != list(run.arguments):

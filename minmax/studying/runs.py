@@ -63,11 +63,7 @@ def runs_of(plan: Plan, form: str, folder: Path, extra: Sequence[str]) -> list[R
 
 
 def refuse_own(arguments: Sequence[str]) -> None:
-    """Refuse options that the study chooses, and would override.
-
-    Raises:
-        UserError: there is such an option.
-    """
+    """Refuse options that the study chooses, and would override."""
     for argument in arguments:
         if argument.partition("=")[0] in OWN:
             raise UserError(

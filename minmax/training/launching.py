@@ -131,11 +131,7 @@ def in_step() -> bool:
 
 
 def check_torchrun() -> None:
-    """Refuse stale variables of torchrun.
-
-    Raises:
-        UserError: some are missing, or torchrun doesn't answer.
-    """
+    """Refuse stale variables of torchrun."""
     advice = "start the training with torchrun, or unset TORCHELASTIC_RUN_ID"
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         if name not in os.environ:

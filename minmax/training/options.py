@@ -104,11 +104,7 @@ class Options(LightningCLI):
             raise UserError(f"--seed_everything: {error}") from error
 
     def before_instantiate_classes(self) -> None:
-        """Refuse foreign code, infinite numbers, and options that the data would silently override.
-
-        Raises:
-            UserError: there is such code or such an option.
-        """
+        """Refuse foreign code, infinite numbers, and options that the data would override."""
         asked = self.config[self.config.subcommand]
         trust.check_config(asked)
         if self.config.subcommand == "fit":

@@ -99,11 +99,7 @@ def configs_first(arguments: list[str]) -> list[str]:
 
 
 def check_files(arguments: list[str]) -> None:
-    """Refuse files of options that are too large, before they are read.
-
-    Raises:
-        UserError: there is such a file.
-    """
+    """Refuse files of options that are too large, before they are read."""
     for argument in arguments:
         file = Path(argument.partition("=")[2] or argument)
         try:
@@ -114,11 +110,7 @@ def check_files(arguments: list[str]) -> None:
 
 
 def refuse_items(arguments: list[str]) -> None:
-    """Refuse options that name one item of a list: jsonargparse would replace the others by 0.
-
-    Raises:
-        UserError: there is such an option.
-    """
+    """Refuse options that name one item of a list: jsonargparse would replace the others by 0."""
     for argument in arguments:
         if item := re.match(r"(--[a-zA-Z][\w.]*?)\.\d+(?=[.+=]|$)", argument):
             raise UserError(

@@ -26,9 +26,6 @@ def refuse_infinite(options: Any, name: str) -> None:
     Args:
         options: a value, or several.
         name: of the option, as on the command line.
-
-    Raises:
-        UserError: there is such a number.
     """
     if isinstance(options, float) and not math.isfinite(options):
         raise UserError(f"{name} must be a finite number, got {options}")
@@ -48,9 +45,6 @@ def refuse_settings(settings: Any, several: bool) -> None:
     Args:
         settings: the trainer's options.
         several: whether several processes will work together.
-
-    Raises:
-        UserError: there is such an option; the message says what to use instead.
     """
     for name in ("gradient_clip_val", "gradient_clip_algorithm"):
         if settings[name]:
@@ -91,9 +85,6 @@ def refuse_trainer(trainer: Trainer, name: str) -> None:
     Args:
         trainer: of a run.
         name: of the strategy, as the user gave it.
-
-    Raises:
-        UserError: it has such a part.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, BatchSizeFinder | LearningRateFinder | ModelPruning):

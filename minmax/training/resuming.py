@@ -80,15 +80,6 @@ def check_fit(held: Held, model: GANModule, data: ImageDataModule) -> None:
     """Refuse a checkpoint of other networks, or data whose labels mean other classes.
 
     For a model without classes, a difference of classes is only reported.
-
-    Args:
-        held: what the checkpoint holds.
-        model: that will load it.
-        data: to train on, or to be tested with.
-
-    Raises:
-        UserError: the data's classes are others, or in another order; or a weight is missing, or
-            has another shape.
     """
     before, names = held.class_names, data.class_names
     if before and before != names:
