@@ -9,11 +9,7 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_N
 
 
 def number_in(name: str, default: int = 0) -> int:
-    """The number in an environment variable.
-
-    Args:
-        name: of the variable.
-        default: if it is not set.
+    """The number in an environment variable; the default if it is not set.
 
     Raises:
         UserError: it holds something else.

@@ -76,9 +76,7 @@ def variant_of(checkpoint: dict[str, Any], path: str | Path) -> str:
 def load_model(path: str | Path, average: int | None = None) -> tuple[GANModule, list[str]]:
     """Build a checkpoint's model in eval mode; also return the names of its classes.
 
-    Args:
-        path: of the checkpoint.
-        average: that draws; see `GANModule.draw_with`.
+    See `GANModule.draw_with` for `average`.
 
     Raises:
         MissingError: there is no such file.

@@ -44,11 +44,7 @@ def load_weighed(file: Path, mmap: bool = False) -> Any:
 
 
 def check_contents(checkpoint: Any, size: int) -> None:
-    """Refuse values that need far more memory than the file.
-
-    Args:
-        checkpoint: as read from the file.
-        size: of the file, in bytes.
+    """Refuse values that need far more memory than their file, whose size is in bytes.
 
     Raises:
         ValueError: there are such values.
@@ -129,12 +125,7 @@ def shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
 
 
 def first_difference(held: Shapes, wanted: Shapes) -> str | None:
-    """Describe the first weight, by name, whose shape differs; None if all are equal.
-
-    Args:
-        held: the checkpoint's shapes.
-        wanted: the model's shapes.
-    """
+    """Describe the first weight, by name, whose shape in a checkpoint isn't the model's."""
     for name in sorted(held.keys() | wanted.keys()):
         if held.get(name) != wanted.get(name):
             return (

@@ -30,11 +30,7 @@ Change = tuple[str, Any, Any]
 
 
 def settings(config: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
-    """The settings of a training: options, optimizers and facts.
-
-    Args:
-        config: the options, plain values.
-        trainer: of the training.
+    """The settings of a training: options (`config`, plain values), optimizers and facts.
 
     Raises:
         UserError: it has other optimizers than two.

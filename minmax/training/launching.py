@@ -33,10 +33,6 @@ def started_by(plugins: Sequence[Any], nodes: int) -> ClusterEnvironment:
     Variables alone don't prove a cluster. A shell or a batch script in a SLURM job has SLURM's
     variables without srun; waiting for other processes would never end there.
 
-    Args:
-        plugins: of the trainer.
-        nodes: number of machines.
-
     Raises:
         UserError: variables are set, but what should have set them didn't start this process.
     """
@@ -91,13 +87,7 @@ def processes_of(environment: ClusterEnvironment) -> int:
 
 
 def several_work(plugins: Sequence[Any], nodes: int, devices: Any) -> bool:
-    """Whether several processes will work together.
-
-    Args:
-        plugins: of the trainer, with the cluster environment.
-        nodes: number of machines.
-        devices: as Lightning takes them: a number, a list, `auto`.
-    """
+    """Whether several processes will work together; `devices` is a number, a list, or `auto`."""
     alone = ("1",) if torch.cuda.device_count() > 1 else ("1", "auto")
     return processes_of(started_by(plugins, nodes)) > 1 or nodes > 1 or str(devices) not in alone
 

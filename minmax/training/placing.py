@@ -19,10 +19,6 @@ def placed(message: str, places: Mapping[str, str]) -> str:
 
     `` `root` `` becomes `--data.init_args.root` if the data has such an argument, and
     `` `Quality.count` `` becomes `--quality.count`; other backticks stay.
-
-    Args:
-        message: of an error.
-        places: the option of each argument.
     """
 
     def option(found: re.Match[str]) -> str:
@@ -36,15 +32,7 @@ def placed(message: str, places: Mapping[str, str]) -> str:
 
 @contextmanager
 def placing(data: type, model: type) -> Iterator[None]:
-    """Have errors name options of the command line instead of Python's arguments.
-
-    Args:
-        data: the class of the data.
-        model: the class of the variant.
-
-    Raises:
-        UserError: with the new message.
-    """
+    """Have errors name options of these classes instead of Python's arguments."""
     try:
         yield
     except UserError as error:

@@ -21,12 +21,7 @@ CHECKED = (
 
 
 def refuse_infinite(options: Any, name: str) -> None:
-    """Refuse numbers that are infinite or none, in nested options.
-
-    Args:
-        options: a value, or several.
-        name: of the option, as on the command line.
-    """
+    """Refuse numbers that are infinite or none, in an option, which may hold others."""
     if isinstance(options, float) and not math.isfinite(options):
         raise UserError(f"{name} must be a finite number, got {options}")
     if isinstance(options, Namespace):
@@ -80,11 +75,8 @@ def refuse_trainer(trainer: Trainer, name: str) -> None:
     """Refuse what a trainer was made of.
 
     Callbacks of Lightning's that know one optimizer, or change the networks' weights; strategies
-    that would lose the run's results, or fail in the first batch; and some precisions.
-
-    Args:
-        trainer: of a run.
-        name: of the strategy, as the user gave it.
+    that would lose the run's results, or fail in the first batch; and some precisions. The name is
+    that of the strategy, as the user gave it.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, BatchSizeFinder | LearningRateFinder | ModelPruning):

@@ -100,12 +100,7 @@ def check_fit(held: Held, model: GANModule, data: ImageDataModule) -> None:
 
 
 def is_finished(held: Held, trainer: Trainer, own: bool) -> bool:
-    """Whether the run has already reached the end that the command asks for.
-
-    Args:
-        held: of the checkpoint to resume.
-        trainer: of the coming training.
-        own: whether the checkpoint is the run's own.
+    """Whether the run, if the checkpoint is its own, has reached the end that is asked for.
 
     Raises:
         UserError: nothing is left to train, and the checkpoint is past the end or another run's.

@@ -7,13 +7,7 @@ from gan_modules.bookkeeping.around_steps import NETWORKS
 
 
 def batches_of_epoch(trainer: Trainer, images: int, batch: int) -> int:
-    """Number of batches that an epoch trains on.
-
-    Args:
-        trainer: of the training.
-        images: number of training images.
-        batch: images of a batch, over all ranks.
-    """
+    """Number of batches, of `batch` images over all ranks, that an epoch trains on."""
     batches, limit = images // batch, trainer.limit_train_batches
     if limit is None:
         return batches
