@@ -46,6 +46,7 @@ def test_two_commands_come_first():
     assert "pytest" in blocks[1]
 
 
+@pytest.mark.usefixtures("one_parser")
 def test_commands_of_the_notebook(capsys, monkeypatch):
     """The parser accepts them; only Jupyter can run the whole notebook."""
     notebook = json.loads((ROOT / "docs" / "first_hour.ipynb").read_text())

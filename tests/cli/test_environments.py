@@ -114,6 +114,7 @@ def test_float64_from_training_to_samples(fit, tmp_path):
     assert next(load_model(last)[0].parameters()).dtype == torch.float32
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize("text", ["(0.5, 0.9)", "[0.5, 0.9]", "!!python/tuple [0.5, 0.9]"])
 def test_tuples(text, config, capsys, monkeypatch, tmp_path):
     """On the command line, and in a config with and without quotes."""
