@@ -9,6 +9,23 @@ from minmax.generation.styles import w_of
 LATENTS = 2048
 
 
+class PassEndedError(Exception):
+    """Ends a pass behind the first layer: so many images would need much memory and time."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+
+def end_of_pass(layer: nn.Module, inputs: object, outputs: Tensor) -> None:
+    """A hook of the first layer.
+
+    Raises:
+        PassEndedError: always.
+    """
+    raise PassEndedError(outputs)
+
+
 @torch.no_grad()
 def principal_directions(model: GANModule, count: int) -> tuple[Tensor, Tensor]:
     """Principal components of the first layer's activations, mapped back to the latents.
@@ -33,14 +50,14 @@ def principal_directions(model: GANModule, count: int) -> tuple[Tensor, Tensor]:
     labels = torch.zeros(LATENTS, dtype=torch.int64)
     if hasattr(network, "mapping"):
         return components(w_of(model, latents, labels), count)
-    seen: list[Tensor] = []
     first = next(layer for layer in network.modules() if takes_latents(layer))
-    hook = first.register_forward_hook(lambda _, __, outputs: seen.append(outputs.flatten(1)))
+    hook = first.register_forward_hook(end_of_pass)
     try:
         model.sample(latents, labels)
+    except PassEndedError as ended:
+        activations = ended.outputs.flatten(1).double()
     finally:
         hook.remove()
-    activations = torch.cat(seen).double()
     centred = activations - activations.mean(dim=0)
     # On the smaller side, whose eigenvectors are the coordinates, or the components themselves.
     few_latents = centred.shape[0] < centred.shape[1]

@@ -58,6 +58,18 @@ def test_directions_of_a_linear_layer_are_its_right_singular_vectors(ema):
     torch.testing.assert_close(directions.norm(dim=1), torch.ones(4))
 
 
+class Ending(LinearFirst):
+    """A generator that draws no images: 2,048 of 256 pixels at once would fill the memory."""
+
+    def forward(self, latent: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        raise AssertionError(f"draws {len(super().forward(latent, classes))} images")
+
+
+def test_directions_draw_no_images():
+    directions, _ = principal_directions(make_model(generator=Ending, latent_dim=6), 2)
+    assert directions.shape == (2, 6)
+
+
 def test_directions_of_a_class_conditional_generator():
     directions, shares = principal_directions(make_model(ACGAN), 3)
     assert directions.shape == (3, make_model(ACGAN).latent_dim)
