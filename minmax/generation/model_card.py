@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from minmax.reporting.metrics_file import reports_of
+from minmax.reporting.metrics_file import of_another, reports_of
 from minmax.reporting.tables import plain, score_table
 from minmax.run_config import config_of, run_folder
 
@@ -23,7 +23,9 @@ def model_card(
         settings = as_yaml(config) if config else "The run's config.yaml was damaged."
     scores = "It was not tested: `python cli.py test` makes scores."
     report = reports_of(run, "its scores are left out").get(checkpoint.stem)
-    if report is not None:
+    if report is not None and of_another(checkpoint, report):
+        scores = "It was not tested since it was saved anew: `python cli.py test` makes scores."
+    elif report is not None:
         scores = f"{fenced(score_table(report))}\n\n{as_yaml(report['protocol'])}"
     title = f"{contract['variant']} after {contract['images_seen']:,} images"
     return f"""# {title}

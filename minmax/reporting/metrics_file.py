@@ -49,11 +49,16 @@ def checksum(checkpoint: Path) -> int | None:
     return zlib.crc32("\n".join(parts).encode())
 
 
+def of_another(checkpoint: Path, report: Mapping[str, Any]) -> bool:
+    """Whether a report is known to be of a checkpoint with other contents."""
+    now, then = checksum(checkpoint), report.get(CHECKSUM)
+    return None not in (now, then) and now != then
+
+
 def say_of_earlier(run: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:
     """Warn of each checkpoint that was saved anew since it was scored, as far as is known."""
     for name, report in reports.items():
-        now, then = checksum(run / "checkpoints" / f"{name}.ckpt"), report.get(CHECKSUM)
-        if None not in (now, then) and now != then:
+        if of_another(run / "checkpoints" / f"{name}.ckpt", report):
             warnings.warn(
                 f"{run}: its scores are those of an earlier {name}.ckpt. Test it again with "
                 f"`python cli.py test --config {run}/config.yaml`",

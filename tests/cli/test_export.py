@@ -30,6 +30,7 @@ from minmax.commands.export import SUFFIXES
 from minmax.generation.exporting import contract_of, example
 from minmax.generation.formats import FORMATS, Drawing, write_safetensors
 from minmax.generation.model_card import loading
+from minmax.reporting.metrics_file import write_report
 from tests.cli.processes import Command
 from tests.gan_modules.helpers import TinyClassifier, make_model
 
@@ -232,6 +233,21 @@ def test_a_card_is_text_whatever_the_run_holds(config, expected, checkpoints, tm
     assert [line for line in outside.splitlines() if line.startswith("#")] == [
         *("# GAN after 16 images", "## Use", "## Scores", "## Training", "## Licence"),
     ]
+
+
+def test_a_card_leaves_out_the_scores_of_an_earlier_checkpoint(checkpoints, tmp_path):
+    checkpoint, file = tmp_path / "last.ckpt", tmp_path / "drawing.safetensors"
+    shutil.copy(checkpoints["dcgan_digits"], checkpoint)
+    report = {"scores": {"fid_domain": 1.25}, "references": {}, "protocol": {"images_seen": 16}}
+    write_report(checkpoint, report)
+    options = ["--format", "safetensors", "--output", str(file), "--overwrite"]
+    for images, score in ((16, True), (24, False)):
+        saved = torch.load(checkpoint, weights_only=True)
+        if images != saved["images_seen"]:
+            torch.save(saved | {"images_seen": images}, checkpoint)
+        cli.main(["export", "--checkpoint", str(checkpoint), *options])
+        card = (tmp_path / f"{file.name}.md").read_text()
+        assert ("1.25" in card, "not tested since it was saved" in card) == (score, not score)
 
 
 def test_a_missing_package_is_named(checkpoints, tmp_path, monkeypatch):
