@@ -102,8 +102,15 @@ def chart(quantity: Quantity, curves: Mapping[str, Sequence[Curve]]) -> bytes | 
     lowest = min(min(values) for runs in curves.values() for _, values in runs)
     if quantity.scale == "logarithmic" and lowest > 0:
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(LogFormatter())  # 6, not 6 x 10^0
-        axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
+
+        class Digits(LogFormatter):
+            """Labels as 6, not 6 x 10^0, and as 0.095, not 1e-01, where the curve needs it."""
+
+            def __call__(self, x: float, pos: int | None = None) -> str:
+                return f"{x:.4g}" if super().__call__(x, pos) else ""
+
+        axis.yaxis.set_major_formatter(Digits())
+        axis.yaxis.set_minor_formatter(Digits(minor_thresholds=(2, 0.4)))
     if quantity.scale == "share":
         axis.set_ylim(-0.03, 1.03)
     axis.set_title(quantity.title, color=GRAY, fontsize="medium")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
@@ -228,3 +229,14 @@ def test_a_legend_is_not_cut(letters, monkeypatch):
     ((legend, whole),) = seen
     assert legend.x0 >= whole.x0
     assert legend.x1 <= whole.x1
+
+
+def test_labels_of_a_narrow_logarithmic_chart_differ(monkeypatch):
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: kept.append(figure))
+    chart(quantities()["energy"], {"a": [([0, 1], [0.103, 0.096])]})
+    kept[0].canvas.draw()
+    ticks = kept[0].axes[0].yaxis.get_ticklabels(which="both")
+    labels = [text for tick in ticks if (text := tick.get_text())]
+    assert len(set(labels)) == len(labels) > 2
+    assert "0.1" in labels
