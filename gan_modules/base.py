@@ -235,10 +235,12 @@ class GANModule(Bookkeeping, Kept):
         return torch.randn(count, self.latent_dim, dtype=self._weight_type, device=self.device)
 
     def seeded_latents(self, count: int, seed: int = 0) -> Tensor:
-        """Latents `[count, latent_dim]` that depend on the seed alone, on every machine."""
+        """Latents `[count, latent_dim]`; each depends on the seed and its place alone."""
         random = torch.Generator().manual_seed(seed)
-        latents = torch.randn(count, self.latent_dim, generator=random, dtype=torch.float32)
-        return latents.to(self.device)
+        numbers = count * self.latent_dim
+        # torch draws the last 16 numbers in another way if there is no multiple of 16.
+        drawn = torch.randn(-(-numbers // 16) * 16, generator=random, dtype=torch.float32)
+        return drawn[:numbers].view(count, self.latent_dim).to(self.device)
 
     def sample_labels(self, count: int) -> Tensor:
         """Classes `[count]` by `asked_classes`; all 0 if the generator ignores them."""

@@ -2,10 +2,12 @@
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
 from gan_modules.latents import slerp, truncate
+from tests.gan_modules.helpers import make_model
 
 
 def test_slerp_goes_from_end_to_end_at_an_even_pace() -> None:
@@ -44,3 +46,11 @@ def test_truncated_latents_have_the_truncated_distribution() -> None:
     assert torch.equal(short.argsort(dim=1), latents.argsort(dim=1)), "the order stays"
     torch.testing.assert_close(truncate(latents, 9.0), latents, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(truncate(latents[5:6], 1.0), short[5:6])
+
+
+@pytest.mark.parametrize("latent_dim", [2, 100])
+def test_a_seeds_latents_do_not_depend_on_their_number(latent_dim: int) -> None:
+    model = make_model(latent_dim=latent_dim)
+    many = model.seeded_latents(40, seed=3)
+    for count in range(1, 20):
+        assert torch.equal(model.seeded_latents(count, seed=3), many[:count])
