@@ -1,7 +1,11 @@
 """Images that are streamed from shards, and never held whole."""
 
+import os
+import signal
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing import parent_process
+from threading import Thread
 from typing import Any
 
 import numpy
@@ -148,6 +152,7 @@ class StreamedLoader(ResidentLoader):
                 num_workers=workers,
                 drop_last=True,
                 pin_memory=self.device.type == "cuda",
+                worker_init_fn=heed_the_training_alone,
                 generator=torch.Generator(),  # torch's own numbers are the training's
             )
             if first:
@@ -209,3 +214,22 @@ class StreamedLoader(ResidentLoader):
                 f"litdata takes this process for number {seen.global_rank} of {seen.world_size},"
                 f" but it is {ours[1]} of {ours[0]}: unset WORLD_SIZE and GLOBAL_RANK."
             )
+
+
+def heed_the_training_alone(worker: int) -> None:
+    """Have a worker process outlive signals to all processes of a job (Ctrl+C, `scancel`).
+
+    The training saves on them, for which it may need more batches. It alone ends its workers.
+    """
+    parent = parent_process()
+    if parent is None or not hasattr(signal, "sigwaitinfo"):  # on macOS and Windows
+        return
+    started_by, spared = parent.pid, (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, spared)
+
+    def heed() -> None:
+        while signal.sigwaitinfo(spared).si_pid != started_by:
+            pass
+        os._exit(0)
+
+    Thread(target=heed, name="signals", daemon=True).start()

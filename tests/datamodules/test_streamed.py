@@ -2,9 +2,12 @@
 
 import errno
 import json
+import multiprocessing
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,6 +128,21 @@ def test_each_rank_has_its_share_and_resumes_in_it(loader: Any, workers: int) ->
         assert resumed.state_dict()["engine"] == state["engine"]
         assert same(resumed, whole[rank][2:])
     assert not of(whole[0]) & of(whole[1])
+
+
+def test_workers_outlive_a_signal_to_the_whole_job(loader: Any) -> None:
+    """The training needs their batches until it has saved; it ends them by SIGTERM itself."""
+    whole, batches = [*loader(workers=2)], iter(loader(workers=2))
+    first = [next(batches), next(batches)]  # one of each worker
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for name in ("TERM", "INT", "USR1"):
+        subprocess.run(["kill", f"-{name}", *(str(worker.pid) for worker in workers)], check=True)
+    assert same([*first, *islice(batches, 4)], whole[:6])
+    assert all(worker.is_alive() for worker in workers)
+    workers[0].terminate()
+    workers[0].join(10)
+    assert workers[0].exitcode == 0
 
 
 def test_another_way_to_share_is_refused_within_an_epoch(loader: Any) -> None:
