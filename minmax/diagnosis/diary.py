@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 
 from minmax.diagnosis.rules import diagnose
-from minmax.diagnosis.stretches import Curves, Finding
+from minmax.diagnosis.stretches import Curves, Finding, thin_out
 
 
 @dataclass
 class Diary:
-    """The values logged so far, and the current failures.
+    """The values logged so far, as far as rules look at them, and the current failures.
 
     Attributes:
-        curves: by log name.
+        curves: by log name; long ones are thinned out.
         current: findings by failure, as they were when the failure was noticed.
     """
 
@@ -30,6 +30,7 @@ class Diary:
             images, older = self.curves.setdefault(name, ([], []))
             images.append(images_seen)
             older.append(value)
+            thin_out(images, older)
         now = {finding.name: finding for finding in diagnose(self.curves)}
         begun = [finding for name, finding in now.items() if name not in self.current]
         ended = [finding for name, finding in self.current.items() if name not in now]

@@ -107,8 +107,8 @@ def nothing_learned(curves: Curves) -> Finding | None:
         return None
     reason = "the images don't change" if still else "the discriminator sees no difference"
     sentence = (
-        f"{name} is {score.values[-1]:.4g} after {len(later) + 1} validations, and was "
-        f"{first:.4g} at the first: {reason}."
+        f"{name} is {score.values[-1]:.4g} after {images[-1]:,} images, and was {first:.4g} at the "
+        f"first validation: {reason}."
     )
     return Finding("nothing_learned", images[0], sentence)
 

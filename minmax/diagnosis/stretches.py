@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from math import isnan
 from statistics import median
 
 Curves = dict[str, tuple[list[int], list[float]]]
@@ -15,6 +16,9 @@ SPAN = 20_000
 
 LONG = 20
 """Logged values after which a curve should have settled, or begun to move."""
+
+MIDDLE = 1000
+"""Values between a curve's first and newest ones, above which all but the extremes are dropped."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,18 @@ def first_median(curves: Curves, name: str, count: int = STRETCH, span: int | No
     images, values = curves[name]
     end = bisect_right(images, images[0] + (SPAN if span is None else span))
     return median(values[: max(count, end)])
+
+
+def thin_out(images: list[int], values: list[float]) -> None:
+    """Drop from a long curve what no rule looks at, so that a run may log any number of values.
+
+    Rules look at the first values, at the newest ones, and at the extremes of all.
+    """
+    begin = max(LONG, bisect_right(images, images[0] + SPAN))
+    end = min(len(images) - LONG, bisect_right(images, images[-1] - SPAN))
+    if end - begin <= MIDDLE:
+        return
+    numbers = [index for index in range(begin, end) if not isnan(values[index])]
+    kept = sorted({pick(numbers, key=values.__getitem__) for pick in (min, max) if numbers})
+    images[begin:end] = [images[index] for index in kept]
+    values[begin:end] = [values[index] for index in kept]

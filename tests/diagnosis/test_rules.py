@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -344,6 +345,36 @@ def test_a_diary_goes_on_where_it_was() -> None:
         parts = Diary(parts.curves, dict(parts.current))
         assert parts.note(EVERY * n, {"penalty/norm": norm}) == said[n]
     assert sum(len(begun) for begun, _ in said) == 1
+
+
+def test_long_curves_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is dropped changes no finding: curves of random levels give those of whole curves."""
+    levels = {
+        **dict.fromkeys(("metric/fid_pixels", "gradient_norm/generator"), (10, 0.01, 5, 2000)),
+        **dict.fromkeys(("samples/pairwise_distance", "metric/class_entropy"), (0.05, 0.5, 0.9)),
+        **dict.fromkeys(("accuracy/real", "accuracy/fake"), (0.5, 0.98, 1.0)),
+        **dict.fromkeys(("loss/generator", "penalty/r1"), (1.0, 3.0, 40.0)),
+    }
+    monkeypatch.setattr("minmax.diagnosis.stretches.SPAN", 20 * EVERY)
+    seen = set()
+    for seed in range(10):
+        random = Random(seed)
+        long = {
+            name: curve(*(level for _ in range(12) for level in [random.choice(of)] * 30))
+            for name, of in levels.items()
+        }
+        long["metric/fid_pixels"][1][100] = math.nan
+        whole = history(long)
+        seen |= {episode.finding.name for episode in whole}
+        with monkeypatch.context() as patch:
+            patch.setattr("minmax.diagnosis.stretches.MIDDLE", 5)
+            assert history(long) == whole
+            diary = Diary()
+            for number in range(360):
+                values = {name: values[number] for name, (_, values) in long.items()}
+                diary.note(EVERY * (1 + number), values)
+        assert all(len(values) <= 2 * 21 + 5 for _, values in diary.curves.values())
+    assert {"collapsed", "classes_lost", "exploding", "penalty_too_weak"} <= seen
 
 
 def test_neither_torch_nor_lightning_is_needed() -> None:
