@@ -1,5 +1,6 @@
-"""Writes images as films."""
+"""Writes images as films, and finds the pictures of a run for them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,22 @@ from PIL import Image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 """Images uint8 `[N, H, W, C]`."""
+
+MOST = 300
+"""Pictures of a run in a film or a page: a long run has thousands, too many for the memory."""
+
+
+def pictures_in(folder: Path) -> list[tuple[int, Path]]:
+    """The pictures `fake_IMAGES.png` of a run, by images seen; of more than `MOST`, evenly some."""
+    found = [
+        (int(name[1]), file)
+        for file in folder.glob("fake_*.png")
+        if (name := re.fullmatch(r"fake_(\d+)", file.stem, re.ASCII))
+    ]
+    found.sort()
+    if len(found) <= MOST:
+        return found
+    return [found[number * (len(found) - 1) // (MOST - 1)] for number in range(MOST)]
 
 
 def write_gif(pixels: Pixels, file: Path, frames_per_second: int) -> None:

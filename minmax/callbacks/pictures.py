@@ -16,7 +16,7 @@ from minmax.callbacks.grids import Grids
 from minmax.callbacks.hooks import GANCallback, boards, data_of, is_trial, remove_later
 from minmax.errors import UserError
 from minmax.files import whole
-from minmax.films import write_gif
+from minmax.films import pictures_in, write_gif
 from minmax.plane import Plane
 
 FRAMES_PER_SECOND = 10
@@ -32,8 +32,8 @@ class Pictures(GANCallback):
     and `interpolation.png`. Class-conditional generators draw one row for each class, and InfoGAN
     one for each category.
 
-    Points in the plane are drawn over the discriminator's surface, and `film.gif` shows all of
-    `fake_IMAGES.png`.
+    Points in the plane are drawn over the discriminator's surface, and `film.gif` shows
+    `fake_IMAGES.png`: all, or 300 of them.
 
     Args:
         every_images: real images from one grid to the next.
@@ -109,8 +109,8 @@ class Pictures(GANCallback):
             board.add_image(f"images/{name}", picture, module.images_seen)
 
     def _show_film(self) -> None:
-        """Save all pictures of fixed latents as a film; they are on the disk since a resume."""
-        files = sorted(self._folder.glob("fake_*.png"))
+        """Save the pictures of fixed latents as a film; they are on the disk since a resume."""
+        files = [file for _, file in pictures_in(self._folder)] + [self._folder / "fake_last.png"]
         frames = np.stack([np.array(Image.open(file).convert("RGB")) for file in files])
         with whole(self._folder / "film.gif") as part:
             write_gif(frames, part, FRAMES_PER_SECOND)

@@ -1,6 +1,5 @@
 """Writes the page about runs or a study: pictures, curves, scores, settings."""
 
-import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,14 +13,13 @@ from tqdm import tqdm
 from minmax.diagnosis import Curves, history
 from minmax.errors import UserError
 from minmax.files import whole
+from minmax.films import pictures_in
 from minmax.reporting.comparison import score_rows
 from minmax.reporting.embedded import embedded, picture
 from minmax.reporting.figures import chart, quantities
 from minmax.reporting.groups import Group, groups_of
 from minmax.reporting.tables import score_table
 from minmax.scalars import read_scalars
-
-GRID = re.compile(r"fake_(\d+)", re.ASCII)
 
 
 def write_page(folders: Sequence[Path], output: Path) -> Path:
@@ -108,9 +106,7 @@ def described(group: Group, base: Group, scalars: dict[Path, Curves]) -> dict[st
 
 def described_run(run: Path, curves: Curves, reports: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The template's values for a run."""
-    files = sorted((run / "pictures").glob("fake_*.png"))
-    grids = [(int(name[1]), file.stem) for file in files if (name := GRID.fullmatch(file.stem))]
-    shown = [(seen, picture(run, name)) for seen, name in grids]
+    shown = [(seen, picture(run, file.stem)) for seen, file in pictures_in(run / "pictures")]
     return {
         "name": run.name,
         "folder": str(run),

@@ -171,6 +171,16 @@ def test_the_default_place_is_the_first_folder_and_is_replaced(study):
     assert not list(study.glob("*.part"))
 
 
+def test_a_long_run_shows_some_of_its_pictures(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    for seen in (320, 999_999_999, 1_000_000_000):
+        Image.new("RGB", (8, 8)).save(run / "pictures" / f"fake_{seen:09d}.png")
+    monkeypatch.setattr("minmax.films.MOST", 2)
+    alts = report(run, output=tmp_path / "a.html").alts
+    shown = [alt for alt in alts if alt and alt.startswith("Generated after")]
+    assert shown == [f"Generated after {seen} images" for seen in (0, 1_000_000_000)]
+
+
 def test_gray_pictures_are_kept_as_such(tmp_path):
     page = report(make_run(tmp_path / "a", colour="gray"), output=tmp_path / "a.html")
     colour = report(make_run(tmp_path / "b", colour="red"), output=tmp_path / "b.html")
