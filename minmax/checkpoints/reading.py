@@ -52,7 +52,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is no checkpoint of this project: train one with `cli.py fit`")
     try:
         check_form(checkpoint)
-    except ValueError as error:
+    except Exception as error:  # untrusted values can make comparisons raise anything
         raise UserError(f"{path} is refused, since {error}") from error
     renew(checkpoint)
     return checkpoint

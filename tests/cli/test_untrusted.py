@@ -560,6 +560,7 @@ CONTENTS: dict[str, tuple[dict[str, Any], str]] = {
     "file above": (state(dirpath="/c", best_k_models={"/c/../x.ckpt": 1.0}), "outside of /c"),
     "file of no folder": (state(kth_best_model_path="x.ckpt"), "x.ckpt without a folder"),
     "file of no name": (state(dirpath="/c", best_model_path=5), "5 without a folder"),
+    "file a tensor": (state(dirpath="/c", best_model_path=torch.zeros(2)), "is refused, since"),
     "file elsewhere": (state(dirpath="s3://c", last_model_path="s3://c/x.ckpt"), "without a"),
 }
 """What a checkpoint holds, and what is said."""
