@@ -55,7 +55,7 @@ class Lock:
 
     def note(self, process: int) -> None:
         """Write into the lock file which process works under it."""
-        with suppress(OSError):  # a full disk
+        with suppress(OSError, AttributeError):  # a full disk; Windows has no `pwrite`
             os.ftruncate(self.descriptor, 0)
             os.pwrite(self.descriptor, f"pid {process} on {socket.gethostname()}".encode(), 0)
 

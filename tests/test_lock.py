@@ -137,5 +137,6 @@ def test_a_file_system_without_locks(file, monkeypatch, number):
 
 def test_a_system_without_them(file, monkeypatch):
     monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.delattr(os, "pwrite")
     with pytest.warns(UserWarning, match="no locks here"), locked(file) as held:
         assert held.handed_on() == {}
