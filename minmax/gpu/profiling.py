@@ -82,8 +82,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     def rows_of(name: str) -> list[Row]:
         system = build(name, options)
-        rows = [tried(lambda kind: [row_of(system, kind)], kind) for kind in kinds]
-        return [row for of_kind in rows for row in of_kind]
+        return [
+            {"step": kind.__name__} | row
+            for kind in kinds
+            for row in tried(lambda kind: [row_of(system, kind)], kind)
+        ]
 
     tabulate(options, HEAD, options.systems, rows_of)
 
@@ -94,7 +97,7 @@ def row_of(system: System, kind: type[Driven]) -> Row:
     steps = period(loop) * -(-3 * system.module.discriminator_steps // period(loop))
     for _ in range(warm_steps(loop)):
         loop.step()
-    return {"step": kind.__name__, **summary(kernels_of(loop, steps), steps)}
+    return summary(kernels_of(loop, steps), steps)
 
 
 if __name__ == "__main__":

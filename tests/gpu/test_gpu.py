@@ -280,6 +280,16 @@ def test_a_system_that_fails_leaves_the_others(options: Options) -> None:
     assert "| b | - | 2 |" in options.table.read_text()
 
 
+def test_a_profile_that_fails_says_of_which_step(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Options, "of", lambda *given: options)
+    monkeypatch.setattr(profiling, "build", lambda *given: None)
+    profiling.main()
+    (row,) = json.loads((options.details / "rows.json").read_text())
+    assert (row["step"], row["failed"][:14]) == ("Driven", "AttributeError")
+
+
 def test_what_is_left_out_for_want_of_time_is_said(options: Options, capsys: Any) -> None:
     from dataclasses import replace
 
