@@ -47,6 +47,13 @@ class Progress(TQDMProgressBar):
             self.on_train_epoch_start(trainer, pl_module)
             bar = self.train_progress_bar
             bar.initial = bar.n = trainer.fit_loop.batch_idx + 1  # the rate counts from here on
+            if bar.total is not None:  # Lightning may count those that `max_steps` leaves alone
+                bar.total = min(bar.total + bar.n, trainer.num_training_batches)
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Forget where a resumed epoch began: the bar is redrawn before Lightning does."""
+        self.train_progress_bar.initial = 0
+        super().on_train_epoch_start(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch's last batch, also where a training ends within it."""

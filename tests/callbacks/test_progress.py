@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning import Trainer
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 from gan_modules import GANModule
 from minmax.callbacks import Progress
@@ -52,10 +53,20 @@ def test_it_ends_with_the_last_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bar.train_progress_bar.n == 3
 
 
-def test_a_run_that_goes_on_within_an_epoch_shows_that_epoch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("limits", "total"),
+    [
+        ({"max_epochs": 2}, 8),
+        ({"max_epochs": -1, "max_steps": 13}, 5),
+        ({"max_epochs": -1, "max_steps": 17}, 8),
+    ],
+)
+def test_a_run_that_goes_on_within_an_epoch_shows_that_epoch(
+    limits: dict[str, int], total: int, tmp_path: Path
+) -> None:
     """Its batches so far don't count as trained in the seconds since."""
     fitted = partial(
-        Trainer, accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
+        Trainer, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_model_summary=False,
     )  # fmt: skip
 
@@ -63,7 +74,7 @@ def test_a_run_that_goes_on_within_an_epoch_shows_that_epoch(tmp_path: Path) -> 
         if model.trainer.fit_loop.total_batch_idx == 10:
             model.trainer.save_checkpoint(tmp_path / "third.ckpt")
 
-    fitted(callbacks=[AfterBatch(save)]).fit(make_model(), make_batches(8))
+    fitted(max_epochs=2, callbacks=[AfterBatch(save)]).fit(make_model(), make_batches(8))
     shown: list[tuple[str, int, int, int]] = []
 
     def look(model: GANModule) -> None:
@@ -71,7 +82,29 @@ def test_a_run_that_goes_on_within_an_epoch_shows_that_epoch(tmp_path: Path) -> 
         shown.append((tqdm.desc, tqdm.initial, tqdm.n, tqdm.total))
 
     bar = Progress()
-    fitted(callbacks=[bar, AfterBatch(look)]).fit(
+    fitted(callbacks=[bar, AfterBatch(look)], **limits).fit(
         make_model(), make_batches(8), ckpt_path=tmp_path / "third.ckpt", weights_only=True
     )
-    assert shown[0] == ("Epoch 1: ", 3, 4, 8)
+    assert shown[0] == ("Epoch 1: ", 3, 4, total)
+
+
+def test_the_next_epoch_does_not_begin_with_a_negative_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar is redrawn when it is set to 0, for which a resumed epoch began later."""
+
+    def save(model: GANModule) -> None:
+        if model.trainer.fit_loop.total_batch_idx == 2:
+            model.trainer.save_checkpoint(tmp_path / "third.ckpt")
+
+    fitted = partial(
+        Trainer, accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    fitted(callbacks=[AfterBatch(save)]).fit(make_model(), make_batches(8))
+    drawn: list[int] = []
+    monkeypatch.setattr(Tqdm, "display", lambda bar, *_, **__: drawn.append(bar.n - bar.initial))
+    fitted(callbacks=[Progress()]).fit(
+        make_model(), make_batches(8), ckpt_path=tmp_path / "third.ckpt", weights_only=True
+    )
+    assert min(drawn) == 0
