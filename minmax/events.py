@@ -11,7 +11,8 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from minmax.errors import FULL, UserError
+from minmax.checkpoints.whole import REMEDY
+from minmax.errors import UserError, passes_through
 from minmax.files import whole
 from minmax.scalars import start_of
 
@@ -76,11 +77,16 @@ def written_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL and "tfevents" not in str(error.filename):
+        if not passes_through(error, ("tensorboard",)):
             raise
+        remedy = REMEDY
+        if isinstance(error, FileNotFoundError):
+            remedy = (
+                f"{folder} was moved or removed while the training ran: put it back and go on with "
+                "--resume true, or train anew"
+            )
         raise UserError(
-            f"{folder}/events.out.tfevents* can't be written ({error.strerror}). Make room there, "
-            "then go on with --resume true, or choose another --trainer.default_root_dir"
+            f"{folder}/events.out.tfevents* can't be written ({error.strerror}). {remedy}"
         ) from error
     finally:
         threading.excepthook = hook

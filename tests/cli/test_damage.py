@@ -163,10 +163,19 @@ class TestClock:
 
 
 class TestDisk:
-    @pytest.mark.parametrize("when", [1, 12])
-    def test_events_on_a_full_one(
+    @pytest.mark.parametrize(
+        ("when", "error", "remedy"),
+        [
+            (1, OSError(28, "No space left on device"), "Make room there"),
+            (12, OSError(28, "No space left on device"), "Make room there"),
+            (12, FileNotFoundError(2, "No such file or directory"), r"\S+run was moved or removed"),
+        ],
+    )
+    def test_events_on_a_full_one_or_in_a_folder_that_is_gone(
         self,
         when: int,
+        error: OSError,
+        remedy: str,
         fit: Callable[..., Path],
         monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
@@ -176,12 +185,12 @@ class TestDisk:
         def full(writer: RecordWriter, data: bytes) -> None:
             written.append(1)
             if len(written) >= when:
-                raise OSError(28, "No space left on device")
+                raise error
             original(writer, data)
 
         monkeypatch.setattr(RecordWriter, "write", full)
         with pytest.raises(
-            SystemExit, match=r"^error: .*run/events\S+ can't be written \(No space"
+            SystemExit, match=rf"^error: .*run/events\S+ can't be written \(No .*\. {remedy}"
         ):
             fit("dcgan_digits", *SHORT, "--trainer.max_steps", "6")
         assert "Traceback" not in capfd.readouterr().err
