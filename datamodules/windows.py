@@ -7,7 +7,10 @@ holds two windows: the one in use, and the next one, which a thread reads.
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from io import FileIO
 from itertools import accumulate
 from typing import Any
 
@@ -143,8 +146,20 @@ class ReadAhead:
         self._ended.set()
         self._pool.shutdown(cancel_futures=True)
 
+    @contextmanager
+    def _opened(self) -> Iterator[FileIO]:
+        try:
+            with self._file.path.open("rb", buffering=0) as file:
+                yield file
+        except OSError as error:
+            raise UserError(
+                f"{self._file.path} can't be read any more ({error.strerror}): check the disk, let "
+                "nothing change the file while a training reads it, and go on with --resume true, "
+                "which makes it anew if it is gone or damaged"
+            ) from error
+
     def _let_go(self, blocks: Indices) -> None:
-        with self._file.path.open("rb") as file:
+        with self._opened() as file:
             for block in blocks.tolist():
                 start = block * self._order.block_images
                 images = range(start, min(start + self._order.block_images, self._order.size))
@@ -153,11 +168,15 @@ class ReadAhead:
     def _fetch(self, blocks: Indices) -> None:
         start, count = time.perf_counter(), self._order.block_images * self._file.image_bytes
         read, held = 0, bytearray(count)
-        with self._file.path.open("rb", buffering=0) as file:
+        with self._opened() as file:
             for block in numpy.sort(blocks).tolist():
                 if self._ended.is_set():
                     return
                 file.seek(len(self._file.header) + block * count)
-                read += file.readinto(held) or 0
+                got = file.readinto(held) or 0
+                # The system would kill a process that uses mapped pages beyond the end.
+                if got < len(self._order.images(numpy.array([block]))) * self._file.image_bytes:
+                    raise OSError(0, "it has been cut short")
+                read += got
         self.bytes += read
         self.seconds += time.perf_counter() - start

@@ -1,5 +1,6 @@
 """The order of the images, their normalisation, and the shards of several ranks."""
 
+import os
 import threading
 from collections.abc import Iterable
 from itertools import chain
@@ -16,6 +17,7 @@ from datamodules.loader import EpochShuffle, ResidentLoader
 from datamodules.mapping import mapped
 from datamodules.prefetching import PrefetchingLoader
 from datamodules.windows import WindowShuffle
+from minmax.errors import UserError
 
 
 def numbered(count: int, channels: int = 1) -> torch.Tensor:
@@ -306,3 +308,18 @@ def test_prefetched_batches_are_those_from_memory(
     rest.sampler.set_epoch(4)
     assert all(one[0].equal(two[1][0]) for one, two in zip(rest, pairs[7:], strict=True))
     assert not [t for t in threading.enumerate() if t.name.startswith(("batches", "windows"))]
+
+
+@pytest.mark.parametrize("harm", ["removed", "cut short"])
+def test_a_file_that_is_gone_or_cut_short_in_training_is_named(tmp_path: Path, harm: str) -> None:
+    file = PixelFile(tmp_path / "images.npy", (103, 2, 3, 3))
+    file.allocate()
+    loader = PrefetchingLoader(file, mapped(file), torch.arange(103), 4, windowed())
+    batches = iter(loader)
+    next(batches)
+    if harm == "removed":
+        file.path.unlink()
+    else:
+        os.truncate(file.path, 200)
+    with pytest.raises(UserError, match=r"images.npy can't be read any more .*--resume true"):
+        list(batches)
