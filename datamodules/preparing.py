@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import asdict
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy
@@ -40,7 +41,9 @@ def prepare(wanted: Wanted) -> None:
     kept = _begin(part, file)
     new = wanted.shape[0] - sum(len(file.images(chunk)) for chunk in kept)
     digests = _make(wanted, file, part, kept)
-    numpy.save(part / LABELS, numpy.asarray(wanted.labels, dtype=numpy.int64))
+    labels = BytesIO()  # of a full disk numpy says how many it has written, but not why
+    numpy.save(labels, numpy.asarray(wanted.labels, dtype=numpy.int64))
+    (part / LABELS).write_bytes(labels.getbuffer())
     seconds = time.monotonic() - start
     Description(
         data=wanted.data,

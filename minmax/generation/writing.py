@@ -153,5 +153,5 @@ def write_arrays(model: GANModule, job: Job, file: Path, devices: int) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:  # the format of savez
         archive.write(array, "images.npy")
         if model.conditional:
-            np.save(array, job.labels.numpy())
-            archive.write(array, "labels.npy")
+            with archive.open("labels.npy", "w") as stream:
+                np.save(stream, job.labels.numpy())

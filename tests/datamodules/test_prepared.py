@@ -203,6 +203,23 @@ def test_a_full_disk_is_named_before_anything_is_decoded(root: Path, decoded: li
     assert decoded == []
 
 
+def test_a_disk_that_is_full_when_the_labels_are_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, save = resource.getrlimit(resource.RLIMIT_FSIZE), numpy.save
+
+    def save_many(file: Any, labels: Any) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        save(file, numpy.zeros(2000))
+
+    monkeypatch.setattr(numpy, "save", save_many)
+    try:
+        with pytest.raises(UserError, match=r"no room for .*/sets \(File too large\)"):
+            folder_of(root).split(train=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_without_permission_images_are_decoded_at_each_start(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
