@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning  # noqa: F401  (its log keeps the first error stream that it sees)
 import pytest
 import torch
 from PIL import Image
