@@ -39,6 +39,7 @@ class OneSidedSmoothing(HardLabels):
 
     def __init__(self, real_target: float = 0.9) -> None:
         super().__init__()
+        self.check_range(0, 1, real_target=real_target)
         self.real_target = real_target
 
     def real(self, logits: Tensor) -> Tensor:
@@ -84,8 +85,7 @@ class LabelFlips(Part):
 
     def __init__(self, probability: float = 0.0) -> None:
         super().__init__()
-        if not 0 <= probability <= 1:
-            raise UserError(f"`probability` must lie in [0, 1], got {probability}")
+        self.check_range(0, 1, probability=probability)
         self.probability = probability
 
     def forward(self, real_targets: Tensor, fake_targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,7 +76,18 @@ CASES = {
     ),
     "probability": (
         [*DIGITS, *FLIPS, "--model.init_args.game.label_flips.probability", "2"],
-        "`probability` must lie in [0, 1], got 2",
+        "`probability` of LabelFlips must lie in [0, 1], got 2",
+    ),
+    "a target above 1": (
+        [
+            *DIGITS,
+            *FLIPS,
+            f"{MODEL}.game.labels",
+            "OneSidedSmoothing",
+            f"{MODEL}.game.labels.real_target",
+            "9",
+        ],
+        "`real_target` of OneSidedSmoothing must lie in [0, 1], got 9",
     ),
     "network of another contract": (
         ["fit", "--config", "acgan_mnist", f"{MODEL}.discriminator", "Critic32"],
