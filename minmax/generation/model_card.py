@@ -21,10 +21,15 @@ def model_card(
     if (run / "config.yaml").is_file():
         config = config_of(run)
         settings = as_yaml(config) if config else "The run's config.yaml was damaged."
+    drawn = contract["weights"]
     scores = "It was not tested: `python cli.py test` makes scores."
     report = reports_of(run, "its scores are left out").get(checkpoint.stem)
     if report is not None and of_another(checkpoint, report):
         scores = "It was not tested since it was saved anew: `python cli.py test` makes scores."
+    elif report is not None and (tested := report["protocol"].get("weights", drawn)) != drawn:
+        scores = (
+            f"The {tested} was tested, and this is the {drawn}: `python cli.py test` makes scores."
+        )
     elif report is not None:
         scores = f"{fenced(score_table(report))}\n\n{as_yaml(report['protocol'])}"
     title = f"{contract['variant']} after {contract['images_seen']:,} images"

@@ -250,6 +250,20 @@ def test_a_card_leaves_out_the_scores_of_an_earlier_checkpoint(checkpoints, tmp_
         assert ("1.25" in card, "not tested since it was saved" in card) == (score, not score)
 
 
+@pytest.mark.parametrize(("tested", "shown"), [("averaged generator", True), ("generator", False)])
+def test_a_card_shows_the_scores_of_the_weights_it_describes(tested, shown, checkpoints, tmp_path):
+    checkpoint, file = tmp_path / "last.ckpt", tmp_path / "drawing.safetensors"
+    shutil.copy(checkpoints["dcgan_digits"], checkpoint)
+    protocol = {"images_seen": 16, "weights": tested}
+    write_report(
+        checkpoint, {"scores": {"fid_domain": 1.25}, "references": {}, "protocol": protocol}
+    )
+    options = ["--format", "safetensors", "--output", str(file)]
+    cli.main(["export", "--checkpoint", str(checkpoint), *options])
+    card = (tmp_path / f"{file.name}.md").read_text()
+    assert ("1.25" in card, "The generator was tested, and this is" in card) == (shown, not shown)
+
+
 def test_a_missing_package_is_named(checkpoints, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     options = ["--format", "onnx", "--output", str(tmp_path / "a.onnx")]
