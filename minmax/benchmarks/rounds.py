@@ -128,9 +128,9 @@ class Rounds(GANCallback):
             rank_zero_info(f"{type(module).__name__} has no plain loop: only its limit is timed.")
         else:
             data = data_of(trainer)
-            originals = data.originals(train=True)
-            images = PILImages(*originals, data.channels, data.image_size)
-            self._warm("peers", by_hand(*given, images=images))
+            if not module.generator.of_points:  # which no files hold
+                images = PILImages(*data.originals(train=True), data.channels, data.image_size)
+                self._warm("peers", by_hand(*given, images=images))
             self._warm("plain", by_hand(*given))
         captured = self._captured(module)
         self._limit("limit", given, captured, lambda loop: None)

@@ -85,7 +85,8 @@ def measure(chosen: argparse.Namespace, training: Sequence[str]) -> dict[str, An
         for name, value in callback.items():
             command.append(f"--trainer.callbacks.init_args.{name}={value}")
         command += [f"--trainer.default_root_dir={folder}/run", "--trainer.limit_val_batches=0"]
-        command += ["--trainer.max_epochs=-1", "--trainer.max_time=null"]
+        for length in ("max_epochs=-1", "max_steps=-1", "max_time=null"):
+            command.append(f"--trainer.{length}")
         # Its standard output would name the temporary run folder.
         admits = os.environ | {VARIABLE: " ".join((*admitted(), "minmax.benchmarks"))}
         code = subprocess.run(command, stdout=subprocess.DEVNULL, env=admits).returncode

@@ -62,6 +62,22 @@ def test_benchmark_writes_all_loops(
     assert "Run:" not in printed
 
 
+@pytest.mark.usefixtures("forked")
+def test_points_without_files_and_a_training_of_few_steps(
+    config: Callable[[str], str], tmp_path: Path
+) -> None:
+    output = tmp_path / "speed.json"
+    cli.main(
+        [
+            *("benchmark", "--output", str(output), "--rounds", "1", "--seconds", "0.05"),
+            *("--config", config("ring"), "--trainer.max_steps", "2"),
+            *("--data.init_args.count", "1000", "--trainer.accelerator", "cpu"),
+        ]
+    )
+    (measured,) = json.loads(output.read_text())["results"]
+    assert list(measured["images_per_second"]) == ["project", "plain", "limit"]
+
+
 MEASURED = {
     "variant": "GAN",
     "batch_size": 4,
