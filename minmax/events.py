@@ -11,9 +11,8 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from minmax.checkpoints.whole import REMEDY
 from minmax.errors import UserError, passes_through
-from minmax.files import whole
+from minmax.files import RUNS_REMEDY, whole
 from minmax.scalars import start_of
 
 
@@ -79,7 +78,7 @@ def written_in(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not passes_through(error, ("tensorboard",)):
             raise
-        remedy = REMEDY
+        remedy = RUNS_REMEDY
         if isinstance(error, FileNotFoundError):
             remedy = (
                 f"{folder} was moved or removed while the training ran: put it back and go on with "

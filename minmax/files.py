@@ -20,6 +20,11 @@ PARTS = ".part-"
 TORCH = "PytorchStreamWriter|inline_container|open file failed"
 """What torch's writer says in a RuntimeError, where others raise an OSError."""
 REMEDY = "Make room, or choose a place that can be written"
+RUNS_REMEDY = (
+    "Make room there or let it be written, then go on with --resume true, or choose another "
+    "--trainer.default_root_dir"
+)
+"""What helps a training whose folder can't be written."""
 
 
 @contextmanager

@@ -9,12 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from minmax.checkpoints.finite_values import first_not_finite, saved_tensors
 from minmax.checkpoints.reading import read_checkpoint
 from minmax.errors import UserError
-from minmax.files import whole
-
-REMEDY = (
-    "Make room there or let it be written, then go on with --resume true, or choose another "
-    "--trainer.default_root_dir"
-)
+from minmax.files import RUNS_REMEDY, whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -41,7 +36,7 @@ class WholeCheckpoints(TorchCheckpointIO):
                 "(--resume true) with lower learning rates"
             )
         kept = "previous.ckpt" if file.name == "last.ckpt" else ""
-        with whole(file, kept, REMEDY) as part, part.open("wb") as stream:
+        with whole(file, kept, RUNS_REMEDY) as part, part.open("wb") as stream:
             torch.save(checkpoint, stream)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
